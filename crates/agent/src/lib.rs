@@ -1,0 +1,16 @@
+//! Floor 2: agent programs. How each is launched, steered and resumed, and what its raw stream means.
+//!
+//! A [`Dialect`] is pure: it turns lines into [`Event`]s and wishes into lines. A [`Runner`] is where
+//! conversations take place: [`HostedRunner`] runs agent programs on an `exec::Host`. This room knows
+//! nothing of objectives or of what should happen next.
+
+pub mod claude;
+mod event;
+#[cfg(feature = "fake")]
+pub mod fake;
+mod hosted;
+mod runner;
+
+pub use event::{Event, Limit, ToolCall, ToolResult, TurnEnd, Usage};
+pub use hosted::{Dialect, Dialogue, Heard, HostedRunner, Utterance};
+pub use runner::{Batch, Cursor, Ended, Entry, Launch, LaunchError, Mcp, Permissions, Runner, RunnerError, Say, Said, Source, Started};

@@ -1,0 +1,19 @@
+//! Floor 0: the words that every other room uses.
+//!
+//! Ids, instants, git names, backoff and redaction. Nothing here reads a clock, draws a random
+//! number or touches the world: a new id or the present instant is handed in by the caller.
+
+mod backoff;
+mod git;
+mod ids;
+mod redact;
+mod time;
+
+pub use backoff::{Backoff, Retry};
+pub use git::{BranchName, InvalidName, RepoUrl, Sha};
+pub use ids::{
+    ArtifactId, Attempt, FeedbackId, InvalidId, MessageId, ObjectiveId, ProjectId, PullRequestId, QuestionId, Revision,
+    ScopeId, SessionId, TargetId, TenantId, WorkspaceId,
+};
+pub use redact::Redacted;
+pub use time::Timestamp;

@@ -1,0 +1,1 @@
+//! Git commands that execute nothing a checkout brings along.
