@@ -44,6 +44,11 @@ pub enum Event {
         /// What it would do, as JSON text.
         input: String,
     },
+    /// The agent no longer waits for the answer to a permission request.
+    PermissionWithdrawn {
+        /// The agent's own id of the request.
+        request: String,
+    },
     /// What a turn cost, as a delta.
     Usage(Usage),
     /// A window of its provider.

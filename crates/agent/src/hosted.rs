@@ -1,9 +1,11 @@
 //! Agent programs on a host: a pure dialect per program, and the reading and writing around it.
 
-use crate::{Event, Launch, LaunchError, Say};
-use orcha_exec::{InputLine, RunSpec};
+use crate::{Batch, Cursor, Ended, Entry, Event, Launch, LaunchError, Runner, RunnerError, Said, Say, Source, Started};
+use async_trait::async_trait;
+use orcha_exec::{Grace, Host, InputLine, RunError, RunLabel, RunSpec, RunState, Seen, Sent, Stream};
 use serde_json::Value;
 use std::fmt;
+use std::sync::Arc;
 
 /// How one kind of agent program is launched and understood. Pure.
 pub trait Dialect: Send + Sync + fmt::Debug {
@@ -43,5 +45,208 @@ pub struct Heard {
 }
 
 /// Agent programs on a host.
-#[derive(Debug)]
-pub struct HostedRunner {}
+#[derive(Clone, Debug)]
+pub struct HostedRunner {
+    host: Arc<dyn Host>,
+    dialect: Arc<dyn Dialect>,
+}
+
+/// A batch takes no further lines beyond this many bytes of a stream.
+const BATCH: usize = 1 << 20;
+
+/// How much is read from the host at once.
+const CHUNK: usize = 256 << 10;
+
+/// The longest line that is put together: the keeper's cap with room for its mark. What is longer comes in pieces.
+const LINE: usize = (16 << 20) + 4096;
+
+/// The same for standard error, which nobody parses.
+const ERROR_LINE: usize = 64 << 10;
+
+impl HostedRunner {
+    /// Makes a runner of one kind of agent on one host.
+    pub fn new(host: Arc<dyn Host>, dialect: Arc<dyn Dialect>) -> Self {
+        Self { host, dialect }
+    }
+
+    /// Tells how a run ended, `None` while it is alive.
+    async fn over(&self, label: &RunLabel) -> Result<Option<Ended>, RunError> {
+        match self.host.look(label).await? {
+            RunState::Absent => Err(RunError::Absent { label: label.clone() }),
+            RunState::Running(_) => Ok(None),
+            RunState::Ended(status) => Ok(Some(Ended::Exited(status))),
+            RunState::Lost => Ok(Some(Ended::Lost)),
+        }
+    }
+
+    /// Hands over replies of the dialogue. To a run that is over there is nothing left to say.
+    async fn reply(&self, label: &RunLabel, replies: &[InputLine]) -> Result<(), RunError> {
+        if replies.is_empty() {
+            return Ok(());
+        }
+        match self.host.send(label, replies).await {
+            Ok(Sent::Appended | Sent::AlreadyThere) | Err(RunError::Over { .. }) => Ok(()),
+            Err(fault) => Err(fault),
+        }
+    }
+}
+
+#[async_trait]
+impl Runner for HostedRunner {
+    async fn launch(&self, launch: &Launch) -> Result<Started, LaunchError> {
+        let spec = self.dialect.run_spec(launch)?;
+        let started = self.host.start(&spec).await?;
+        Ok(Started { pid: Some(started.pid), fresh: started.fresh })
+    }
+
+    async fn read(&self, label: &RunLabel, after: &Cursor) -> Result<Batch, RunnerError> {
+        let mut output = Lines::after(Stream::Output, after.output, LINE);
+        let mut error = Lines::after(Stream::Error, after.error, ERROR_LINE);
+        let mut over = None;
+        loop {
+            // Whether it is over is asked before the last reading, so that nothing is written in between.
+            output.fill(&*self.host, label, over.is_some()).await?;
+            error.fill(&*self.host, label, over.is_some()).await?;
+            if output.is_ready() || error.is_ready() {
+                let mut dialogue = self.dialogue(&after.memory);
+                let mut entries = Vec::new();
+                let mut replies = Vec::new();
+                let taken = output.take();
+                for (text, truncated) in lines(&taken, LINE) {
+                    let heard = dialogue.hear(text, truncated);
+                    entries.extend(heard.events.into_iter().map(|event| Entry { source: Source::Agent, event }));
+                    replies.extend(heard.replies);
+                }
+                let taken = error.take();
+                entries.extend(lines(&taken, ERROR_LINE).filter_map(|(text, truncated)| complaint(text, truncated)));
+                self.reply(label, &replies).await?;
+                let cursor = Cursor { output: output.from, error: error.from, memory: dialogue.memory() };
+                return Ok(Batch { entries, cursor, ended: None });
+            }
+            if let Some(ended) = over {
+                return Ok(Batch { entries: Vec::new(), cursor: after.clone(), ended: Some(ended) });
+            }
+            over = self.over(label).await?;
+            if over.is_none() {
+                self.host.changed(label, Seen { output: output.seen(), error: error.seen() }).await?;
+            }
+        }
+    }
+
+    async fn stored(&self, label: &RunLabel, cursor: &Cursor) -> Result<(), RunnerError> {
+        Ok(self.host.consumed(label, cursor.output).await?)
+    }
+
+    async fn say(&self, label: &RunLabel, say: &Say) -> Result<Said, RunnerError> {
+        let utterance = self.dialect.utter(say)?;
+        Ok(match self.host.send(label, &utterance.lines).await? {
+            Sent::Appended => Said::Now,
+            Sent::AlreadyThere => Said::Before,
+        })
+    }
+
+    async fn alive(&self, label: &RunLabel) -> Result<bool, RunnerError> {
+        Ok(matches!(self.host.look(label).await?, RunState::Running(_)))
+    }
+
+    async fn stop(&self, label: &RunLabel, grace: Grace) -> Result<(), RunnerError> {
+        self.host.stop(label, grace).await?;
+        Ok(())
+    }
+
+    async fn forget(&self, label: &RunLabel) -> Result<(), RunnerError> {
+        Ok(self.host.forget(label).await?)
+    }
+}
+
+impl HostedRunner {
+    fn dialogue(&self, memory: &Value) -> Box<dyn Dialogue> {
+        self.dialect.dialogue(memory)
+    }
+}
+
+/// The unread part of a stream, cut into lines.
+struct Lines {
+    stream: Stream,
+    /// Where the first byte of `bytes` stands in the stream.
+    from: u64,
+    /// What was read and not yet taken.
+    bytes: Vec<u8>,
+    /// How much of `bytes` is known to hold no further line break.
+    searched: usize,
+    /// How much of `bytes` can be taken: whole lines.
+    whole: usize,
+    /// How long a line may become before it is taken in pieces.
+    longest: usize,
+}
+
+impl Lines {
+    fn after(stream: Stream, from: u64, longest: usize) -> Self {
+        Self { stream, from, bytes: Vec::new(), searched: 0, whole: 0, longest }
+    }
+
+    /// Reads until there is a batch of whole lines, or nothing more to read. Of a stream that is over, the
+    /// last line counts as whole without its break.
+    async fn fill(&mut self, host: &dyn Host, label: &RunLabel, over: bool) -> Result<(), RunError> {
+        while self.whole < BATCH {
+            let chunk = host.read(label, self.stream, self.seen(), CHUNK).await?;
+            if chunk.bytes.is_empty() {
+                if over {
+                    self.whole = self.bytes.len();
+                }
+                return Ok(());
+            }
+            self.bytes.extend_from_slice(&chunk.bytes);
+            if let Some(at) = self.bytes[self.searched..].iter().rposition(|b| *b == b'\n') {
+                self.whole = self.searched + at + 1;
+            }
+            self.searched = self.bytes.len();
+            while self.bytes.len() - self.whole >= self.longest {
+                // A piece ends at a fixed distance from the line's beginning, however the chunks came.
+                self.whole += self.longest;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_ready(&self) -> bool {
+        self.whole > 0
+    }
+
+    /// Returns how far the stream was read.
+    fn seen(&self) -> u64 {
+        self.from + self.bytes.len() as u64
+    }
+
+    /// Takes the whole lines and moves on behind them.
+    fn take(&mut self) -> Vec<u8> {
+        let rest = self.bytes.split_off(self.whole);
+        let whole = std::mem::replace(&mut self.bytes, rest);
+        self.from += whole.len() as u64;
+        (self.searched, self.whole) = (0, 0);
+        whole
+    }
+}
+
+/// What the keeper puts at the end of a line that it cut.
+const CUT_MARK: &[u8] = b"\x1a[orcha: line cut]";
+
+/// Splits into lines without their breaks, each with whether it is not the whole line.
+fn lines(bytes: &[u8], longest: usize) -> impl Iterator<Item = (&[u8], bool)> {
+    bytes.split_inclusive(|b| *b == b'\n').flat_map(move |line| line.chunks(longest)).map(move |line| {
+        let piece = line.len() == longest && !line.ends_with(b"\n");
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        match line.strip_suffix(CUT_MARK) {
+            Some(kept) => (kept, true),
+            None => (line, piece),
+        }
+    })
+}
+
+/// Turns a line of standard error into an entry; an empty one says nothing.
+fn complaint(line: &[u8], truncated: bool) -> Option<Entry> {
+    let text = String::from_utf8_lossy(line).replace('\0', "\u{fffd}");
+    let text = text.trim_end_matches('\r');
+    let event = Event::Raw { text: text.to_owned(), truncated };
+    (!text.is_empty()).then_some(Entry { source: Source::Stderr, event })
+}

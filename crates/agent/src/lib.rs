@@ -13,4 +13,6 @@ mod runner;
 
 pub use event::{Event, Limit, ToolCall, ToolResult, TurnEnd, Usage};
 pub use hosted::{Dialect, Dialogue, Heard, HostedRunner, Utterance};
-pub use runner::{Batch, Cursor, Ended, Entry, Launch, LaunchError, Mcp, Permissions, Runner, RunnerError, Say, Said, Source, Started};
+pub use runner::{
+    Batch, Cursor, Ended, Entry, Launch, LaunchError, Mcp, Permissions, Runner, RunnerError, Said, Say, Source, Started,
+};

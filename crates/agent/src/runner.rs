@@ -229,3 +229,12 @@ impl RunnerError {
         }
     }
 }
+
+impl From<LaunchError> for RunnerError {
+    fn from(fault: LaunchError) -> Self {
+        match fault {
+            LaunchError::Run(fault) => Self::Run(fault),
+            LaunchError::Unsupported { reason } => Self::Unsupported { reason },
+        }
+    }
+}
