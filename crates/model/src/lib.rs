@@ -1,1 +1,38 @@
-//! Placeholder until the room is furnished.
+//! Floor 1, the mind: what things are, and what happens when one of them meets one input.
+//!
+//! Pure. Nothing here starts a process, reads a clock, draws a random number or knows how a host, a
+//! code host or a database works. Each noun with a life has a module: its states, its inputs, its
+//! `decide`. What should happen *between* nouns is `orcha-plan`'s business.
+
+pub mod effect;
+pub mod feedback;
+pub mod guard;
+pub mod journal;
+pub mod message;
+pub mod objective;
+pub mod pull_request;
+pub mod push;
+pub mod question;
+pub mod record;
+pub mod role;
+pub mod session;
+pub mod target;
+pub mod workspace;
+
+mod decision;
+
+pub use decision::{Decision, Refusal};
+pub use effect::{Effect, EffectKey};
+pub use feedback::Feedback;
+pub use guard::{Limits, Trip};
+pub use journal::{Note, NoteKind};
+pub use message::Message;
+pub use objective::Objective;
+pub use pull_request::PullRequest;
+pub use push::{PushVerdict, push_verdict};
+pub use question::Question;
+pub use record::{Artifact, ArtifactKind, NounId, Project, Visibility};
+pub use role::{Role, RoleTraits, Tool};
+pub use session::Session;
+pub use target::Target;
+pub use workspace::Workspace;

@@ -1,0 +1,353 @@
+//! What must be done in the world. An effect leaves nothing to choose: it carries everything.
+//!
+//! Executors may run twice; each variant says why twice is once.
+
+use crate::record::NounId;
+use crate::role::Role;
+use crate::session::AgentChoice;
+use orcha_base::{
+    Attempt, BranchName, MessageId, PullRequestId, RepoUrl, Revision, SessionId, Sha, TargetId, WorkspaceId,
+};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Something to do, with everything that is needed to do it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "snake_case")]
+pub enum Effect {
+    /// Make a checkout, or an empty folder. Twice is once: the folder is named after the workspace and a
+    /// marker says that it is finished.
+    Prepare(Prepare),
+    /// Start the agent. Twice is once: the run is named after session and attempt, and is looked for first.
+    Launch(Launch),
+    /// End the agent's process and all its descendants, then snapshot. Twice is once: ended is ended, and
+    /// an unchanged tree makes no second snapshot.
+    Stop(Stop),
+    /// Say something to the agent. Twice is once: the message is marked as sent before, and its id is the
+    /// key that the run's input log knows.
+    Deliver(Deliver),
+    /// Interrupt the turn. Twice is once: keyed like a message.
+    Interrupt {
+        /// The session.
+        session: SessionId,
+        /// The attempt whose turn it is.
+        attempt: Attempt,
+        /// The target.
+        target: TargetId,
+        /// The message on whose behalf.
+        on_behalf_of: MessageId,
+    },
+    /// Commit what is left, push, open a pull request. Twice is once: exact commit, then look-up by head.
+    Publish(Publish),
+    /// Push to, or edit, a pull request. Twice is once: exact commit with a lease on the old one.
+    UpdatePr(UpdatePr),
+    /// Comment. Twice is once: a hidden marker carries the key.
+    Comment {
+        /// The pull request.
+        pull_request: PullRequestId,
+        /// The repository.
+        repo: RepoUrl,
+        /// Its number there.
+        number: u64,
+        /// The key.
+        key: String,
+        /// The text.
+        body: String,
+    },
+    /// Merge at exactly this head. Twice is once: merged is merged.
+    Merge {
+        /// The pull request.
+        pull_request: PullRequestId,
+        /// The repository.
+        repo: RepoUrl,
+        /// Its number there.
+        number: u64,
+        /// How.
+        method: MergeMethod,
+        /// The head that was looked at.
+        expected_head: Sha,
+    },
+    /// Close without merging. Twice is once.
+    Close {
+        /// The pull request.
+        pull_request: PullRequestId,
+        /// The repository.
+        repo: RepoUrl,
+        /// Its number there.
+        number: u64,
+    },
+    /// Open again. Twice is once.
+    Reopen {
+        /// The pull request.
+        pull_request: PullRequestId,
+        /// The repository.
+        repo: RepoUrl,
+        /// Its number there.
+        number: u64,
+    },
+    /// Delete a checkout, with proof that nothing is lost. Twice is once.
+    Reclaim {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// Where it lies.
+        target: TargetId,
+        /// The repository, none for an empty folder.
+        repo: Option<RepoUrl>,
+    },
+    /// Bring a snapshot back into the workspace's folder. Twice is once: it names the snapshot.
+    Restore {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// Where it lies.
+        target: TargetId,
+        /// The repository.
+        repo: RepoUrl,
+        /// The snapshot's commit.
+        snapshot: Sha,
+    },
+}
+
+/// See [`Effect::Prepare`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prepare {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// The session that waits for it.
+    pub session: SessionId,
+    /// The attempt that waits for it.
+    pub attempt: Attempt,
+    /// Where.
+    pub target: TargetId,
+    /// The checkout; `None` for an empty folder.
+    pub checkout: Option<Checkout>,
+}
+
+/// A checkout to make.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Checkout {
+    /// The repository.
+    pub repo: RepoUrl,
+    /// The base branch; the repository's default branch if there is none.
+    pub base: Option<BranchName>,
+    /// The branch to work on.
+    pub branch: BranchName,
+    /// Where it starts.
+    pub start: CheckoutStart,
+}
+
+/// Where a checkout starts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "start", rename_all = "snake_case")]
+pub enum CheckoutStart {
+    /// At the freshly fetched base.
+    Base,
+    /// Where earlier workspaces ended, merged in this order.
+    After {
+        /// The workspaces.
+        workspaces: Vec<WorkspaceId>,
+    },
+    /// At the head of an existing branch of the repository.
+    Branch,
+}
+
+/// See [`Effect::Launch`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Launch {
+    /// The session.
+    pub session: SessionId,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// Where.
+    pub target: TargetId,
+    /// The role: decides its tools.
+    pub role: Role,
+    /// Which agent.
+    pub agent: AgentChoice,
+    /// The folder to work in.
+    pub dir: String,
+    /// The conversation to go on with.
+    pub resume: Option<String>,
+    /// The id of a new conversation.
+    pub conversation: String,
+    /// The first thing to say; none when messages wait already.
+    pub opening: Option<Opening>,
+}
+
+/// The first thing to say to an agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opening {
+    /// Its key.
+    pub key: String,
+    /// The text.
+    pub text: String,
+}
+
+/// See [`Effect::Stop`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stop {
+    /// The session.
+    pub session: SessionId,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// Where.
+    pub target: TargetId,
+    /// How patiently.
+    pub patience: Patience,
+    /// The workspace to snapshot afterwards.
+    pub snapshot: Option<WorkspaceId>,
+}
+
+/// How patiently a process is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Patience {
+    /// Let it put its things in order.
+    Patient,
+    /// End it now.
+    Quick,
+}
+
+/// See [`Effect::Deliver`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Deliver {
+    /// The message.
+    pub message: MessageId,
+    /// The session.
+    pub session: SessionId,
+    /// The attempt that it is sent to.
+    pub attempt: Attempt,
+    /// Where.
+    pub target: TargetId,
+    /// The text.
+    pub text: String,
+}
+
+/// See [`Effect::Publish`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Publish {
+    /// The pull request.
+    pub pull_request: PullRequestId,
+    /// The workspace whose branch is published.
+    pub workspace: WorkspaceId,
+    /// Where it lies.
+    pub target: TargetId,
+    /// The repository.
+    pub repo: RepoUrl,
+    /// The branch.
+    pub branch: BranchName,
+    /// The branch to merge into.
+    pub base: BranchName,
+    /// The title.
+    pub title: String,
+    /// The text.
+    pub body: String,
+    /// The message of a commit for what is left uncommitted.
+    pub commit_message: String,
+}
+
+/// See [`Effect::UpdatePr`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UpdatePr {
+    /// The pull request.
+    pub pull_request: PullRequestId,
+    /// The repository.
+    pub repo: RepoUrl,
+    /// Its number there.
+    pub number: u64,
+    /// What to push; `None` edits the text only.
+    pub push: Option<PushWork>,
+    /// A new title.
+    pub title: Option<String>,
+    /// A new text.
+    pub body: Option<String>,
+}
+
+/// A push from a workspace to a pull request's branch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PushWork {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// Where it lies.
+    pub target: TargetId,
+    /// The branch.
+    pub branch: BranchName,
+    /// The head that the branch must still have.
+    pub expected: Sha,
+    /// The message of a commit for what is left uncommitted.
+    pub commit_message: String,
+    /// The reason for rewriting history; `None` forbids it.
+    pub force: Option<String>,
+}
+
+/// How a pull request is merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display, strum::EnumString)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum MergeMethod {
+    /// A merge commit.
+    Merge,
+    /// One commit.
+    Squash,
+    /// Each commit again on top of the base.
+    Rebase,
+}
+
+/// The idempotency key of an effect: which change of which noun ordered it, and the how-manieth it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EffectKey {
+    /// The noun.
+    pub noun: NounId,
+    /// The revision that the noun got by the decision.
+    pub revision: Revision,
+    /// The place in the decision's effects.
+    pub ordinal: u32,
+}
+
+impl fmt::Display for EffectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (noun, id) = self.noun.parts();
+        write!(f, "{noun}:{id}:{}:{}", self.revision.0, self.ordinal)
+    }
+}
+
+impl Effect {
+    /// Returns the effect's name, for logs and the journal.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Prepare(_) => "prepare",
+            Self::Launch(_) => "launch",
+            Self::Stop(_) => "stop",
+            Self::Deliver(_) => "deliver",
+            Self::Interrupt { .. } => "interrupt",
+            Self::Publish(_) => "publish",
+            Self::UpdatePr(_) => "update_pr",
+            Self::Comment { .. } => "comment",
+            Self::Merge { .. } => "merge",
+            Self::Close { .. } => "close",
+            Self::Reopen { .. } => "reopen",
+            Self::Reclaim { .. } => "reclaim",
+            Self::Restore { .. } => "restore",
+        }
+    }
+
+    /// Returns the noun whose effects are done one after another, oldest first.
+    ///
+    /// Everything that touches one session's process, checkout and conversation stands in one row; work on
+    /// a pull request in another.
+    pub const fn lane(&self) -> NounId {
+        match self {
+            Self::Prepare(it) => NounId::Session(it.session),
+            Self::Launch(it) => NounId::Session(it.session),
+            Self::Stop(it) => NounId::Session(it.session),
+            Self::Deliver(it) => NounId::Session(it.session),
+            Self::Interrupt { session, .. } => NounId::Session(*session),
+            Self::Publish(it) => NounId::PullRequest(it.pull_request),
+            Self::UpdatePr(it) => NounId::PullRequest(it.pull_request),
+            Self::Comment { pull_request, .. }
+            | Self::Merge { pull_request, .. }
+            | Self::Close { pull_request, .. }
+            | Self::Reopen { pull_request, .. } => NounId::PullRequest(*pull_request),
+            Self::Reclaim { workspace, .. } | Self::Restore { workspace, .. } => NounId::Workspace(*workspace),
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Loop guards: promise 9. Counters that live in the row, limits that a person sets, and one verdict.
+//!
+//! A trip pauses, records why, and asks; it never burns quota. What a trip leads to is decided by the
+//! session and the objective; here it is only counted and judged.
+
+use orcha_base::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// What a session and an objective may use up before somebody is asked. Every limit can be changed per
+/// objective; zero switches a limit off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// The same class of error so many times in a row.
+    pub same_error: u32,
+    /// So many turns in a row without a tool call or a report.
+    pub no_progress: u32,
+    /// Model calls of one session in any hour.
+    pub session_calls_per_hour: u32,
+    /// Model calls of one objective in any hour.
+    pub objective_calls_per_hour: u32,
+    /// Seconds that one attempt of a worker may run.
+    pub wall_clock_secs: u64,
+    /// Seconds that a turn may stand without any output.
+    pub stall_secs: u64,
+    /// Tokens of one session: read, written and cached ones.
+    pub session_tokens: u64,
+    /// Tokens of one objective.
+    pub objective_tokens: u64,
+    /// Money of one objective in millionths of a US dollar.
+    pub objective_micro_usd: u64,
+}
+
+impl Default for Limits {
+    /// The first four figures are those of the published supervisor; the others are ours.
+    fn default() -> Self {
+        Self {
+            same_error: 3,
+            no_progress: 5,
+            session_calls_per_hour: 120,
+            objective_calls_per_hour: 300,
+            wall_clock_secs: 4 * 3600,
+            stall_secs: 1800,
+            session_tokens: 20_000_000,
+            objective_tokens: 100_000_000,
+            objective_micro_usd: 0,
+        }
+    }
+}
+
+/// A limit that was reached, with the figure that reached it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "guard", rename_all = "snake_case")]
+pub enum Trip {
+    /// The same error came back.
+    SameError {
+        /// Its class.
+        class: String,
+        /// How often in a row.
+        times: u32,
+    },
+    /// Turns went by with words only.
+    NoProgress {
+        /// How many.
+        turns: u32,
+    },
+    /// Too many model calls within an hour.
+    Calls {
+        /// How many.
+        calls: u32,
+    },
+    /// The attempt ran too long.
+    WallClock {
+        /// How many seconds.
+        secs: u64,
+    },
+    /// A turn stood still.
+    Stall {
+        /// How many seconds without output.
+        secs: u64,
+    },
+    /// Too many tokens.
+    Tokens {
+        /// How many.
+        tokens: u64,
+    },
+    /// Too much money.
+    Money {
+        /// How much, in millionths of a US dollar.
+        micro_usd: u64,
+    },
+}
+
+impl fmt::Display for Trip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SameError { class, times } => write!(f, "the same error ({class}) came {times} times in a row"),
+            Self::NoProgress { turns } => write!(f, "{turns} turns in a row went by without any action"),
+            Self::Calls { calls } => write!(f, "{calls} model calls were made within an hour"),
+            Self::WallClock { secs } => write!(f, "it has been running for {} minutes", secs / 60),
+            Self::Stall { secs } => write!(f, "its turn has shown no output for {} minutes", secs / 60),
+            Self::Tokens { tokens } => write!(f, "{tokens} tokens were used"),
+            Self::Money { micro_usd } => {
+                write!(f, "{}.{:06} USD were spent", micro_usd / 1_000_000, micro_usd % 1_000_000)
+            }
+        }
+    }
+}
+
+impl Trip {
+    /// Returns the guard's name, for the key of its question.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::SameError { .. } => "same_error",
+            Self::NoProgress { .. } => "no_progress",
+            Self::Calls { .. } => "calls",
+            Self::WallClock { .. } => "wall_clock",
+            Self::Stall { .. } => "stall",
+            Self::Tokens { .. } => "tokens",
+            Self::Money { .. } => "money",
+        }
+    }
+}
+
+const BUCKET: Duration = Duration::from_secs(300);
+const BUCKETS: usize = 13;
+
+/// Counts calls within the last hour in steps of five minutes: never fewer than there were.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallWindow {
+    counts: Vec<(i64, u32)>,
+}
+
+impl CallWindow {
+    /// Adds calls made at an instant.
+    pub fn add(&mut self, calls: u32, at: Timestamp) {
+        if calls == 0 {
+            return;
+        }
+        let bucket = Self::bucket(at);
+        self.counts.retain(|(of, _)| *of > bucket - BUCKETS as i64);
+        match self.counts.last_mut() {
+            Some((of, count)) if *of >= bucket => *count = count.saturating_add(calls),
+            _ => self.counts.push((bucket, calls)),
+        }
+    }
+
+    /// Returns the calls within the hour before an instant, rounded up to whole steps.
+    pub fn last_hour(&self, at: Timestamp) -> u32 {
+        let oldest = Self::bucket(at) - BUCKETS as i64;
+        self.counts.iter().filter(|(of, _)| *of > oldest).fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+
+    /// Forgets everything: a person said "go on".
+    pub fn clear(&mut self) {
+        self.counts.clear();
+    }
+
+    fn bucket(at: Timestamp) -> i64 {
+        at.as_micros().div_euclid(i64::try_from(BUCKET.as_micros()).unwrap_or(i64::MAX))
+    }
+}
+
+/// Tokens and money, as sums or as a difference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens read, without cached ones.
+    pub input: u64,
+    /// Tokens written.
+    pub output: u64,
+    /// Tokens read from the cache.
+    pub cache_read: u64,
+    /// Tokens written to the cache.
+    pub cache_write: u64,
+    /// Money in millionths of a US dollar, as far as it is known.
+    pub micro_usd: u64,
+    /// Requests to a model.
+    pub model_calls: u32,
+}
+
+impl Usage {
+    /// Returns all tokens.
+    pub const fn tokens(&self) -> u64 {
+        self.input.saturating_add(self.output).saturating_add(self.cache_read).saturating_add(self.cache_write)
+    }
+
+    /// Adds another amount.
+    pub fn add(&mut self, more: &Self) {
+        self.input = self.input.saturating_add(more.input);
+        self.output = self.output.saturating_add(more.output);
+        self.cache_read = self.cache_read.saturating_add(more.cache_read);
+        self.cache_write = self.cache_write.saturating_add(more.cache_write);
+        self.micro_usd = self.micro_usd.saturating_add(more.micro_usd);
+        self.model_calls = self.model_calls.saturating_add(more.model_calls);
+    }
+}
+
+/// The counters of one session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// The class of the last error and how often it came in a row.
+    pub error: Option<(String, u32)>,
+    /// Turns in a row without any action.
+    pub idle_turns: u32,
+    /// Whether the current turn showed an action.
+    pub acted: bool,
+    /// Model calls.
+    pub calls: CallWindow,
+    /// Everything used so far.
+    pub used: Usage,
+    /// Tokens that a person already allowed beyond the limit.
+    pub forgiven_tokens: u64,
+}
+
+impl Counters {
+    /// Notes an error of a class.
+    pub fn fail(&mut self, class: &str) {
+        self.error = match self.error.take() {
+            Some((of, times)) if of == class => Some((of, times.saturating_add(1))),
+            _ => Some((class.to_owned(), 1)),
+        };
+    }
+
+    /// Notes the end of a turn that did not fail.
+    pub fn turn_done(&mut self) {
+        self.error = None;
+        self.idle_turns = if self.acted { 0 } else { self.idle_turns.saturating_add(1) };
+        self.acted = false;
+    }
+
+    /// Starts counting anew: a person said "go on".
+    pub fn forgive(&mut self) {
+        self.error = None;
+        self.idle_turns = 0;
+        self.calls.clear();
+        self.forgiven_tokens = self.used.tokens();
+    }
+
+    /// Judges the counters.
+    pub fn verdict(&self, limits: &Limits, now: Timestamp) -> Option<Trip> {
+        let reached = |count: u64, limit: u64| limit > 0 && count >= limit;
+        if let Some((class, times)) = &self.error
+            && reached(u64::from(*times), u64::from(limits.same_error))
+        {
+            return Some(Trip::SameError { class: class.clone(), times: *times });
+        }
+        if reached(u64::from(self.idle_turns), u64::from(limits.no_progress)) {
+            return Some(Trip::NoProgress { turns: self.idle_turns });
+        }
+        let calls = self.calls.last_hour(now);
+        if reached(u64::from(calls), u64::from(limits.session_calls_per_hour)) {
+            return Some(Trip::Calls { calls });
+        }
+        let tokens = self.used.tokens();
+        if reached(tokens.saturating_sub(self.forgiven_tokens), limits.session_tokens) {
+            return Some(Trip::Tokens { tokens });
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minutes: u64) -> Timestamp {
+        Timestamp::EPOCH + Duration::from_secs(minutes * 60)
+    }
+
+    #[test]
+    fn calls_are_counted_over_a_sliding_hour() {
+        let mut window = CallWindow::default();
+        window.add(100, at(0));
+        window.add(20, at(59));
+        assert_eq!(window.last_hour(at(60)), 120);
+        assert_eq!(window.last_hour(at(66)), 20);
+        assert_eq!(window.last_hour(at(200)), 0);
+    }
+
+    #[test]
+    fn another_error_starts_the_count_anew() {
+        let mut counters = Counters::default();
+        for class in ["network", "network", "auth", "network", "network"] {
+            counters.fail(class);
+        }
+        assert_eq!(counters.verdict(&Limits::default(), at(0)), None);
+        counters.fail("network");
+        assert!(matches!(counters.verdict(&Limits::default(), at(0)), Some(Trip::SameError { times: 3, .. })));
+    }
+
+    #[test]
+    fn a_turn_with_an_action_is_progress() {
+        let mut counters = Counters::default();
+        for turn in 0..10 {
+            counters.acted = turn == 4;
+            counters.turn_done();
+        }
+        assert_eq!(counters.idle_turns, 5);
+        assert!(matches!(counters.verdict(&Limits::default(), at(0)), Some(Trip::NoProgress { turns: 5 })));
+    }
+
+    #[test]
+    fn zero_switches_a_limit_off() {
+        let mut counters = Counters::default();
+        counters.used.input = u64::MAX;
+        counters.calls.add(u32::MAX, at(0));
+        let off = Limits { session_calls_per_hour: 0, session_tokens: 0, ..Limits::default() };
+        assert_eq!(counters.verdict(&off, at(0)), None);
+    }
+}

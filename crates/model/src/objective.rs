@@ -1,0 +1,416 @@
+//! The life of an objective: what a person wants, from the wish to the end.
+//!
+//! Who works on it is not known here; see the session. What happens between them is `orcha-plan`'s.
+
+use crate::guard::{CallWindow, Limits, Trip, Usage};
+use crate::session::{AgentChoice, RepoChoice};
+use crate::{Decision, Note, NoteKind, Refusal};
+use orcha_base::{ObjectiveId, ProjectId, Revision, ScopeId, TenantId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// What a person wants.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Objective {
+    /// Its id.
+    pub id: ObjectiveId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Where in the tenant it belongs.
+    pub scope: ScopeId,
+    /// How often the row changed.
+    pub revision: Revision,
+    /// Its title.
+    pub title: String,
+    /// The wish.
+    pub prompt: String,
+    /// How it is run.
+    pub strategy: Strategy,
+    /// The repository.
+    pub repo: Option<RepoChoice>,
+    /// The project it was made for.
+    pub project: Option<ProjectId>,
+    /// The agent that plays its sessions unless something else is said.
+    pub agent: AgentChoice,
+    /// Higher goes first.
+    pub priority: i32,
+    /// The limits of its loop guards.
+    pub limits: Limits,
+    /// How its managers fared.
+    pub managers: Managers,
+    /// Model calls of all its sessions.
+    pub calls: CallWindow,
+    /// What all its sessions used.
+    pub used: Usage,
+    /// What a person allowed beyond the limits: tokens, and millionths of a US dollar.
+    pub forgiven: (u64, u64),
+    /// The limit that was reached, until a person lets it go on.
+    pub tripped: Option<Trip>,
+    /// Where it stands.
+    pub state: State,
+    /// What came of it.
+    pub summary: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// When it ended.
+    pub completed_at: Option<Timestamp>,
+}
+
+/// How an objective is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display, strum::EnumString)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Strategy {
+    /// An agent steers by tools.
+    Manager,
+    /// Sessions run one after another as they were given; nobody steers.
+    Direct,
+}
+
+/// How the managers of an objective fared: the budget of supervision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Managers {
+    /// How many were made.
+    pub made: u32,
+    /// How many of them ended because of the infrastructure.
+    pub lost: u32,
+    /// Pokes in a row that led to nothing.
+    pub pokes: u32,
+    /// When the last one was made or poked.
+    pub last_at: Option<Timestamp>,
+    /// Whether the one question was asked.
+    pub escalated: bool,
+}
+
+/// Where an objective stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum State {
+    /// Is being worked on.
+    Active,
+    /// Has open questions.
+    WaitingUser,
+    /// A person paused it.
+    Paused,
+    /// Ended well.
+    Succeeded,
+    /// Ended badly.
+    Failed {
+        /// Why, for people.
+        reason: String,
+    },
+    /// Was ended.
+    Canceled {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// Something that happens to an objective.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// A question of it is open.
+    Asked,
+    /// No question of it is open any more.
+    AllAnswered,
+    /// A person pauses it.
+    Pause,
+    /// A person lets it go on.
+    Resume,
+    /// Its manager says that it is done, and nothing stands against it.
+    Done {
+        /// What came of it.
+        summary: String,
+    },
+    /// It cannot succeed any more.
+    Fail {
+        /// Why.
+        reason: String,
+    },
+    /// A person ends it.
+    Cancel {
+        /// Why.
+        reason: String,
+    },
+    /// A manager was made.
+    ManagerMade,
+    /// A manager was lost to the infrastructure.
+    ManagerLost,
+    /// The idle manager was poked.
+    Poked,
+    /// Something happened that supervision waited for.
+    Moved,
+    /// The one question about its managers was asked.
+    Escalated,
+    /// A person gave the managers another chance.
+    Deescalate,
+    /// Its sessions used tokens.
+    Used {
+        /// How much.
+        usage: Usage,
+    },
+    /// A person lets it go on beyond the limit.
+    Forgive,
+    /// A person edits it.
+    Edit {
+        /// A new title.
+        title: Option<String>,
+        /// A new priority.
+        priority: Option<i32>,
+        /// New limits.
+        limits: Option<Limits>,
+    },
+}
+
+impl State {
+    /// Returns the name as it stands in JSON and SQL.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::WaitingUser => "waiting_user",
+            Self::Paused => "paused",
+            Self::Succeeded => "succeeded",
+            Self::Failed { .. } => "failed",
+            Self::Canceled { .. } => "canceled",
+        }
+    }
+
+    /// Tells whether there is no way out.
+    pub const fn is_over(&self) -> bool {
+        match self {
+            Self::Succeeded | Self::Failed { .. } | Self::Canceled { .. } => true,
+            Self::Active | Self::WaitingUser | Self::Paused => false,
+        }
+    }
+}
+
+impl Objective {
+    /// Tells whether it has ended.
+    pub const fn is_over(&self) -> bool {
+        self.state.is_over()
+    }
+
+    /// Judges what all its sessions used.
+    pub fn verdict(&self, now: Timestamp) -> Option<Trip> {
+        let reached = |count: u64, limit: u64| limit > 0 && count >= limit;
+        let calls = self.calls.last_hour(now);
+        if reached(u64::from(calls), u64::from(self.limits.objective_calls_per_hour)) {
+            return Some(Trip::Calls { calls });
+        }
+        let tokens = self.used.tokens();
+        if reached(tokens.saturating_sub(self.forgiven.0), self.limits.objective_tokens) {
+            return Some(Trip::Tokens { tokens });
+        }
+        if reached(self.used.micro_usd.saturating_sub(self.forgiven.1), self.limits.objective_micro_usd) {
+            return Some(Trip::Money { micro_usd: self.used.micro_usd });
+        }
+        None
+    }
+
+    fn with(&self, change: impl FnOnce(&mut Self), now: Timestamp) -> Decision<Self> {
+        let mut next = self.clone();
+        change(&mut next);
+        next.updated_at = now;
+        Decision::become_(next)
+    }
+
+    fn end(&self, state: State, kind: NoteKind, summary: String, now: Timestamp) -> Decision<Self> {
+        self.with(
+            |next| {
+                next.state = state;
+                next.completed_at = Some(now);
+            },
+            now,
+        )
+        .note(Note::new(kind, summary))
+    }
+
+    fn over(&self) -> Refusal {
+        Refusal::Over { noun: "objective", id: self.id.to_string(), state: self.state.name() }
+    }
+}
+
+/// Decides what an objective becomes.
+pub fn decide(objective: &Objective, input: Input, now: Timestamp) -> Result<Decision<Objective>, Refusal> {
+    match input {
+        Input::Asked => Ok(asked(objective, now)),
+        Input::AllAnswered => Ok(all_answered(objective, now)),
+        Input::Pause => pause(objective, now),
+        Input::Resume => resume(objective, now),
+        Input::Done { summary } => done(objective, summary, now),
+        Input::Fail { reason } => match objective.state {
+            State::Active | State::WaitingUser | State::Paused => {
+                let summary = format!("{} failed: {reason}", objective.title);
+                Ok(objective.end(State::Failed { reason }, NoteKind::ObjectiveFailed, summary, now))
+            }
+            State::Succeeded | State::Failed { .. } | State::Canceled { .. } => Err(objective.over()),
+        },
+        Input::Cancel { reason } => match objective.state {
+            State::Active | State::WaitingUser | State::Paused => {
+                let summary = format!("{} was canceled: {reason}", objective.title);
+                Ok(objective.end(State::Canceled { reason }, NoteKind::ObjectiveCanceled, summary, now))
+            }
+            State::Canceled { .. } => Ok(Decision::ignore(objective.clone(), "canceled already")),
+            State::Succeeded | State::Failed { .. } => Err(objective.over()),
+        },
+        Input::Used { usage } => Ok(used(objective, &usage, now)),
+        Input::Edit { title, priority, limits } => edit(objective, title, priority, limits, now),
+        Input::ManagerMade
+        | Input::ManagerLost
+        | Input::Poked
+        | Input::Moved
+        | Input::Escalated
+        | Input::Deescalate
+        | Input::Forgive => Ok(count(objective, &input, now)),
+    }
+}
+
+fn asked(objective: &Objective, now: Timestamp) -> Decision<Objective> {
+    match objective.state {
+        State::Active => objective.with(|next| next.state = State::WaitingUser, now),
+        State::WaitingUser | State::Paused => Decision::ignore(objective.clone(), "it rests already"),
+        State::Succeeded | State::Failed { .. } | State::Canceled { .. } => {
+            Decision::ignore(objective.clone(), "a question of ended work")
+        }
+    }
+}
+
+fn all_answered(objective: &Objective, now: Timestamp) -> Decision<Objective> {
+    match objective.state {
+        State::WaitingUser => objective.with(|next| next.state = State::Active, now),
+        State::Active | State::Paused => Decision::ignore(objective.clone(), "it does not wait for an answer"),
+        State::Succeeded | State::Failed { .. } | State::Canceled { .. } => {
+            Decision::ignore(objective.clone(), "it has ended")
+        }
+    }
+}
+
+fn pause(objective: &Objective, now: Timestamp) -> Result<Decision<Objective>, Refusal> {
+    match objective.state {
+        State::Active | State::WaitingUser => {
+            let note = Note::new(NoteKind::ObjectiveChanged, format!("{} was paused", objective.title));
+            Ok(objective.with(|next| next.state = State::Paused, now).note(note))
+        }
+        State::Paused => Ok(Decision::ignore(objective.clone(), "paused already")),
+        State::Succeeded | State::Failed { .. } | State::Canceled { .. } => Err(objective.over()),
+    }
+}
+
+fn resume(objective: &Objective, now: Timestamp) -> Result<Decision<Objective>, Refusal> {
+    match objective.state {
+        State::Paused => {
+            let note = Note::new(NoteKind::ObjectiveChanged, format!("{} goes on", objective.title));
+            Ok(objective.with(|next| next.state = State::Active, now).note(note))
+        }
+        State::Active | State::WaitingUser => Ok(Decision::ignore(objective.clone(), "not paused")),
+        State::Succeeded | State::Failed { .. } | State::Canceled { .. } => Err(objective.over()),
+    }
+}
+
+fn done(objective: &Objective, summary: String, now: Timestamp) -> Result<Decision<Objective>, Refusal> {
+    match objective.state {
+        State::Active | State::WaitingUser => {
+            let line = format!("{} is done", objective.title);
+            let mut decision = objective.end(State::Succeeded, NoteKind::ObjectiveDone, line, now);
+            decision.next.summary = Some(summary);
+            Ok(decision)
+        }
+        State::Paused => Err(Refusal::State {
+            noun: "objective",
+            id: objective.id.to_string(),
+            state: objective.state.name(),
+            rule: "resume it first",
+        }),
+        State::Succeeded | State::Failed { .. } | State::Canceled { .. } => Err(objective.over()),
+    }
+}
+
+fn used(objective: &Objective, usage: &Usage, now: Timestamp) -> Decision<Objective> {
+    // What was used is counted whatever became of the objective: the money is gone.
+    let mut next = objective.clone();
+    next.used.add(usage);
+    next.calls.add(usage.model_calls, now);
+    if next.tripped.is_some() || next.is_over() {
+        return Decision::become_(next);
+    }
+    match next.verdict(now) {
+        Some(trip) => {
+            let note = Note::new(NoteKind::GuardPause, format!("{} paused: {trip}", objective.title))
+                .with("guard", trip.name());
+            next.tripped = Some(trip);
+            Decision::become_(next).note(note)
+        }
+        None => Decision::become_(next),
+    }
+}
+
+fn count(objective: &Objective, input: &Input, now: Timestamp) -> Decision<Objective> {
+    if objective.is_over() {
+        return Decision::ignore(objective.clone(), "it has ended");
+    }
+    if matches!(input, Input::Moved) && objective.managers.pokes == 0 {
+        return Decision::ignore(objective.clone(), "nothing was waited for");
+    }
+    objective.with(
+        |next| match input {
+            Input::ManagerMade => {
+                next.managers.made = next.managers.made.saturating_add(1);
+                next.managers.last_at = Some(now);
+            }
+            Input::ManagerLost => next.managers.lost = next.managers.lost.saturating_add(1),
+            Input::Poked => {
+                next.managers.pokes = next.managers.pokes.saturating_add(1);
+                next.managers.last_at = Some(now);
+            }
+            Input::Moved => next.managers.pokes = 0,
+            Input::Escalated => next.managers.escalated = true,
+            Input::Deescalate => {
+                next.managers = Managers { made: 0, lost: 0, pokes: 0, last_at: None, escalated: false }
+            }
+            Input::Forgive => {
+                next.tripped = None;
+                next.calls.clear();
+                next.forgiven = (next.used.tokens(), next.used.micro_usd);
+            }
+            Input::Asked
+            | Input::AllAnswered
+            | Input::Pause
+            | Input::Resume
+            | Input::Done { .. }
+            | Input::Fail { .. }
+            | Input::Cancel { .. }
+            | Input::Used { .. }
+            | Input::Edit { .. } => {}
+        },
+        now,
+    )
+}
+
+fn edit(
+    objective: &Objective,
+    title: Option<String>,
+    priority: Option<i32>,
+    limits: Option<Limits>,
+    now: Timestamp,
+) -> Result<Decision<Objective>, Refusal> {
+    if objective.is_over() {
+        return Err(objective.over());
+    }
+    if let Some(title) = &title
+        && (title.trim().is_empty() || title.len() > 200)
+    {
+        return Err(Refusal::Invalid { field: "title", rule: "must have between 1 and 200 bytes".into() });
+    }
+    let note = Note::new(NoteKind::ObjectiveChanged, format!("{} was edited", objective.title));
+    Ok(objective
+        .with(
+            |next| {
+                next.title = title.unwrap_or_else(|| next.title.clone());
+                next.priority = priority.unwrap_or(next.priority);
+                next.limits = limits.unwrap_or(next.limits);
+            },
+            now,
+        )
+        .note(note))
+}

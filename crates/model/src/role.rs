@@ -1,0 +1,179 @@
+//! Roles: one row says what a role may do. Nothing else in the system asks "is it a manager?".
+
+use serde::{Deserialize, Serialize};
+use strum::{Display, EnumIter, EnumString, IntoStaticStr};
+
+/// What a session is for.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumIter,
+    EnumString,
+    IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Role {
+    /// Steers an objective by tools; writes nothing itself.
+    Manager,
+    /// Changes the project.
+    Implementer,
+    /// Judges another session's work.
+    Reviewer,
+    /// Builds, runs and tests.
+    Validator,
+    /// Finds out and reports.
+    Researcher,
+    /// Works off the feedback on a pull request.
+    PrFollowup,
+    /// Repairs the checks of a pull request.
+    CiFollowup,
+    /// Whatever its goal says.
+    Custom,
+}
+
+/// A tool that the daemon offers to agents.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumIter,
+    EnumString,
+    IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Tool {
+    /// Creates a worker session.
+    SpawnSession,
+    /// Asks the user.
+    AskUser,
+    /// Opens a pull request for a finished worker.
+    PublishPr,
+    /// Pushes to, or edits, a pull request.
+    UpdatePr,
+    /// Comments on a pull request.
+    CommentPr,
+    /// Sends somebody to work off feedback.
+    AddressPrFeedback,
+    /// Lists the objective's worker sessions.
+    ListChildren,
+    /// Writes to a worker.
+    MessageSession,
+    /// Keeps a note.
+    CreateNote,
+    /// Ends the objective.
+    MarkObjectiveDone,
+    /// Cancels a worker.
+    CancelSession,
+    /// Hands in a result.
+    ReportResult,
+    /// Hands in a review.
+    SubmitReview,
+}
+
+/// Which checkout a role works in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checkout {
+    /// A fresh one of its own, if the objective names a repository; otherwise an empty folder.
+    Own,
+    /// A checkout of the pull request's branch.
+    PullRequest,
+}
+
+/// What a role may do and how it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoleTraits {
+    /// Its tools.
+    pub tools: &'static [Tool],
+    /// Its checkout.
+    pub checkout: Checkout,
+    /// Whether it takes a place of its target and of the cap.
+    pub counts: bool,
+    /// Whether it stays after a turn to be woken again, instead of being done.
+    pub stays: bool,
+    /// Whether a manager may create it by `spawn_session`.
+    pub spawnable: bool,
+    /// Whether it is expected to leave commits behind.
+    pub produces_commits: bool,
+    /// Whether its success needs a pull request whose head moved since it started.
+    pub must_move_head: bool,
+}
+
+const MANAGER_TOOLS: &[Tool] = &[
+    Tool::SpawnSession,
+    Tool::AskUser,
+    Tool::PublishPr,
+    Tool::UpdatePr,
+    Tool::CommentPr,
+    Tool::AddressPrFeedback,
+    Tool::ListChildren,
+    Tool::MessageSession,
+    Tool::CreateNote,
+    Tool::MarkObjectiveDone,
+    Tool::CancelSession,
+];
+const WORKER_TOOLS: &[Tool] = &[Tool::ReportResult, Tool::CreateNote, Tool::AskUser];
+const FOLLOWUP_TOOLS: &[Tool] = &[Tool::UpdatePr, Tool::CommentPr, Tool::CreateNote, Tool::AskUser, Tool::ReportResult];
+const REVIEWER_TOOLS: &[Tool] = &[Tool::SubmitReview, Tool::ReportResult, Tool::CreateNote, Tool::AskUser];
+
+const WORKER: RoleTraits = RoleTraits {
+    tools: WORKER_TOOLS,
+    checkout: Checkout::Own,
+    counts: true,
+    stays: false,
+    spawnable: true,
+    produces_commits: false,
+    must_move_head: false,
+};
+
+impl Role {
+    /// Returns the row of this role.
+    pub const fn traits(self) -> RoleTraits {
+        match self {
+            Self::Manager => {
+                RoleTraits { tools: MANAGER_TOOLS, counts: false, stays: true, spawnable: false, ..WORKER }
+            }
+            Self::Implementer | Self::Custom => RoleTraits { produces_commits: true, ..WORKER },
+            Self::Reviewer => RoleTraits { tools: REVIEWER_TOOLS, ..WORKER },
+            Self::Validator | Self::Researcher => WORKER,
+            Self::PrFollowup => RoleTraits {
+                tools: FOLLOWUP_TOOLS,
+                checkout: Checkout::PullRequest,
+                spawnable: false,
+                produces_commits: true,
+                ..WORKER
+            },
+            Self::CiFollowup => RoleTraits {
+                tools: FOLLOWUP_TOOLS,
+                checkout: Checkout::PullRequest,
+                spawnable: false,
+                produces_commits: true,
+                must_move_head: true,
+                ..WORKER
+            },
+        }
+    }
+
+    /// Returns the name as it stands in JSON, SQL and branch names.
+    pub fn name(self) -> &'static str {
+        self.into()
+    }
+}

@@ -1,0 +1,1199 @@
+//! The life of a session: one agent conversation with a role, on a target, in a workspace.
+//!
+//! Attempts are inside: each start of a process is one, facts carry theirs, and a fact of another attempt
+//! is ignored aloud. Nothing here starts a process or writes to one; see the effects.
+
+use crate::effect::{self, Checkout, Effect, Opening, Patience};
+use crate::guard::{Counters, Limits, Trip, Usage};
+use crate::{Decision, Note, NoteKind, Refusal, Role};
+use orcha_base::{
+    Attempt, Backoff, BranchName, MessageId, ObjectiveId, PullRequestId, RepoUrl, Revision, ScopeId, SessionId,
+    TargetId, TenantId, Timestamp, WorkspaceId,
+};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// One agent conversation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Where in the tenant it belongs.
+    pub scope: ScopeId,
+    /// How often the row changed.
+    pub revision: Revision,
+    /// The objective.
+    pub objective: ObjectiveId,
+    /// The session that created it.
+    pub parent: Option<SessionId>,
+    /// What it is for.
+    pub role: Role,
+    /// Which agent plays it.
+    pub agent: AgentChoice,
+    /// Its title for people.
+    pub title: String,
+    /// What it shall do.
+    pub goal: String,
+    /// The sessions that must succeed first.
+    pub depends_on: Vec<SessionId>,
+    /// Higher goes first.
+    pub priority: i32,
+    /// The target that it must run on.
+    pub pin: Option<TargetId>,
+    /// The labels that its target must have.
+    pub labels: Vec<String>,
+    /// The repository that it works on.
+    pub repo: Option<RepoChoice>,
+    /// The pull request that it follows up on.
+    pub pull_request: Option<PullRequestId>,
+    /// The session whose work it reviews.
+    pub reviews: Option<SessionId>,
+    /// The failed session that it tries again.
+    pub retries: Option<SessionId>,
+    /// Its workspace, once placed.
+    pub workspace: Option<WorkspaceId>,
+    /// The conversation that can be resumed, once there is one.
+    pub conversation: Option<String>,
+    /// The newest attempt; zero before the first.
+    pub attempt: Attempt,
+    /// Infrastructure faults in a row.
+    pub faults: u32,
+    /// What it handed in.
+    pub report: Option<Report>,
+    /// What it is doing, in a line.
+    pub activity: Option<String>,
+    /// The tail of the last thing that it said.
+    pub latest_summary: Option<String>,
+    /// Whether its parent was told how it ended.
+    pub told: bool,
+    /// Counters of the loop guards.
+    pub counters: Counters,
+    /// Where it stands.
+    pub state: State,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When an agent first ran for it.
+    pub started_at: Option<Timestamp>,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// When it ended.
+    pub completed_at: Option<Timestamp>,
+}
+
+/// Which agent plays a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentChoice {
+    /// The kind: `claude`.
+    pub kind: String,
+    /// Another program than the kind's usual one, with leading arguments.
+    pub program: Option<Vec<String>>,
+    /// The model.
+    pub model: Option<String>,
+}
+
+/// Which repository a session or an objective works on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepoChoice {
+    /// Where it is cloned from.
+    pub url: RepoUrl,
+    /// The base branch; the repository's default branch if there is none.
+    pub base: Option<BranchName>,
+}
+
+/// What a session handed in by a tool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// In its own words.
+    pub summary: String,
+    /// A reviewer's verdict.
+    pub verdict: Option<Verdict>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A reviewer's verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display, strum::EnumString)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Verdict {
+    /// The work is good.
+    Approve,
+    /// It is not.
+    RequestChanges,
+}
+
+/// Where a session stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum State {
+    /// Waits for its turn.
+    Queued {
+        /// Set once its dependencies succeeded.
+        released: bool,
+    },
+    /// Could not run, and tries again by itself.
+    WaitingCapacity {
+        /// Why.
+        why: Waiting,
+        /// Not before; `None`: as soon as there is room.
+        until: Option<Timestamp>,
+    },
+    /// On its way.
+    Starting {
+        /// Where.
+        target: TargetId,
+        /// Which attempt.
+        attempt: Attempt,
+        /// How far.
+        phase: Phase,
+    },
+    /// An agent process is up.
+    Running {
+        /// Where.
+        target: TargetId,
+        /// Which attempt.
+        attempt: Attempt,
+        /// Whether the agent is at work.
+        turn: Turn,
+        /// Since when this attempt runs.
+        since: Timestamp,
+    },
+    /// Waits for a person; no process is kept.
+    WaitingUser {
+        /// What for.
+        why: UserWait,
+        /// Set once the answer is there.
+        answered: bool,
+    },
+    /// A person paused it; no process is kept.
+    Paused,
+    /// Ended well.
+    Succeeded {
+        /// How we know.
+        evidence: Evidence,
+    },
+    /// Ended badly.
+    Failed {
+        /// Why, for people.
+        reason: String,
+        /// Whether the agent or the infrastructure failed.
+        fault: FaultClass,
+    },
+    /// Was ended.
+    Canceled {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// Why a session waits for capacity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum Waiting {
+    /// No target takes it.
+    NoTarget {
+        /// What every target lacks, for people.
+        detail: String,
+    },
+    /// The infrastructure failed; it backs off.
+    Fault {
+        /// What happened, for people.
+        detail: String,
+    },
+    /// The provider refuses for now.
+    Provider {
+        /// The class of the refusal.
+        class: String,
+    },
+    /// It stays, has nothing to do, and its process ended: the next message wakes it.
+    Parked,
+    /// A person let it go on.
+    Resumed,
+}
+
+/// How far a start has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Its folder is being made.
+    Preparing,
+    /// Its process is being started.
+    Launching,
+}
+
+/// Whether an agent is at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "turn", rename_all = "snake_case")]
+pub enum Turn {
+    /// A turn is under way.
+    Busy {
+        /// Since when nothing was heard.
+        heard_at: Timestamp,
+    },
+    /// It waits for something to be said.
+    Idle {
+        /// Since when.
+        since: Timestamp,
+    },
+}
+
+/// What a session waits for a person for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "on", rename_all = "snake_case")]
+pub enum UserWait {
+    /// It asked something and has nothing else to do.
+    Question,
+    /// A loop guard tripped.
+    Guard {
+        /// Which, with its figure.
+        trip: Trip,
+    },
+    /// Something that only a person can mend: a login, a model, a full conversation.
+    Help {
+        /// The class of the trouble.
+        class: String,
+    },
+}
+
+/// How success is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// It reported by tool.
+    Report,
+    /// Its protocol said that the turn was completed.
+    TurnEnd,
+    /// It marked the objective as done.
+    ObjectiveDone,
+}
+
+/// Who failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultClass {
+    /// The agent had its chance.
+    Genuine,
+    /// It never had one.
+    Infrastructure,
+}
+
+/// How a turn ended, as far as the mind cares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TurnEnd {
+    /// It finished.
+    Completed,
+    /// It was interrupted.
+    Interrupted,
+    /// It did not get through to its model: wait and go on.
+    Provider {
+        /// The class.
+        class: &'static str,
+        /// Not before.
+        until: Option<Timestamp>,
+    },
+    /// Only a person can mend that.
+    Help {
+        /// The class.
+        class: &'static str,
+    },
+    /// Something else went wrong.
+    Failed {
+        /// The class, for the same-error guard.
+        class: String,
+    },
+}
+
+/// How a process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with code zero.
+    Clean,
+    /// In any other way; the text is for people.
+    Crashed {
+        /// What is known.
+        detail: String,
+    },
+}
+
+/// What surrounds a session at the moment of an input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Around {
+    /// Messages wait to be delivered to it.
+    pub messages_wait: bool,
+    /// Its own questions are open.
+    pub questions_open: bool,
+    /// Its pull request's head moved since it was created; `None` where that does not matter.
+    pub head_moved: Option<bool>,
+}
+
+/// Something that happens to a session.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// Its dependencies succeeded.
+    Release,
+    /// The schedule found a place.
+    Place {
+        /// Where.
+        target: TargetId,
+        /// Its workspace.
+        workspace: WorkspaceId,
+        /// The checkout; `None` for an empty folder.
+        checkout: Option<Checkout>,
+    },
+    /// The schedule found none.
+    NoPlace {
+        /// What every target lacks.
+        detail: String,
+    },
+    /// A person or a rule ends it.
+    Cancel {
+        /// Why.
+        reason: String,
+    },
+    /// A person pauses it.
+    Pause,
+    /// A person lets it go on.
+    Resume,
+    /// A guard outside the session's own counters tripped.
+    Trip {
+        /// Which.
+        trip: Trip,
+    },
+    /// The answer that it waited for is there.
+    Answered,
+    /// It has something to do again.
+    Wake,
+    /// It hands in its result by tool.
+    Report {
+        /// The attempt whose credential was used.
+        attempt: Attempt,
+        /// In its own words.
+        summary: String,
+        /// A reviewer's verdict.
+        verdict: Option<Verdict>,
+    },
+    /// It marked the objective as done.
+    ObjectiveDone,
+    /// Its parent was told how it ended.
+    Told,
+    /// Its folder is there.
+    Prepared {
+        /// The attempt that waited for it.
+        attempt: Attempt,
+        /// The folder.
+        dir: String,
+        /// The id for a new conversation.
+        conversation: String,
+        /// What to say first.
+        opening: Option<Opening>,
+    },
+    /// Its folder could not be made.
+    PrepareFailed {
+        /// The attempt that waited for it.
+        attempt: Attempt,
+        /// What happened, after every try that made sense.
+        detail: String,
+    },
+    /// Its process runs.
+    Started {
+        /// The attempt.
+        attempt: Attempt,
+        /// Whether something was said at the start.
+        spoken_to: bool,
+    },
+    /// Its process could not be started.
+    LaunchFailed {
+        /// The attempt.
+        attempt: Attempt,
+        /// What happened, after every try that made sense.
+        detail: String,
+    },
+    /// The agent named its conversation.
+    Conversation {
+        /// The attempt.
+        attempt: Attempt,
+        /// The id.
+        conversation: String,
+    },
+    /// Something was said to it.
+    Spoken {
+        /// The attempt.
+        attempt: Attempt,
+        /// The message.
+        message: MessageId,
+    },
+    /// The agent did something.
+    Heard {
+        /// The attempt.
+        attempt: Attempt,
+        /// What it is doing, in a line, if that changed.
+        activity: Option<String>,
+        /// The tail of what it said, if it said something.
+        summary: Option<String>,
+        /// Whether it acted: a tool call or its result.
+        acted: bool,
+    },
+    /// The agent used tokens.
+    Used {
+        /// The attempt.
+        attempt: Attempt,
+        /// How much.
+        usage: Usage,
+    },
+    /// Its turn is over.
+    TurnEnded {
+        /// The attempt.
+        attempt: Attempt,
+        /// How.
+        end: TurnEnd,
+        /// What surrounds it.
+        around: Around,
+    },
+    /// Its process ended.
+    Exited {
+        /// The attempt.
+        attempt: Attempt,
+        /// How.
+        exit: Exit,
+        /// What surrounds it.
+        around: Around,
+    },
+    /// Its process was ended by us.
+    Stopped {
+        /// The attempt.
+        attempt: Attempt,
+    },
+}
+
+/// How infrastructure faults are waited out: 1 s, doubled, at most a minute; the sixth in a row is one too many.
+const FAULT_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(60) };
+const FAULTS_ALLOWED: u32 = 5;
+/// How an overloaded provider is waited out when it names no time.
+const PROVIDER_BACKOFF: Backoff = Backoff { first: Duration::from_secs(5), cap: Duration::from_secs(600) };
+
+impl State {
+    /// Returns the name as it stands in JSON and SQL.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Queued { .. } => "queued",
+            Self::WaitingCapacity { .. } => "waiting_capacity",
+            Self::Starting { .. } => "starting",
+            Self::Running { .. } => "running",
+            Self::WaitingUser { .. } => "waiting_user",
+            Self::Paused => "paused",
+            Self::Succeeded { .. } => "succeeded",
+            Self::Failed { .. } => "failed",
+            Self::Canceled { .. } => "canceled",
+        }
+    }
+
+    /// Tells whether there is no way out.
+    pub const fn is_over(&self) -> bool {
+        match self {
+            Self::Succeeded { .. } | Self::Failed { .. } | Self::Canceled { .. } => true,
+            Self::Queued { .. }
+            | Self::WaitingCapacity { .. }
+            | Self::Starting { .. }
+            | Self::Running { .. }
+            | Self::WaitingUser { .. }
+            | Self::Paused => false,
+        }
+    }
+
+    /// Returns the target and attempt whose place is taken: from placement to the end of the process.
+    pub const fn holds(&self) -> Option<(TargetId, Attempt)> {
+        match self {
+            Self::Starting { target, attempt, .. } | Self::Running { target, attempt, .. } => Some((*target, *attempt)),
+            Self::Queued { .. }
+            | Self::WaitingCapacity { .. }
+            | Self::WaitingUser { .. }
+            | Self::Paused
+            | Self::Succeeded { .. }
+            | Self::Failed { .. }
+            | Self::Canceled { .. } => None,
+        }
+    }
+}
+
+impl Session {
+    /// Tells whether it has ended.
+    pub const fn is_over(&self) -> bool {
+        self.state.is_over()
+    }
+
+    /// Tells whether the schedule should look for a place now.
+    pub fn wants_place(&self, now: Timestamp) -> bool {
+        match &self.state {
+            State::Queued { released } => *released,
+            State::WaitingCapacity { why: Waiting::Parked, .. } => false,
+            State::WaitingCapacity { until, .. } => until.is_none_or(|until| until <= now),
+            State::WaitingUser { answered, .. } => *answered,
+            State::Starting { .. } | State::Running { .. } | State::Paused => false,
+            State::Succeeded { .. } | State::Failed { .. } | State::Canceled { .. } => false,
+        }
+    }
+
+    /// Returns when it should be looked at again without any input.
+    pub fn wakes_at(&self) -> Option<Timestamp> {
+        match &self.state {
+            State::WaitingCapacity { until, .. } => *until,
+            State::Queued { .. }
+            | State::Starting { .. }
+            | State::Running { .. }
+            | State::WaitingUser { .. }
+            | State::Paused
+            | State::Succeeded { .. }
+            | State::Failed { .. }
+            | State::Canceled { .. } => None,
+        }
+    }
+
+    /// Tells whether the agent waits to be spoken to.
+    pub const fn is_idle(&self) -> bool {
+        matches!(self.state, State::Running { turn: Turn::Idle { .. }, .. })
+    }
+
+    fn over(&self) -> Refusal {
+        Refusal::Over { noun: "session", id: self.id.to_string(), state: self.state.name() }
+    }
+
+    fn refuse(&self, rule: &'static str) -> Refusal {
+        Refusal::State { noun: "session", id: self.id.to_string(), state: self.state.name(), rule }
+    }
+
+    fn stale(&self, why: &'static str) -> Decision<Self> {
+        let note =
+            Note::new(NoteKind::StaleFactIgnored, format!("{why}; session is {}", self.state.name())).of(self.id);
+        Decision::ignore(self.clone(), why).note(note)
+    }
+
+    /// Moves to a state that keeps no process; whatever runs is ended.
+    fn leave_for(&self, state: State, patience: Patience, now: Timestamp) -> Decision<Self> {
+        let ends = state.is_over();
+        let stop = self.stop(patience);
+        let mut next = self.clone();
+        next.state = state;
+        next.updated_at = now;
+        if ends {
+            next.completed_at = Some(now);
+        }
+        Decision::become_(next).then_all(stop)
+    }
+
+    /// The effect that ends what this session holds in the world, if it holds anything.
+    fn stop(&self, patience: Patience) -> Option<Effect> {
+        let (target, attempt) = self.state.holds()?;
+        Some(Effect::Stop(effect::Stop { session: self.id, attempt, target, patience, snapshot: self.workspace }))
+    }
+
+    fn said(&self, kind: NoteKind, summary: impl Into<String>) -> Note {
+        Note::new(kind, summary).of(self.id)
+    }
+
+    fn fail(&self, reason: String, fault: FaultClass, now: Timestamp) -> Decision<Self> {
+        let note = self.said(NoteKind::SessionFailed, format!("{} failed: {reason}", self.title));
+        self.leave_for(State::Failed { reason, fault }, Patience::Quick, now).note(note)
+    }
+
+    fn succeed(&self, evidence: Evidence, now: Timestamp) -> Decision<Self> {
+        let note = self
+            .said(NoteKind::SessionSucceeded, format!("{} succeeded", self.title))
+            .with("evidence", format!("{evidence:?}"));
+        self.leave_for(State::Succeeded { evidence }, Patience::Patient, now).note(note)
+    }
+
+    fn trip(&self, trip: Trip, now: Timestamp) -> Decision<Self> {
+        let note = self.said(NoteKind::GuardPause, format!("{} paused: {trip}", self.title)).with("guard", trip.name());
+        self.leave_for(State::WaitingUser { why: UserWait::Guard { trip }, answered: false }, Patience::Patient, now)
+            .note(note)
+    }
+
+    /// Backs off after a fault of the infrastructure, or gives up after too many in a row.
+    fn back_off(&self, detail: String, now: Timestamp) -> Decision<Self> {
+        let faults = self.faults.saturating_add(1);
+        if faults > FAULTS_ALLOWED {
+            return self.fail(
+                format!("gave up after {faults} faults in a row; the last: {detail}"),
+                FaultClass::Infrastructure,
+                now,
+            );
+        }
+        let until = now + FAULT_BACKOFF.delay(faults);
+        let note = self.said(NoteKind::SessionRetrying, format!("{}: {detail}; trying again at {until}", self.title));
+        let mut decision = self.leave_for(
+            State::WaitingCapacity { why: Waiting::Fault { detail }, until: Some(until) },
+            Patience::Quick,
+            now,
+        );
+        decision.next.faults = faults;
+        decision.note(note)
+    }
+
+    /// Finishes after its last turn, if the evidence allows.
+    fn finish(&self, evidence: Evidence, around: Around, now: Timestamp) -> Decision<Self> {
+        if self.role.traits().must_move_head && around.head_moved != Some(true) {
+            return self.fail("it ended without moving the head of its pull request".into(), FaultClass::Genuine, now);
+        }
+        self.succeed(evidence, now)
+    }
+}
+
+/// Decides what a session becomes.
+pub fn decide(session: &Session, input: Input, limits: &Limits, now: Timestamp) -> Result<Decision<Session>, Refusal> {
+    match input {
+        Input::Release => release(session, now),
+        Input::Place { target, workspace, checkout } => place(session, target, workspace, checkout, now),
+        Input::NoPlace { detail } => no_place(session, detail, now),
+        Input::Cancel { reason } => cancel(session, reason, now),
+        Input::Pause => pause(session, now),
+        Input::Resume => resume(session, now),
+        Input::Trip { trip } => tripped(session, trip, now),
+        Input::Answered => Ok(answered(session, now)),
+        Input::Wake => Ok(wake(session, now)),
+        Input::Report { attempt, summary, verdict } => report(session, attempt, summary, verdict, now),
+        Input::ObjectiveDone => objective_done(session, now),
+        Input::Told => Ok(told(session)),
+        Input::Prepared { attempt, dir, conversation, opening } => {
+            Ok(prepared(session, attempt, dir, conversation, opening, now))
+        }
+        Input::PrepareFailed { attempt, detail } => Ok(start_failed(session, attempt, detail, now)),
+        Input::Started { attempt, spoken_to } => Ok(started(session, attempt, spoken_to, now)),
+        Input::LaunchFailed { attempt, detail } => Ok(start_failed(session, attempt, detail, now)),
+        Input::Conversation { attempt, conversation } => Ok(named(session, attempt, conversation)),
+        Input::Spoken { attempt, message } => Ok(spoken(session, attempt, message, now)),
+        Input::Heard { attempt, activity, summary, acted } => {
+            Ok(heard(session, attempt, activity, summary, acted, now))
+        }
+        Input::Used { attempt, usage } => Ok(used(session, attempt, usage, limits, now)),
+        Input::TurnEnded { attempt, end, around } => Ok(turn_ended(session, attempt, end, around, limits, now)),
+        Input::Exited { attempt, exit, around } => Ok(exited(session, attempt, exit, around, now)),
+        Input::Stopped { attempt } => Ok(stopped(session, attempt)),
+    }
+}
+
+fn release(session: &Session, now: Timestamp) -> Result<Decision<Session>, Refusal> {
+    match session.state {
+        State::Queued { released: false } => {
+            let mut next = session.clone();
+            next.state = State::Queued { released: true };
+            next.updated_at = now;
+            Ok(Decision::become_(next))
+        }
+        State::Queued { released: true } => Ok(Decision::ignore(session.clone(), "released already")),
+        State::WaitingCapacity { .. }
+        | State::Starting { .. }
+        | State::Running { .. }
+        | State::WaitingUser { .. }
+        | State::Paused => Err(session.refuse("only a queued session is released")),
+        State::Succeeded { .. } | State::Failed { .. } | State::Canceled { .. } => Err(session.over()),
+    }
+}
+
+fn place(
+    session: &Session,
+    target: TargetId,
+    workspace: WorkspaceId,
+    checkout: Option<Checkout>,
+    now: Timestamp,
+) -> Result<Decision<Session>, Refusal> {
+    match &session.state {
+        State::Queued { .. } | State::WaitingCapacity { .. } | State::WaitingUser { .. }
+            if session.wants_place(now) =>
+        {
+            let attempt = session.attempt.next();
+            let mut next = session.clone();
+            next.attempt = attempt;
+            next.workspace = Some(workspace);
+            next.state = State::Starting { target, attempt, phase: Phase::Preparing };
+            next.activity = Some("preparing its workspace".into());
+            next.updated_at = now;
+            let prepare = effect::Prepare { workspace, session: session.id, attempt, target, checkout };
+            let note = session
+                .said(NoteKind::SessionPlaced, format!("{} was placed (attempt {attempt})", session.title))
+                .with("target_id", target);
+            Ok(Decision::become_(next).then(Effect::Prepare(prepare)).note(note))
+        }
+        State::Queued { .. } | State::WaitingCapacity { .. } | State::WaitingUser { .. } | State::Paused => {
+            Err(session.refuse("it does not want a place now"))
+        }
+        State::Starting { .. } | State::Running { .. } => Err(session.refuse("it has its place")),
+        State::Succeeded { .. } | State::Failed { .. } | State::Canceled { .. } => Err(session.over()),
+    }
+}
+
+fn no_place(session: &Session, detail: String, now: Timestamp) -> Result<Decision<Session>, Refusal> {
+    match &session.state {
+        State::Queued { .. } => {
+            let note = session.said(NoteKind::SessionWaiting, format!("{} waits: {detail}", session.title));
+            let state = State::WaitingCapacity { why: Waiting::NoTarget { detail }, until: None };
+            Ok(session.leave_for(state, Patience::Quick, now).note(note))
+        }
+        State::WaitingCapacity { why: Waiting::NoTarget { detail: same }, .. } if *same == detail => {
+            Ok(Decision::ignore(session.clone(), "nothing new"))
+        }
+        State::WaitingCapacity { .. } => {
+            let state = State::WaitingCapacity { why: Waiting::NoTarget { detail }, until: None };
+            Ok(session.leave_for(state, Patience::Quick, now))
+        }
+        // It keeps saying what it waited for; it is looked at again with the next change of capacity.
+        State::WaitingUser { .. } => Ok(Decision::ignore(session.clone(), "it keeps its own reason")),
+        State::Starting { .. } | State::Running { .. } | State::Paused => {
+            Err(session.refuse("it does not look for a place"))
+        }
+        State::Succeeded { .. } | State::Failed { .. } | State::Canceled { .. } => Err(session.over()),
+    }
+}
+
+fn cancel(session: &Session, reason: String, now: Timestamp) -> Result<Decision<Session>, Refusal> {
+    match session.state {
+        State::Queued { .. }
+        | State::WaitingCapacity { .. }
+        | State::Starting { .. }
+        | State::Running { .. }
+        | State::WaitingUser { .. }
+        | State::Paused => {
+            let note = session.said(NoteKind::SessionCanceled, format!("{} was canceled: {reason}", session.title));
+            Ok(session.leave_for(State::Canceled { reason }, Patience::Quick, now).note(note))
+        }
+        State::Canceled { .. } => Ok(Decision::ignore(session.clone(), "canceled already")),
+        State::Succeeded { .. } | State::Failed { .. } => Err(session.over()),
+    }
+}
+
+fn pause(session: &Session, now: Timestamp) -> Result<Decision<Session>, Refusal> {
+    match session.state {
+        State::Queued { .. }
+        | State::WaitingCapacity { .. }
+        | State::Starting { .. }
+        | State::Running { .. }
+        | State::WaitingUser { .. } => {
+            let note = session.said(NoteKind::SessionPaused, format!("{} was paused", session.title));
+            Ok(session.leave_for(State::Paused, Patience::Patient, now).note(note))
+        }
+        State::Paused => Ok(Decision::ignore(session.clone(), "paused already")),
+        State::Succeeded { .. } | State::Failed { .. } | State::Canceled { .. } => Err(session.over()),
+    }
+}
+
+fn resume(session: &Session, now: Timestamp) -> Result<Decision<Session>, Refusal> {
+    match &session.state {
+        State::Paused => {
+            let note = session.said(NoteKind::SessionResumed, format!("{} goes on", session.title));
+            let state = if session.attempt == Attempt(0) {
+                State::Queued { released: session.depends_on.is_empty() }
+            } else {
+                State::WaitingCapacity { why: Waiting::Resumed, until: None }
+            };
+            let mut decision = session.leave_for(state, Patience::Quick, now);
+            decision.next.faults = 0;
+            Ok(decision.note(note))
+        }
+        State::WaitingUser { answered: false, .. } => Ok(answered(session, now)),
+        State::WaitingUser { answered: true, .. } => Ok(Decision::ignore(session.clone(), "going on already")),
+        State::Queued { .. } | State::WaitingCapacity { .. } | State::Starting { .. } | State::Running { .. } => {
+            Ok(Decision::ignore(session.clone(), "not paused"))
+        }
+        State::Succeeded { .. } | State::Failed { .. } | State::Canceled { .. } => Err(session.over()),
+    }
+}
+
+fn tripped(session: &Session, trip: Trip, now: Timestamp) -> Result<Decision<Session>, Refusal> {
+    match session.state {
+        State::Queued { .. } | State::WaitingCapacity { .. } | State::Starting { .. } | State::Running { .. } => {
+            Ok(session.trip(trip, now))
+        }
+        State::WaitingUser { .. } | State::Paused => Ok(Decision::ignore(session.clone(), "it rests already")),
+        State::Succeeded { .. } | State::Failed { .. } | State::Canceled { .. } => Err(session.over()),
+    }
+}
+
+fn answered(session: &Session, now: Timestamp) -> Decision<Session> {
+    match &session.state {
+        State::WaitingUser { why, answered: false } => {
+            let mut next = session.clone();
+            next.state = State::WaitingUser { why: why.clone(), answered: true };
+            next.counters.forgive();
+            next.faults = 0;
+            next.updated_at = now;
+            Decision::become_(next).note(session.said(NoteKind::SessionResumed, format!("{} may go on", session.title)))
+        }
+        State::WaitingUser { answered: true, .. } => Decision::ignore(session.clone(), "answered already"),
+        State::Queued { .. }
+        | State::WaitingCapacity { .. }
+        | State::Starting { .. }
+        | State::Running { .. }
+        | State::Paused => Decision::ignore(session.clone(), "it does not wait for an answer"),
+        State::Succeeded { .. } | State::Failed { .. } | State::Canceled { .. } => {
+            session.stale("an answer for ended work")
+        }
+    }
+}
+
+fn wake(session: &Session, now: Timestamp) -> Decision<Session> {
+    match session.state {
+        State::WaitingCapacity { why: Waiting::Parked, .. } => {
+            session.leave_for(State::WaitingCapacity { why: Waiting::Resumed, until: None }, Patience::Quick, now)
+        }
+        State::Queued { .. }
+        | State::WaitingCapacity { .. }
+        | State::Starting { .. }
+        | State::Running { .. }
+        | State::WaitingUser { .. }
+        | State::Paused
+        | State::Succeeded { .. }
+        | State::Failed { .. }
+        | State::Canceled { .. } => Decision::ignore(session.clone(), "not parked"),
+    }
+}
+
+fn report(
+    session: &Session,
+    attempt: Attempt,
+    summary: String,
+    verdict: Option<Verdict>,
+    now: Timestamp,
+) -> Result<Decision<Session>, Refusal> {
+    match session.state {
+        State::Running { attempt: current, .. } | State::Starting { attempt: current, .. } if current == attempt => {
+            let kind = if verdict.is_some() { NoteKind::ReviewSubmitted } else { NoteKind::WorkerReported };
+            let note = session.said(kind, format!("{} reported", session.title));
+            let mut next = session.clone();
+            next.report = Some(Report { summary, verdict, at: now });
+            next.counters.acted = true;
+            next.updated_at = now;
+            Ok(Decision::become_(next).note(note))
+        }
+        State::Running { attempt: current, .. } | State::Starting { attempt: current, .. } => {
+            Err(Refusal::OtherAttempt { got: attempt, current })
+        }
+        State::Queued { .. } | State::WaitingCapacity { .. } | State::WaitingUser { .. } | State::Paused => {
+            Err(session.refuse("only a running session reports"))
+        }
+        State::Succeeded { .. } | State::Failed { .. } | State::Canceled { .. } => Err(session.over()),
+    }
+}
+
+fn objective_done(session: &Session, now: Timestamp) -> Result<Decision<Session>, Refusal> {
+    match session.state {
+        State::Running { .. } => Ok(session.succeed(Evidence::ObjectiveDone, now)),
+        State::Queued { .. }
+        | State::WaitingCapacity { .. }
+        | State::Starting { .. }
+        | State::WaitingUser { .. }
+        | State::Paused => cancel(session, "its objective is done".into(), now),
+        State::Succeeded { .. } | State::Failed { .. } | State::Canceled { .. } => {
+            Ok(Decision::ignore(session.clone(), "over already"))
+        }
+    }
+}
+
+fn told(session: &Session) -> Decision<Session> {
+    if session.told {
+        return Decision::ignore(session.clone(), "told already");
+    }
+    let mut next = session.clone();
+    next.told = true;
+    Decision::become_(next)
+}
+
+fn prepared(
+    session: &Session,
+    of: Attempt,
+    dir: String,
+    conversation: String,
+    opening: Option<Opening>,
+    now: Timestamp,
+) -> Decision<Session> {
+    match &session.state {
+        State::Starting { target, attempt, phase: Phase::Preparing } if *attempt == of => {
+            let launch = effect::Launch {
+                session: session.id,
+                attempt: *attempt,
+                target: *target,
+                role: session.role,
+                agent: session.agent.clone(),
+                dir,
+                resume: session.conversation.clone(),
+                conversation,
+                opening,
+            };
+            let mut next = session.clone();
+            next.state = State::Starting { target: *target, attempt: *attempt, phase: Phase::Launching };
+            next.activity = Some("starting its agent".into());
+            next.updated_at = now;
+            Decision::become_(next).then(Effect::Launch(launch))
+        }
+        State::Starting { .. } | State::Running { .. } => session.stale("a workspace for another attempt"),
+        State::Queued { .. } | State::WaitingCapacity { .. } | State::WaitingUser { .. } | State::Paused => {
+            session.stale("a workspace that nobody waits for")
+        }
+        State::Succeeded { .. } | State::Failed { .. } | State::Canceled { .. } => {
+            session.stale("a workspace for ended work")
+        }
+    }
+}
+
+fn start_failed(session: &Session, of: Attempt, detail: String, now: Timestamp) -> Decision<Session> {
+    match &session.state {
+        State::Starting { attempt, phase, .. } if *attempt == of => {
+            // Whatever may pass by itself was tried again by the executor; `starting` has no way back.
+            let step = match phase {
+                Phase::Preparing => "its workspace could not be prepared",
+                Phase::Launching => "its agent could not be started",
+            };
+            session.fail(format!("{step}: {detail}"), FaultClass::Infrastructure, now)
+        }
+        State::Starting { .. } | State::Running { .. } => session.stale("a failed start of another attempt"),
+        State::Queued { .. } | State::WaitingCapacity { .. } | State::WaitingUser { .. } | State::Paused => {
+            session.stale("a failed start that nobody waits for")
+        }
+        State::Succeeded { .. } | State::Failed { .. } | State::Canceled { .. } => {
+            session.stale("a failed start of ended work")
+        }
+    }
+}
+
+fn started(session: &Session, of: Attempt, spoken_to: bool, now: Timestamp) -> Decision<Session> {
+    match &session.state {
+        State::Starting { target, attempt, phase: Phase::Launching } if *attempt == of => {
+            let turn = if spoken_to { Turn::Busy { heard_at: now } } else { Turn::Idle { since: now } };
+            let mut next = session.clone();
+            next.state = State::Running { target: *target, attempt: *attempt, turn, since: now };
+            next.started_at = next.started_at.or(Some(now));
+            next.activity = Some("its agent is up".into());
+            next.updated_at = now;
+            let note =
+                session.said(NoteKind::SessionStarted, format!("{} is running (attempt {attempt})", session.title));
+            Decision::become_(next).note(note)
+        }
+        State::Running { attempt, .. } if *attempt == of => Decision::ignore(session.clone(), "running already"),
+        State::Starting { target, .. } | State::Running { target, .. } => kill_stray(session, of, *target),
+        State::Queued { .. }
+        | State::WaitingCapacity { .. }
+        | State::WaitingUser { .. }
+        | State::Paused
+        | State::Succeeded { .. }
+        | State::Failed { .. }
+        | State::Canceled { .. } => {
+            // The stop that was ordered with leaving stands behind the launch in the same lane and ends it.
+            session.stale("a process that came too late")
+        }
+    }
+}
+
+/// A process of another attempt is ended, whatever the session does now.
+fn kill_stray(session: &Session, attempt: Attempt, target: TargetId) -> Decision<Session> {
+    session.stale("a process of another attempt").then(Effect::Stop(effect::Stop {
+        session: session.id,
+        attempt,
+        target,
+        patience: Patience::Quick,
+        snapshot: None,
+    }))
+}
+
+fn named(session: &Session, of: Attempt, conversation: String) -> Decision<Session> {
+    if session.state.holds().is_none_or(|(_, attempt)| attempt != of) {
+        return Decision::ignore(session.clone(), "the conversation of another attempt");
+    }
+    if session.conversation.as_ref() == Some(&conversation) {
+        return Decision::ignore(session.clone(), "known already");
+    }
+    let mut next = session.clone();
+    next.conversation = Some(conversation);
+    Decision::become_(next)
+}
+
+fn spoken(session: &Session, of: Attempt, _message: MessageId, now: Timestamp) -> Decision<Session> {
+    match &session.state {
+        State::Running { target, attempt, since, .. } if *attempt == of => {
+            let mut next = session.clone();
+            next.state = State::Running {
+                target: *target,
+                attempt: *attempt,
+                turn: Turn::Busy { heard_at: now },
+                since: *since,
+            };
+            next.updated_at = now;
+            Decision::become_(next)
+        }
+        State::Queued { .. }
+        | State::WaitingCapacity { .. }
+        | State::Starting { .. }
+        | State::Running { .. }
+        | State::WaitingUser { .. }
+        | State::Paused
+        | State::Succeeded { .. }
+        | State::Failed { .. }
+        | State::Canceled { .. } => session.stale("words for another attempt"),
+    }
+}
+
+fn heard(
+    session: &Session,
+    of: Attempt,
+    activity: Option<String>,
+    summary: Option<String>,
+    acted: bool,
+    now: Timestamp,
+) -> Decision<Session> {
+    match &session.state {
+        State::Running { target, attempt, turn, since } if *attempt == of => {
+            let mut next = session.clone();
+            if let Turn::Busy { .. } = turn {
+                next.state = State::Running {
+                    target: *target,
+                    attempt: *attempt,
+                    turn: Turn::Busy { heard_at: now },
+                    since: *since,
+                };
+            }
+            next.activity = activity.or(next.activity);
+            next.latest_summary = summary.or(next.latest_summary);
+            next.counters.acted |= acted;
+            next.updated_at = now;
+            Decision::become_(next)
+        }
+        State::Queued { .. }
+        | State::WaitingCapacity { .. }
+        | State::Starting { .. }
+        | State::Running { .. }
+        | State::WaitingUser { .. }
+        | State::Paused
+        | State::Succeeded { .. }
+        | State::Failed { .. }
+        | State::Canceled { .. } => Decision::ignore(session.clone(), "the last words of another attempt"),
+    }
+}
+
+fn used(session: &Session, of: Attempt, usage: Usage, limits: &Limits, now: Timestamp) -> Decision<Session> {
+    // What was used is counted whatever became of the session: the money is gone.
+    let mut next = session.clone();
+    next.counters.used.add(&usage);
+    next.counters.calls.add(usage.model_calls, now);
+    match &session.state {
+        State::Running { attempt, .. } if *attempt == of => match next.counters.verdict(limits, now) {
+            Some(trip) => next.trip(trip, now),
+            None => Decision::become_(next),
+        },
+        State::Queued { .. }
+        | State::WaitingCapacity { .. }
+        | State::Starting { .. }
+        | State::Running { .. }
+        | State::WaitingUser { .. }
+        | State::Paused
+        | State::Succeeded { .. }
+        | State::Failed { .. }
+        | State::Canceled { .. } => Decision::become_(next),
+    }
+}
+
+fn turn_ended(
+    session: &Session,
+    of: Attempt,
+    end: TurnEnd,
+    around: Around,
+    limits: &Limits,
+    now: Timestamp,
+) -> Decision<Session> {
+    let (target, attempt, since) = match &session.state {
+        State::Running { target, attempt, since, .. } if *attempt == of => (*target, *attempt, *since),
+        State::Starting { .. } | State::Running { .. } => return session.stale("the end of a turn of another attempt"),
+        State::Queued { .. } | State::WaitingCapacity { .. } | State::WaitingUser { .. } | State::Paused => {
+            return session.stale("the end of a turn that was cut off");
+        }
+        State::Succeeded { .. } | State::Failed { .. } | State::Canceled { .. } => {
+            return session.stale("the end of a turn of ended work");
+        }
+    };
+    let mut now_idle = session.clone();
+    now_idle.state = State::Running { target, attempt, turn: Turn::Idle { since: now }, since };
+    now_idle.updated_at = now;
+    match end {
+        TurnEnd::Completed => {
+            now_idle.faults = 0;
+            now_idle.counters.turn_done();
+            if let Some(trip) = now_idle.counters.verdict(limits, now) {
+                return now_idle.trip(trip, now);
+            }
+            if around.messages_wait || session.role.traits().stays {
+                now_idle.activity = Some("waits".into());
+                let note = session.said(NoteKind::SessionTurnEnded, format!("{} ended its turn", session.title));
+                return Decision::become_(now_idle).note(note);
+            }
+            if around.questions_open {
+                let note = session.said(NoteKind::SessionWaiting, format!("{} waits for an answer", session.title));
+                let state = State::WaitingUser { why: UserWait::Question, answered: false };
+                return now_idle.leave_for(state, Patience::Patient, now).note(note);
+            }
+            let evidence = if session.report.is_some() { Evidence::Report } else { Evidence::TurnEnd };
+            now_idle.finish(evidence, around, now)
+        }
+        TurnEnd::Interrupted => {
+            now_idle.activity = Some("was interrupted".into());
+            Decision::become_(now_idle)
+        }
+        TurnEnd::Provider { class, until } => {
+            let faults = session.faults.saturating_add(1);
+            let until = until.unwrap_or(now + PROVIDER_BACKOFF.delay(faults)).max(now + Duration::from_secs(1));
+            let note = session.said(
+                NoteKind::SessionWaiting,
+                format!("{} waits for its provider ({class}) until {until}", session.title),
+            );
+            let state = State::WaitingCapacity { why: Waiting::Provider { class: class.into() }, until: Some(until) };
+            let mut decision = now_idle.leave_for(state, Patience::Patient, now);
+            decision.next.faults = faults;
+            decision.note(note)
+        }
+        TurnEnd::Help { class } => {
+            let note = session.said(NoteKind::SessionWaiting, format!("{} needs help: {class}", session.title));
+            let state = State::WaitingUser { why: UserWait::Help { class: class.into() }, answered: false };
+            now_idle.leave_for(state, Patience::Patient, now).note(note)
+        }
+        TurnEnd::Failed { class } => {
+            now_idle.counters.fail(&class);
+            if let Some(trip) = now_idle.counters.verdict(limits, now) {
+                return now_idle.trip(trip, now);
+            }
+            let mut decision = now_idle.back_off(format!("its turn failed ({class})"), now);
+            // An agent's own error is counted by the same-error guard, not by the faults of the infrastructure.
+            decision.next.faults = session.faults;
+            decision
+        }
+    }
+}
+
+fn exited(session: &Session, of: Attempt, exit: Exit, around: Around, now: Timestamp) -> Decision<Session> {
+    let turn = match &session.state {
+        State::Running { attempt, turn, .. } if *attempt == of => *turn,
+        State::Starting { .. } | State::Running { .. } => {
+            return Decision::ignore(session.clone(), "the exit of another attempt");
+        }
+        State::Queued { .. } | State::WaitingCapacity { .. } | State::WaitingUser { .. } | State::Paused => {
+            return Decision::ignore(session.clone(), "the exit that we asked for");
+        }
+        State::Succeeded { .. } | State::Failed { .. } | State::Canceled { .. } => {
+            return Decision::ignore(session.clone(), "the exit of ended work");
+        }
+    };
+    let stays = session.role.traits().stays;
+    match (turn, exit) {
+        (Turn::Idle { .. }, Exit::Clean) if stays => {
+            let note =
+                session.said(NoteKind::SessionWaiting, format!("{} is parked until it is needed", session.title));
+            let why = if around.messages_wait { Waiting::Resumed } else { Waiting::Parked };
+            session.leave_for(State::WaitingCapacity { why, until: None }, Patience::Quick, now).note(note)
+        }
+        (_, Exit::Clean | Exit::Crashed { .. }) if session.report.is_some() && !stays && !around.messages_wait => {
+            session.finish(Evidence::Report, around, now)
+        }
+        (_, Exit::Clean) => session.back_off("its agent exited in the middle of its work".into(), now),
+        (_, Exit::Crashed { detail }) => session.back_off(format!("its agent ended: {detail}"), now),
+    }
+}
+
+fn stopped(session: &Session, _of: Attempt) -> Decision<Session> {
+    Decision::ignore(session.clone(), "its process is gone")
+}
