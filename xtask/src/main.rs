@@ -1,2 +1,47 @@
-//! Entry point.
-fn main() {}
+//! The project's own commands: `cargo xtask <command>`.
+//!
+//! Each command is one module with an `Args` struct and a `run` function. Nothing of the
+//! product lives here, and nothing of the product depends on it.
+
+mod ci;
+mod deny;
+mod programs;
+mod shell;
+mod test;
+mod tidy;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Checks the rules that the compiler does not: floors, pure crates, file headers, SQL, tasks, paths.
+    Tidy(tidy::Args),
+    /// Runs every test; installs what they need where it can, and ends with one line of totals.
+    Test(test::Args),
+    /// Runs the gates (fmt, tidy, deny, clippy), then the tests; `.ci/run` does the same in two calls.
+    Ci(ci::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Tidy(args) => tidy::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Ci(args) => ci::run(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
