@@ -1,1 +1,17 @@
-//! Placeholder until the room is furnished.
+//! Floor 2, the mind: what should happen next between many nouns.
+//!
+//! Pure. A [`World`] is the snapshot of one objective with everything that belongs to it; [`step`] lets one
+//! [`Stimulus`] meet it and runs the passes until nothing is left to propose. A [`Fleet`] is the snapshot of
+//! all sessions that want a place. How a snapshot is loaded and where a change is stored is not known here.
+
+mod fleet;
+pub mod passes;
+pub mod prompt;
+mod step;
+mod why;
+mod world;
+
+pub use fleet::{Candidate, Fleet, Place, Placement, TargetRoom, schedule};
+pub use step::{Changes, Mind, NewFeedback, NewMessage, NewQuestion, NewSession, Settings, Stimulus, step};
+pub use why::{Why, why};
+pub use world::World;

@@ -1,0 +1,47 @@
+//! The passes over one objective. Each looks at the whole world and proposes; none changes anything.
+//!
+//! They are level-triggered: a pass proposes what is missing, and proposes nothing once it is there. So it
+//! does not matter in which order things happened, or whether the daemon died in between.
+
+mod answers;
+mod cascade;
+mod deliver;
+mod guards;
+mod reclaim;
+mod settle;
+mod supervise;
+mod tell;
+mod triage;
+
+use crate::{Settings, Stimulus, World};
+use orcha_base::Timestamp;
+
+/// Runs the passes in order and returns what the first one with something to say proposes.
+///
+/// One pass at a time: what it proposes is decided before the next one looks.
+pub fn propose(world: &World, now: Timestamp, settings: &Settings) -> Vec<Stimulus> {
+    let passes: [fn(&World, Timestamp, &Settings) -> Vec<Stimulus>; 9] = [
+        |world, _, _| cascade::cascade(world),
+        |world, _, _| settle::settle(world),
+        |world, _, _| answers::answers(world),
+        |world, _, _| tell::tell(world),
+        triage::triage,
+        |world, now, _| guards::guards(world, now),
+        |world, _, _| deliver::deliver(world),
+        supervise::supervise,
+        reclaim::reclaim,
+    ];
+    passes.iter().map(|pass| pass(world, now, settings)).find(|proposals| !proposals.is_empty()).unwrap_or_default()
+}
+
+/// Returns the next instant at which a pass may propose something without any input.
+pub fn next_wake(world: &World, now: Timestamp, settings: &Settings) -> Option<Timestamp> {
+    let waits = world.sessions.values().filter_map(orcha_model::Session::wakes_at);
+    waits
+        .chain(triage::wakes(world, settings))
+        .chain(guards::wakes(world))
+        .chain(supervise::wakes(world, settings))
+        .chain(reclaim::wakes(world, settings))
+        .filter(|at| *at > now)
+        .min()
+}

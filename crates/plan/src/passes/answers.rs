@@ -1,0 +1,106 @@
+//! Answers take effect: at the agent that asked, at the guard that tripped, at the pull request.
+
+use crate::{NewMessage, Stimulus, World};
+use orcha_base::SessionId;
+use orcha_model::question::{About, Input, State};
+use orcha_model::session::{self, UserWait};
+use orcha_model::{Question, message, objective, pull_request};
+
+pub(super) fn answers(world: &World) -> Vec<Stimulus> {
+    let answered = world.questions.values().filter_map(|it| match &it.state {
+        State::Answered { answer } => Some((it, answer.as_str())),
+        State::Open | State::Delivered { .. } | State::Canceled => None,
+    });
+    let mut proposals: Vec<Stimulus> =
+        answered.flat_map(|(question, answer)| take_effect(world, question, answer)).collect();
+    if proposals.is_empty() {
+        proposals.extend(world.sessions.values().filter(|it| was_spoken_to(world, it)).map(|it| go_on(it.id)));
+    }
+    proposals
+}
+
+fn take_effect(world: &World, question: &Question, answer: &str) -> Vec<Stimulus> {
+    let delivered = Stimulus::Question(question.id, Input::Delivered);
+    let refuses = answer.trim().eq_ignore_ascii_case("cancel");
+    match (&question.about, question.session) {
+        (About::Asked, Some(session)) => answer_to_agent(world, question, session, answer),
+        (About::Guard { .. } | About::Help { .. }, Some(session)) => {
+            let mut proposals = vec![delivered];
+            if refuses {
+                let reason = "the user said so when a guard had paused it".to_owned();
+                proposals.push(Stimulus::Session(session, session::Input::Cancel { reason }));
+            } else {
+                proposals.extend(words(question, session, answer));
+                proposals.push(go_on(session));
+            }
+            proposals
+        }
+        (About::ObjectiveGuard { .. }, _) if refuses => vec![delivered, cancel_objective()],
+        (About::ObjectiveGuard { trip }, _) => {
+            let mut proposals = vec![delivered, Stimulus::Objective(objective::Input::Forgive)];
+            let paused = world.sessions.values().filter(|it| {
+                matches!(&it.state, session::State::WaitingUser { why: UserWait::Guard { trip: of }, answered: false } if of == trip)
+            });
+            proposals.extend(paused.map(|it| go_on(it.id)));
+            proposals
+        }
+        (About::Managers, _) if refuses => vec![delivered, cancel_objective()],
+        (About::Managers, _) if answer.trim().eq_ignore_ascii_case("fail") => {
+            let reason = "its managers did not get it done, and the user gave it up".to_owned();
+            vec![delivered, Stimulus::Objective(objective::Input::Fail { reason })]
+        }
+        (About::Managers, _) => vec![delivered, Stimulus::Objective(objective::Input::Deescalate)],
+        (About::ClosedPullRequest { pull_request }, _) => {
+            let reopen = answer.trim().to_ascii_lowercase().starts_with("reopen");
+            let order = Stimulus::PullRequest(*pull_request, pull_request::Input::Reopen);
+            if reopen { vec![delivered, order] } else { vec![delivered] }
+        }
+        (About::Asked | About::Guard { .. } | About::Help { .. }, None) => vec![delivered],
+    }
+}
+
+/// The answer becomes a message; the question is settled when the agent took the message up.
+fn answer_to_agent(world: &World, question: &Question, session: SessionId, answer: &str) -> Vec<Stimulus> {
+    let on_its_way = world.messages.values().find(|it| it.answers == Some(question.id) && it.session == session);
+    match on_its_way.map(|it| &it.state) {
+        None => vec![Stimulus::NewMessage(NewMessage {
+            session,
+            from: message::Sender::User,
+            cause: format!("answer:{}", question.id),
+            text: format!("The user answered your question.\nQuestion: {}\nAnswer: {answer}", question.text),
+            interrupt: false,
+            answers: Some(question.id),
+        })],
+        Some(message::State::Acknowledged) => vec![Stimulus::Question(question.id, Input::Delivered)],
+        Some(message::State::Queued { .. } | message::State::Sent { .. } | message::State::Undeliverable) => Vec::new(),
+    }
+}
+
+fn words(question: &Question, session: SessionId, answer: &str) -> Option<Stimulus> {
+    if answer.trim().eq_ignore_ascii_case("continue") {
+        return None;
+    }
+    Some(Stimulus::NewMessage(NewMessage {
+        session,
+        from: message::Sender::User,
+        cause: format!("answer:{}", question.id),
+        text: answer.to_owned(),
+        interrupt: false,
+        answers: None,
+    }))
+}
+
+/// Whatever a session waits for a person for: a person's words end the waiting.
+fn was_spoken_to(world: &World, session: &session::Session) -> bool {
+    let waits = matches!(session.state, session::State::WaitingUser { answered: false, .. });
+    let from_person = |it: &&message::Message| matches!(it.from, message::Sender::User);
+    waits && world.waiting_messages(session.id).any(|it| from_person(&it))
+}
+
+fn go_on(session: SessionId) -> Stimulus {
+    Stimulus::Session(session, session::Input::Answered)
+}
+
+fn cancel_objective() -> Stimulus {
+    Stimulus::Objective(objective::Input::Cancel { reason: "the user said so when asked".into() })
+}

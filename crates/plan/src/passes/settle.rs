@@ -1,0 +1,150 @@
+//! Books are balanced: questions of ended work are closed, messages for the dead are given up or queued
+//! again, whoever waits for a person has a question open, and the objective says so.
+
+use crate::{NewQuestion, Stimulus, World, prompt};
+use orcha_model::session::{State, UserWait};
+use orcha_model::{Session, message, objective, question, session};
+
+pub(super) fn settle(world: &World) -> Vec<Stimulus> {
+    let mut proposals = Vec::new();
+    proposals.extend(questions_nobody_needs(world));
+    proposals.extend(messages_out_of_step(world));
+    if !world.objective.is_over() {
+        proposals.extend(trips_of_the_objective(world));
+        proposals.extend(world.sessions.values().filter_map(|it| missing_question(world, it)));
+    }
+    if proposals.is_empty() {
+        proposals.extend(state_of_the_objective(world));
+    }
+    proposals
+}
+
+fn questions_nobody_needs(world: &World) -> impl Iterator<Item = Stimulus> {
+    world.questions.values().filter_map(|it| {
+        if !matches!(it.state, question::State::Open | question::State::Answered { .. }) {
+            return None;
+        }
+        let asker = it.session.and_then(|id| world.sessions.get(&id));
+        let obsolete = world.objective.is_over()
+            || asker.is_some_and(Session::is_over)
+            || match &it.about {
+                question::About::Guard { .. } | question::About::Help { .. } => {
+                    it.state == question::State::Open
+                        && !asker.is_some_and(|asker| matches!(asker.state, State::WaitingUser { answered: false, .. }))
+                }
+                question::About::ObjectiveGuard { .. } => {
+                    it.state == question::State::Open && world.objective.tripped.is_none()
+                }
+                question::About::Asked | question::About::Managers | question::About::ClosedPullRequest { .. } => false,
+            };
+        obsolete.then_some(Stimulus::Question(it.id, question::Input::Cancel))
+    })
+}
+
+fn messages_out_of_step(world: &World) -> impl Iterator<Item = Stimulus> {
+    world.messages.values().filter(|it| it.state.is_waiting()).filter_map(|it| {
+        let session = world.sessions.get(&it.session)?;
+        if session.is_over() {
+            return Some(Stimulus::Message(it.id, message::Input::SessionOver));
+        }
+        match it.state {
+            message::State::Sent { attempt } if !world.holds(it.session, attempt) => {
+                Some(Stimulus::Message(it.id, message::Input::Lost { attempt }))
+            }
+            message::State::Sent { .. }
+            | message::State::Queued { .. }
+            | message::State::Acknowledged
+            | message::State::Undeliverable => None,
+        }
+    })
+}
+
+fn trips_of_the_objective(world: &World) -> Vec<Stimulus> {
+    let Some(trip) = &world.objective.tripped else { return Vec::new() };
+    let resting = |it: &&Session| !matches!(it.state, State::WaitingUser { .. } | State::Paused) && !it.is_over();
+    let mut proposals: Vec<Stimulus> = world
+        .sessions
+        .values()
+        .filter(resting)
+        .map(|it| Stimulus::Session(it.id, session::Input::Trip { trip: trip.clone() }))
+        .collect();
+    let about = question::About::ObjectiveGuard { trip: trip.clone() };
+    if !world.questions.values().any(|it| {
+        it.about == about && !matches!(it.state, question::State::Canceled | question::State::Delivered { .. })
+    }) {
+        proposals.push(Stimulus::NewQuestion(NewQuestion {
+            session: None,
+            cause: format!("objective-guard:{}", trip.name()),
+            about,
+            priority: 10,
+            text: format!("The objective was paused: {trip}. Shall it go on?"),
+            context: None,
+            options: vec!["continue".into(), "cancel".into()],
+        }));
+    }
+    proposals
+}
+
+fn missing_question(world: &World, session: &Session) -> Option<Stimulus> {
+    let State::WaitingUser { why, answered: false } = &session.state else { return None };
+    let (about, text) = match why {
+        // It asked by itself; whether the answer is there is the business of `answers`.
+        UserWait::Question => return None,
+        // The objective's own question stands for all of them.
+        UserWait::Guard { trip } if world.objective.tripped.as_ref() == Some(trip) => return None,
+        UserWait::Guard { trip } => (
+            question::About::Guard { trip: trip.clone() },
+            format!("{} was paused: {trip}. Shall it go on?", session.title),
+        ),
+        UserWait::Help { class } => (
+            question::About::Help { class: class.clone() },
+            format!("{} cannot go on ({class}): {}", session.title, prompt::remedy(class)),
+        ),
+    };
+    let cause = format!("wait:{}:{}", session.id, session.attempt);
+    let asked = |it: &question::Question| {
+        it.cause == cause && matches!(it.state, question::State::Open | question::State::Answered { .. })
+    };
+    if world.questions.values().any(asked) {
+        return None;
+    }
+    Some(Stimulus::NewQuestion(NewQuestion {
+        session: Some(session.id),
+        cause,
+        about,
+        priority: 10,
+        text,
+        context: session.latest_summary.clone(),
+        options: vec!["continue".into(), "cancel".into()],
+    }))
+}
+
+fn state_of_the_objective(world: &World) -> Option<Stimulus> {
+    let asks = world.open_questions().next().is_some();
+    match world.objective.state {
+        objective::State::Active if asks => Some(Stimulus::Objective(objective::Input::Asked)),
+        objective::State::WaitingUser if !asks => Some(Stimulus::Objective(objective::Input::AllAnswered)),
+        objective::State::Active if world.objective.strategy == objective::Strategy::Direct => end_of_direct(world),
+        objective::State::Active
+        | objective::State::WaitingUser
+        | objective::State::Paused
+        | objective::State::Succeeded
+        | objective::State::Failed { .. }
+        | objective::State::Canceled { .. } => None,
+    }
+}
+
+/// Without a manager the objective ends with its last session.
+fn end_of_direct(world: &World) -> Option<Stimulus> {
+    if world.sessions.is_empty() || world.sessions.values().any(|it| !it.is_over()) || world.has_live_pull_request() {
+        return None;
+    }
+    let bad = world.sessions.values().find(|it| {
+        let tried_again = world.sessions.values().any(|again| again.retries == Some(it.id));
+        !matches!(it.state, State::Succeeded { .. }) && !tried_again
+    });
+    Some(Stimulus::Objective(match bad {
+        Some(bad) => objective::Input::Fail { reason: format!("{} is {}", bad.title, bad.state.name()) },
+        None => objective::Input::Done { summary: format!("{} sessions succeeded", world.sessions.len()) },
+    }))
+}

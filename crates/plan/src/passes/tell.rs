@@ -1,0 +1,53 @@
+//! Whoever steers is told what became of what it ordered: sessions that ended, pull requests that were merged
+//! or closed, feedback that was given up. Each end is told once, as a message with the end as its cause.
+
+use crate::{NewMessage, Stimulus, World, prompt};
+use orcha_model::session::{self, FaultClass};
+use orcha_model::{Role, message, objective, pull_request};
+
+pub(super) fn tell(world: &World) -> Vec<Stimulus> {
+    let mut proposals = Vec::new();
+    // A manager that ended has nobody above it; only the budget of supervision hears of it.
+    for manager in world.sessions.values().filter(|it| it.role == Role::Manager && it.is_over() && !it.told) {
+        if let session::State::Failed { fault: FaultClass::Infrastructure, .. } = manager.state {
+            proposals.push(Stimulus::Objective(objective::Input::ManagerLost));
+        }
+        proposals.push(Stimulus::Session(manager.id, session::Input::Told));
+    }
+    if !proposals.is_empty() {
+        return proposals;
+    }
+    let nobody_will_ask = world.objective.is_over() || world.objective.strategy == objective::Strategy::Direct;
+    let manager = world.live_manager().map(|it| it.id);
+    for session in world.sessions.values().filter(|it| it.role != Role::Manager && it.is_over() && !it.told) {
+        match manager {
+            Some(manager) => proposals.push(Stimulus::NewMessage(NewMessage {
+                session: manager,
+                from: message::Sender::System,
+                cause: format!("session:{}", session.id),
+                text: prompt::session_ended(world, session),
+                interrupt: false,
+                answers: None,
+            })),
+            None if nobody_will_ask => {}
+            None => continue,
+        }
+        proposals.push(Stimulus::Session(session.id, session::Input::Told));
+    }
+    for pr in world.pull_requests.values().filter(|it| !it.state.is_live() && !it.told) {
+        match manager {
+            Some(manager) => proposals.push(Stimulus::NewMessage(NewMessage {
+                session: manager,
+                from: message::Sender::System,
+                cause: format!("pull_request:{}:{}:{}", pr.id, pr.state.name(), pr.revision.0),
+                text: prompt::pull_request_ended(world, pr),
+                interrupt: false,
+                answers: None,
+            })),
+            None if nobody_will_ask => {}
+            None => continue,
+        }
+        proposals.push(Stimulus::PullRequest(pr.id, pull_request::Input::Told));
+    }
+    proposals
+}

@@ -1,0 +1,144 @@
+//! Why something does not move: promise 7. The reason, since when, and what ends the waiting.
+
+use crate::World;
+use orcha_base::{SessionId, Timestamp};
+use orcha_model::session::{Phase, State, Turn, UserWait, Waiting};
+use orcha_model::{Session, objective};
+
+/// The answer to "why?".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// What it waits for, or does.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// What ends that without anybody looking.
+    pub way_out: String,
+}
+
+/// Explains a session; `None` asks about the objective itself.
+pub fn why(world: &World, session: Option<SessionId>) -> Option<Why> {
+    match session {
+        Some(id) => world.sessions.get(&id).map(|it| of_session(world, it)),
+        None => Some(of_objective(world)),
+    }
+}
+
+fn of_session(world: &World, session: &Session) -> Why {
+    let say = |reason: String, way_out: &str| Why { reason, since: session.updated_at, way_out: way_out.to_owned() };
+    let at = |until: &Option<Timestamp>| {
+        until.map_or_else(
+            || "it is placed with the next free place".into(),
+            |at| format!("it tries again by itself at {at}"),
+        )
+    };
+    match &session.state {
+        State::Queued { released: false } => {
+            let waits = session.depends_on.iter().filter_map(|id| world.sessions.get(id)).filter(|it| !it.is_over());
+            let names: Vec<String> =
+                waits.map(|it| format!("\"{}\" ({}, {})", it.title, it.id.short(), it.state.name())).collect();
+            say(
+                format!("it waits for {}", names.join(", ")),
+                "it is released when they succeed, and canceled when one of them fails",
+            )
+        }
+        State::Queued { released: true } => say("it waits for a place".into(), "it is placed with the next free place"),
+        State::WaitingCapacity { why: Waiting::NoTarget { detail }, .. } => {
+            say(format!("no target takes it: {detail}"), "it is placed as soon as that changes")
+        }
+        State::WaitingCapacity { why: Waiting::Fault { detail }, until } => say(detail.clone(), &at(until)),
+        State::WaitingCapacity { why: Waiting::Provider { class }, until } => {
+            say(format!("its provider refuses ({class})"), &at(until))
+        }
+        State::WaitingCapacity { why: Waiting::Parked, .. } => {
+            say("it has nothing to do".into(), "the next message wakes it")
+        }
+        State::WaitingCapacity { why: Waiting::Resumed, until } => {
+            say("it goes on as soon as there is a place".into(), &at(until))
+        }
+        State::Starting { phase: Phase::Preparing, .. } => say(
+            "its workspace is being prepared".into(),
+            "it is launched when that is done; after repeated faults it fails",
+        ),
+        State::Starting { phase: Phase::Launching, .. } => {
+            say("its agent is being started".into(), "it runs when the agent is up; after repeated faults it fails")
+        }
+        State::Running { turn: Turn::Busy { heard_at }, .. } => {
+            let limit = world.objective.limits.stall_secs;
+            Why {
+                reason: "its agent is at work".into(),
+                since: *heard_at,
+                way_out: format!("the turn ends, or after {limit} s without output it is paused and the user asked"),
+            }
+        }
+        State::Running { turn: Turn::Idle { since }, .. } => Why {
+            reason: "its agent waits to be told something".into(),
+            since: *since,
+            way_out: "the next message; an idle manager is reminded".into(),
+        },
+        State::WaitingUser { answered: true, .. } => {
+            say("it has its answer and waits for a place".into(), "it is placed with the next free place")
+        }
+        State::WaitingUser { why, .. } => {
+            let reason = match why {
+                UserWait::Question => "it asked the user something".to_owned(),
+                UserWait::Guard { trip } => format!("a guard paused it: {trip}"),
+                UserWait::Help { class } => format!("it needs help: {class}"),
+            };
+            let open = world.open_questions().find(|it| it.session == Some(session.id));
+            let way_out = open.map_or_else(
+                || format!("`orcha resume {}`", session.id.short()),
+                |it| format!("`orcha answer {} …`", it.id.short()),
+            );
+            say(reason, &way_out)
+        }
+        State::Paused => say("a person paused it".into(), &format!("`orcha resume {}`", session.id.short())),
+        State::Succeeded { .. } | State::Failed { .. } | State::Canceled { .. } => {
+            let reason = match &session.state {
+                State::Failed { reason, .. } | State::Canceled { reason } => {
+                    format!("{}: {reason}", session.state.name())
+                }
+                _ => session.state.name().to_owned(),
+            };
+            say(reason, "nothing: it has ended")
+        }
+    }
+}
+
+fn of_objective(world: &World) -> Why {
+    let objective = &world.objective;
+    let say = |reason: String, way_out: String| Why { reason, since: objective.updated_at, way_out };
+    match &objective.state {
+        objective::State::WaitingUser => {
+            let open: Vec<String> =
+                world.open_questions().map(|it| format!("{}: {}", it.id.short(), it.text)).collect();
+            say(format!("it waits for the user. {}", open.join(" | ")), "answer with `orcha answer ID …`".into())
+        }
+        objective::State::Paused => {
+            say("a person paused it".into(), format!("`orcha resume {}`", objective.id.short()))
+        }
+        objective::State::Active => {
+            let live: Vec<String> = world
+                .sessions
+                .values()
+                .filter(|it| !it.is_over())
+                .map(|it| format!("{} is {}", it.title, it.state.name()))
+                .collect();
+            let open = world.pull_requests.values().filter(|it| it.state.is_live()).count();
+            if live.is_empty() && open > 0 {
+                say(
+                    format!("{open} pull requests wait for people"),
+                    "merging or closing them brings a manager back".into(),
+                )
+            } else if live.is_empty() {
+                say("nobody works on it".into(), "a manager is made by itself".into())
+            } else {
+                say(live.join("; "), "ask `orcha why` of each session".into())
+            }
+        }
+        objective::State::Succeeded => say("succeeded".into(), "nothing: it has ended".into()),
+        objective::State::Failed { reason } | objective::State::Canceled { reason } => {
+            say(format!("{}: {reason}", objective.state.name()), "nothing: it has ended".into())
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The snapshot of one objective: the objective and everything that belongs to it.
+
+use orcha_base::{Attempt, FeedbackId, MessageId, PullRequestId, QuestionId, SessionId, TargetId, WorkspaceId};
+use orcha_model::{
+    Feedback, Message, Objective, PullRequest, Question, Role, Session, Workspace, message, question, session,
+};
+use std::collections::BTreeMap;
+
+/// One objective with its sessions, workspaces, pull requests, feedback, questions and messages.
+///
+/// Messages that were heard and questions that were settled may be missing: no pass asks for them.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the fields are the nouns")]
+pub struct World {
+    pub objective: Objective,
+    pub sessions: BTreeMap<SessionId, Session>,
+    pub workspaces: BTreeMap<WorkspaceId, Workspace>,
+    pub pull_requests: BTreeMap<PullRequestId, PullRequest>,
+    pub feedback: BTreeMap<FeedbackId, Feedback>,
+    pub questions: BTreeMap<QuestionId, Question>,
+    pub messages: BTreeMap<MessageId, Message>,
+}
+
+impl World {
+    /// Makes the world of an objective that has nothing yet.
+    pub fn new(objective: Objective) -> Self {
+        Self {
+            objective,
+            sessions: BTreeMap::new(),
+            workspaces: BTreeMap::new(),
+            pull_requests: BTreeMap::new(),
+            feedback: BTreeMap::new(),
+            questions: BTreeMap::new(),
+            messages: BTreeMap::new(),
+        }
+    }
+
+    /// Returns the manager that has not ended.
+    pub fn live_manager(&self) -> Option<&Session> {
+        self.sessions.values().find(|it| it.role == Role::Manager && !it.is_over())
+    }
+
+    /// Tells whether any worker has not ended.
+    pub fn has_live_worker(&self) -> bool {
+        self.sessions.values().any(|it| it.role != Role::Manager && !it.is_over())
+    }
+
+    /// Tells whether any pull request is opening, draft or open.
+    pub fn has_live_pull_request(&self) -> bool {
+        self.pull_requests.values().any(|it| it.state.is_live())
+    }
+
+    /// Returns the session that works on a pull request's branch now, or will.
+    pub fn follow_up_on(&self, pull_request: PullRequestId) -> Option<&Session> {
+        self.sessions.values().find(|it| it.pull_request == Some(pull_request) && !it.is_over())
+    }
+
+    /// Returns the messages that a session has not heard yet, oldest first.
+    pub fn waiting_messages(&self, session: SessionId) -> impl Iterator<Item = &Message> {
+        let mut waiting: Vec<&Message> =
+            self.messages.values().filter(|it| it.session == session && it.state.is_waiting()).collect();
+        waiting.sort_by_key(|it| (it.created_at, it.id));
+        waiting.into_iter()
+    }
+
+    /// Tells whether messages are queued for a session.
+    pub fn has_queued_message(&self, session: SessionId) -> bool {
+        self.messages.values().any(|it| it.session == session && matches!(it.state, message::State::Queued { .. }))
+    }
+
+    /// Returns the open questions.
+    pub fn open_questions(&self) -> impl Iterator<Item = &Question> {
+        self.questions.values().filter(|it| it.state == question::State::Open)
+    }
+
+    /// Returns what surrounds a session, for its decisions.
+    pub fn around(&self, session: SessionId) -> session::Around {
+        session::Around {
+            messages_wait: self.has_queued_message(session),
+            questions_open: self
+                .open_questions()
+                .any(|it| it.session == Some(session) && it.about == question::About::Asked),
+            head_moved: self.head_moved(session),
+        }
+    }
+
+    /// Tells whether the pull request of a follow-up has another head than its checkout began with.
+    fn head_moved(&self, session: SessionId) -> Option<bool> {
+        let session = self.sessions.get(&session)?;
+        let pull_request = self.pull_requests.get(&session.pull_request?)?;
+        let began = self.workspaces.get(&session.workspace?)?.checkout.as_ref()?.base_sha.clone();
+        Some(began.is_some() && began != pull_request.head)
+    }
+
+    /// Returns the target where the work of a session's predecessors lies.
+    pub fn target_of_predecessors(&self, session: &Session) -> Option<TargetId> {
+        let before = session.depends_on.iter().chain(session.reviews.iter());
+        before
+            .filter_map(|id| self.sessions.get(id)?.workspace)
+            .filter_map(|id| self.workspaces.get(&id))
+            .map(|it| it.target)
+            .next_back()
+    }
+
+    /// Tells whether a session's process of that attempt may still be alive by our own books.
+    pub fn holds(&self, session: SessionId, attempt: Attempt) -> bool {
+        self.sessions.get(&session).and_then(|it| it.state.holds()).is_some_and(|(_, of)| of == attempt)
+    }
+}
