@@ -1,6 +1,9 @@
 //! The trait that every place to run things implements: this machine, a fake, later SSH.
 
-use crate::{Chunk, Command, CommandError, Grace, InputLine, Output, RunError, RunLabel, RunReport, RunSpec, RunState, Seen, Sent, Started, Stopped, Stream};
+use crate::{
+    Chunk, Command, CommandError, Grace, InputLine, Output, RunError, RunLabel, RunReport, RunSpec, RunState, Seen,
+    Sent, Started, Stopped, Stream,
+};
 use async_trait::async_trait;
 use std::fmt;
 use std::path::Path;

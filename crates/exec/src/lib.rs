@@ -5,18 +5,27 @@
 //! a restarted daemon continues by byte offset where it stopped. This room knows how processes are
 //! started, watched and ended, and nothing of agents, sessions or git.
 
+mod cgroup;
 mod command;
+mod execute;
 #[cfg(feature = "fake")]
 pub mod fake;
 pub mod git;
 mod host;
+mod hunt;
 pub mod keeper;
 mod local;
+mod ready;
+mod record;
 mod run;
+mod rundir;
+mod table;
+mod watch;
 
 pub use command::{Command, CommandError, ExitStatus, Output};
 pub use host::Host;
 pub use local::{LocalHost, LocalSettings};
 pub use run::{
-    Chunk, Grace, InputLine, Isolation, RunError, RunLabel, RunReport, RunSpec, RunState, Sent, Started, Stopped, Stream, Seen,
+    Chunk, Grace, InputLine, Isolation, RunError, RunLabel, RunReport, RunSpec, RunState, Seen, Sent, Started, Stopped,
+    Stream,
 };

@@ -11,6 +11,11 @@
 //!   process     keeper and child: pid, start time, boot id, cgroup; written once, atomically
 //!   stop        present: end the whole tree; holds the grace periods
 //!   exit        how it ended; written last, atomically, and flushed
+//!   bell        a FIFO: one byte makes the keeper look at `input`, `input.end`, `consumed` and `stop`
+//!   lock        held by the keeper for as long as it lives
+//!   starting    present: a keeper got as far as spawning the process
+//!   failed      why the process could not be spawned; the directory is removed by whoever reads it
+//!   trouble     why the keeper itself gave up, for people
 //! ```
 
 use crate::ExitStatus;
@@ -158,7 +163,8 @@ pub enum RunState {
     Running(Started),
     /// It ended and left its status.
     Ended(ExitStatus),
-    /// It has no status and nothing of it is alive: killed with its keeper, or the machine restarted.
+    /// It has no status and its keeper is dead: killed, or the machine restarted. Descendants may still
+    /// be alive without it; `Host::stop` ends them.
     Lost,
 }
 
@@ -226,6 +232,27 @@ pub enum RunError {
         /// The run.
         label: RunLabel,
     },
+    /// The folder of the runs could not be listed.
+    #[error("listing the runs")]
+    List {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The run still lives and keeps its directory.
+    #[error("run `{label}` is not over")]
+    Alive {
+        /// The run.
+        label: RunLabel,
+    },
+    /// An input line holds a line break, or a private file has a name that it may not have.
+    #[error("run `{label}`: {detail}")]
+    Refused {
+        /// The run.
+        label: RunLabel,
+        /// What is wrong with which line or file.
+        detail: String,
+    },
     /// The program could not be started: missing, not executable, or the folder is gone.
     #[error("`{program}` did not start in run `{label}`: {detail}")]
     Spawn {
@@ -269,9 +296,13 @@ impl RunError {
     /// Tells whether the same call may succeed later.
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Label { .. } | Self::Absent { .. } | Self::Over { .. } => Retry::Never,
+            Self::Label { .. } | Self::Absent { .. } | Self::Over { .. } | Self::Refused { .. } => Retry::Never,
             Self::Spawn { .. } => Retry::AskHuman,
-            Self::Silent { .. } | Self::Survivors { .. } | Self::Files { .. } => Retry::Later,
+            Self::Silent { .. }
+            | Self::Survivors { .. }
+            | Self::Files { .. }
+            | Self::Alive { .. }
+            | Self::List { .. } => Retry::Later,
         }
     }
 }
