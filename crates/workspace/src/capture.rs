@@ -1,0 +1,219 @@
+//! Looking at a checkout without running anything of it.
+//!
+//! Its commits are fetched into the mirror (`upload-pack` is the one git program that is made for
+//! repositories nobody trusts). Its files are read with the mirror as repository, the checkout as work tree,
+//! and an index of ours: the checkout's configuration is never in force. Of the checkout's own index only
+//! the list of paths is used. Nothing here changes the checkout.
+
+use crate::checkout::{Parts, Seen, head_ref};
+use crate::files::{Kind, text};
+use crate::mirror::{durable, sha};
+use crate::{Label, Operation, Status, WorkspaceError, Workspaces};
+use orcha_base::{BranchName, Sha};
+use orcha_exec::git::{GitCommand, GitError};
+use std::path::Path;
+
+/// The files of a checkout as one tree in the mirror.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    pub(crate) tree: Sha,
+    pub(crate) changed: u32,
+    pub(crate) untracked: u32,
+    pub(crate) nested: Vec<String>,
+    pub(crate) conflicts: bool,
+}
+
+impl Capture {
+    pub(crate) fn dirty(&self) -> bool {
+        self.changed > 0 || self.untracked > 0
+    }
+}
+
+impl Workspaces {
+    pub(crate) async fn status_locked(&self, workspace: &Label) -> Result<Status, WorkspaceError> {
+        let seen = self.look(workspace).await?;
+        let capture = self.capture(&seen).await?;
+        let count = seen.mirror.git("rev-list").arg("--count").end_of_options();
+        let count = count.arg(format!("{}..{}", seen.record.ready.base_sha, seen.head));
+        let said = count.text(&*self.files.host).await?;
+        Ok(Status {
+            ahead: said.parse().map_err(|_| GitError::answer("rev-list", &said))?,
+            unfinished: unfinished(&seen, &capture),
+            head: seen.head,
+            branch: seen.branch,
+            changed: capture.changed,
+            untracked: capture.untracked,
+        })
+    }
+
+    /// Checks that the checkout is what we made, and fetches its commits.
+    pub(crate) async fn look(&self, workspace: &Label) -> Result<Seen, WorkspaceError> {
+        self.look_and(workspace, &[]).await
+    }
+
+    /// Looks, and fetches more refs than usual.
+    pub(crate) async fn look_and(&self, workspace: &Label, more: &[String]) -> Result<Seen, WorkspaceError> {
+        let absent = || WorkspaceError::Absent { workspace: workspace.clone() };
+        let foreign = |what: &str| WorkspaceError::Foreign { workspace: workspace.clone(), what: what.to_owned() };
+        let dir = self.dir(workspace);
+        let git_dir = dir.join(".git");
+        let at = |name: &str| git_dir.join(name);
+        let mut paths = vec![dir.clone(), git_dir.clone()];
+        paths.extend(["HEAD", "objects", "refs", "commondir", "index", "info/exclude", "info/sparse-checkout"].map(at));
+        paths.extend(["MERGE_HEAD", "rebase-merge", "rebase-apply", "modules", "worktrees", "logs/refs/stash"].map(at));
+        let found = self.files.look(&paths).await?;
+        let kind = |name: &str| found.get(&at(name)).copied();
+        if !found.contains_key(&dir) {
+            return Err(absent());
+        }
+        let record = self.record(workspace).await?.ok_or_else(absent)?;
+        if found.get(&dir) != Some(&Kind::Folder) {
+            return Err(foreign("its folder is a link or a file"));
+        }
+        if found.get(&git_dir) != Some(&Kind::Folder) {
+            return Err(foreign("`.git` is not a folder"));
+        }
+        if kind("HEAD") != Some(Kind::File) || [kind("objects"), kind("refs")] != [Some(Kind::Folder); 2] {
+            return Err(foreign("`.git` is not a repository of its own"));
+        }
+        if kind("commondir").is_some() {
+            return Err(foreign("`.git` belongs to another repository"));
+        }
+
+        let mirror = self.mirror(&record.repo);
+        let fetch = durable(mirror.git("fetch"))
+            .args(["--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--prune", "--refmap="])
+            .transfer()
+            .end_of_options()
+            .arg(text(&git_dir))
+            .arg(format!("+HEAD:{}", head_ref(workspace)))
+            .arg(format!("+refs/heads/*:refs/orcha/ws/{workspace}/heads/*"))
+            .arg(format!("+refs/stash*:refs/orcha/ws/{workspace}/stash*"))
+            .args(more.iter().cloned());
+        mirror.write(fetch).await?;
+        let head =
+            mirror.commit_at(&head_ref(workspace)).await?.ok_or_else(|| foreign("its `HEAD` names no commit"))?;
+        let said = self.files.read(&at("HEAD")).await?;
+        let merging = match kind("MERGE_HEAD") {
+            Some(Kind::File) => read_shas(&self.files.read(&at("MERGE_HEAD")).await?),
+            Some(Kind::Folder | Kind::Link | Kind::Other) | None => Vec::new(),
+        };
+        let stashes = match kind("logs/refs/stash") {
+            Some(Kind::File) => self.files.read(&at("logs/refs/stash")).await?.iter().filter(|b| **b == b'\n').count(),
+            Some(Kind::Folder | Kind::Link | Kind::Other) | None => 0,
+        };
+        let parts = Parts {
+            index: kind("index") == Some(Kind::File),
+            exclude: kind("info/exclude") == Some(Kind::File),
+            sparse: kind("info/sparse-checkout").is_some(),
+            rebase: kind("rebase-merge").is_some() || kind("rebase-apply").is_some(),
+            submodules: kind("modules").is_some(),
+            worktrees: kind("worktrees").is_some(),
+            stashes: u32::try_from(stashes).unwrap_or(u32::MAX),
+        };
+        Ok(Seen { record, mirror, dir, head, branch: branch_in(&said), merging, parts })
+    }
+
+    /// Writes the files of a checkout into the mirror as a tree, and leaves our index in step with it.
+    pub(crate) async fn capture(&self, seen: &Seen) -> Result<Capture, WorkspaceError> {
+        let workspace = &seen.record.workspace;
+        let index = self.index(workspace);
+        let theirs = self.state_dir(workspace).join("index.theirs");
+        self.files
+            .delete(&[index.with_extension("lock"), theirs.clone(), theirs.with_extension("theirs.lock")])
+            .await?;
+        let git = |subcommand| on_files(seen, &index, subcommand);
+
+        seen.mirror.write(git("read-tree").arg("--reset").end_of_options().arg(seen.head.as_str())).await?;
+        let mut conflicts = false;
+        let mut forced = Vec::new();
+        if seen.parts.index {
+            self.files.copy(&seen.dir.join(".git/index"), &theirs).await?;
+            let list = |what: &[&str]| on_files(seen, &theirs, "ls-files").arg("-z").args(what.iter().copied());
+            // An index that git cannot read lists nothing; the files themselves are what counts.
+            let unmerged = list(&["--unmerged"]).outcome(&*self.files.host).await?;
+            if unmerged.status.success() {
+                conflicts = !unmerged.stdout.is_empty();
+                forced = self.paths(list(&["--cached", "--ignored", "--exclude-standard"])).await?;
+                if seen.parts.sparse {
+                    let tagged = self.paths(list(&["-v", "--cached"])).await?;
+                    let absent: Vec<_> =
+                        tagged.iter().filter_map(|line| line.strip_prefix(b"S ")).map(<[u8]>::to_vec).collect();
+                    self.update(git("update-index").arg("--skip-worktree"), seen, &absent).await?;
+                }
+            }
+        }
+
+        let differing = self
+            .paths(git("diff-files").args(["-z", "--name-status", "--no-renames", "--ignore-submodules=all"]))
+            .await?;
+        let (mut gone, mut present) = (Vec::new(), Vec::new());
+        for pair in differing.chunks_exact(2) {
+            if pair[0] == b"D" { gone.push(pair[1].clone()) } else { present.push(pair[1].clone()) }
+        }
+        self.update(git("update-index").arg("--force-remove"), seen, &gone).await?;
+        let others = self.paths(git("ls-files").args(["-z", "--others", "--exclude-standard"])).await?;
+        let (nested, mut untracked): (Vec<_>, Vec<_>) = others.into_iter().partition(|path| path.ends_with(b"/"));
+        untracked.extend(forced.into_iter().filter(|path| !path.ends_with(b"/")));
+        present.extend(untracked);
+        present.sort();
+        present.dedup();
+        self.update(git("update-index").args(["--add", "--remove", "--replace"]), seen, &present).await?;
+
+        let tree = sha("write-tree", &seen.mirror.write(durable(git("write-tree"))).await?.text())?;
+        let (mut changed, mut untracked) = (0, 0);
+        if tree != seen.mirror.tree_of(&seen.head).await? {
+            let compare = seen.mirror.git("diff-tree").args(["-r", "-z", "--name-status", "--no-renames"]).plain_diff();
+            let compare = compare.end_of_options().arg(seen.head.as_str()).arg(tree.as_str());
+            for pair in self.paths(compare).await?.chunks_exact(2) {
+                if pair[0] == b"A" { untracked += 1 } else { changed += 1 }
+            }
+        }
+        let nested = nested.iter().map(|path| String::from_utf8_lossy(path).into_owned()).collect();
+        Ok(Capture { tree, changed, untracked, nested, conflicts })
+    }
+
+    /// Runs a listing that ends each item with a zero byte.
+    pub(crate) async fn paths(&self, command: GitCommand) -> Result<Vec<Vec<u8>>, WorkspaceError> {
+        let output = command.keep(256 << 20).run(&*self.files.host).await?;
+        if output.truncated {
+            return Err(GitError::Cut { step: "ls-files" }.into());
+        }
+        Ok(output.stdout.split(|b| *b == 0).filter(|path| !path.is_empty()).map(<[u8]>::to_vec).collect())
+    }
+
+    async fn update(&self, command: GitCommand, seen: &Seen, paths: &[Vec<u8>]) -> Result<(), WorkspaceError> {
+        if paths.is_empty() {
+            return Ok(());
+        }
+        let mut list = paths.join(&0);
+        list.push(0);
+        let command = durable(command.args(["-z", "--stdin"])).stdin(list).transfer();
+        seen.mirror.write(command).await.map(|_| ())
+    }
+}
+
+/// Starts a command on the files of a checkout, with the mirror as repository and an index of ours.
+pub(crate) fn on_files(seen: &Seen, index: &Path, subcommand: &'static str) -> GitCommand {
+    let command = seen.mirror.files.git.on_work_tree(&seen.mirror.dir, &seen.dir, subcommand);
+    let excludes = if seen.parts.exclude { text(&seen.dir.join(".git/info/exclude")) } else { "/dev/null".to_owned() };
+    command.env("GIT_INDEX_FILE", text(index)).config("core.excludesFile", &excludes)
+}
+
+/// Says what the checkout is in the middle of.
+pub(crate) fn unfinished(seen: &Seen, capture: &Capture) -> Option<Operation> {
+    match (seen.parts.rebase, capture.conflicts, seen.merging.is_empty()) {
+        (true, _, _) => Some(Operation::Rebase),
+        (false, true, _) => Some(Operation::Conflicts),
+        (false, false, false) => Some(Operation::Merge),
+        (false, false, true) => None,
+    }
+}
+
+fn branch_in(head: &[u8]) -> Option<BranchName> {
+    String::from_utf8_lossy(head).trim_end().strip_prefix("ref: refs/heads/")?.parse().ok()
+}
+
+fn read_shas(bytes: &[u8]) -> Vec<Sha> {
+    String::from_utf8_lossy(bytes).lines().filter_map(|line| line.parse().ok()).collect()
+}
