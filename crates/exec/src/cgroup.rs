@@ -7,7 +7,8 @@ use crate::table::until;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -88,20 +89,19 @@ pub(crate) fn kill(path: &Path) -> io::Result<()> {
 
 /// Waits until nothing lives in a cgroup, and tells whether that came true before the deadline.
 pub(crate) fn wait_empty(path: &Path, deadline: Instant) -> io::Result<bool> {
-    let mut events = match File::open(path.join("cgroup.events")) {
+    let events = match File::open(path.join("cgroup.events")) {
         Ok(events) => events,
         Err(error) if gone(&error) => return Ok(true),
         Err(error) => return Err(error),
     };
+    let mut text = [0; 256];
     loop {
-        let mut text = String::new();
-        events.rewind()?;
-        match events.read_to_string(&mut text) {
-            Ok(_) => {}
+        let n = match events.read_at(&mut text, 0) {
+            Ok(n) => n,
             Err(error) if gone(&error) => return Ok(true),
             Err(error) => return Err(error),
-        }
-        if text.lines().any(|line| line == "populated 0") {
+        };
+        if text[..n].split(|byte| *byte == b'\n').any(|line| line == b"populated 0") {
             return Ok(true);
         }
         if Instant::now() >= deadline {

@@ -38,11 +38,11 @@ pub(crate) fn unrecorded(cgroup: Option<&Path>, mark: &str) -> io::Result<Hunt> 
 
 fn end(path: Option<&Path>, group: i32, mut find: impl FnMut() -> io::Result<Vec<Row>>) -> io::Result<Hunt> {
     let found = find()?;
-    if let Some(path) = path {
-        cgroup::kill(path)?;
-        cgroup::wait_empty(path, Instant::now() + PATIENCE)?;
-    }
-    let mut hunt = table::end(group, PATIENCE, find, || Ok(()))?;
+    let settle = || match path {
+        Some(path) => cgroup::kill(path),
+        None => Ok(()),
+    };
+    let mut hunt = table::end(group, PATIENCE, find, settle)?;
     hunt.strays.extend(found.iter().filter(|row| row.group != group).map(|row| row.identity));
     if let (0, Some(path)) = (hunt.left, path) {
         // A zombie may hold it for a moment more; then it goes when the run is forgotten.

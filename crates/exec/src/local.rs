@@ -28,7 +28,6 @@ use tokio::io::unix::AsyncFd;
 /// How long a keeper may take to report the process or the failure.
 const REPORT_LIMIT: Duration = Duration::from_secs(10);
 
-/// What a keeper may take beyond the grace to kill, flush and write down the end.
 const STOP_SLACK: Duration = Duration::from_secs(15);
 
 /// A half made or half removed directory that is older belongs to a dead daemon.
@@ -44,12 +43,15 @@ pub struct LocalSettings {
     /// A folder in cgroup version 2 below which each run gets a cgroup of its own. Without it the keeper
     /// finds descendants as their subreaper.
     pub cgroup_parent: Option<PathBuf>,
+    /// What a keeper may take beyond the grace of a stop to kill, flush and write down the end. After
+    /// that it is killed and the host does its work.
+    pub stop_slack: Duration,
 }
 
 impl LocalSettings {
     /// Uses cgroups where this machine lets us make and kill them.
     pub fn detect(work_root: impl Into<PathBuf>, keeper: Vec<String>) -> Self {
-        Self { work_root: work_root.into(), keeper, cgroup_parent: cgroup::detect() }
+        Self { work_root: work_root.into(), keeper, cgroup_parent: cgroup::detect(), stop_slack: STOP_SLACK }
     }
 }
 
@@ -439,7 +441,7 @@ impl Host for LocalHost {
         let mut changes = self.subscribe(&dir)?;
         let at = dir.clone();
         blocking(label, move || at.ask_stop(grace)).await?;
-        let limit = grace.after_close.saturating_add(grace.after_term).saturating_add(STOP_SLACK);
+        let limit = grace.after_close.saturating_add(grace.after_term).saturating_add(self.inner.settings.stop_slack);
         match tokio::time::timeout(limit, self.await_end(&dir, &mut changes, process.keeper)).await {
             Ok(ended) => ended?,
             Err(_) => {
