@@ -124,7 +124,16 @@ impl Workspaces {
             .await?;
         let git = |subcommand| on_files(seen, &index, subcommand);
 
-        seen.mirror.write(git("read-tree").arg("--reset").end_of_options().arg(seen.head.as_str())).await?;
+        let reset = || git("read-tree").arg("--reset").end_of_options().arg(seen.head.as_str());
+        match seen.mirror.write(reset()).await {
+            Ok(_) => {}
+            // Our index only saves time: a broken one is thrown away.
+            Err(WorkspaceError::Git(GitError::Failed { .. })) => {
+                self.files.delete(std::slice::from_ref(&index)).await?;
+                seen.mirror.write(reset()).await?;
+            }
+            Err(error) => return Err(error),
+        }
         let mut conflicts = false;
         let mut forced = Vec::new();
         if seen.parts.index {

@@ -120,7 +120,7 @@ async fn configuration_that_names_programs_is_not_in_force() {
 
 /// The traps are real: plain git springs them.
 fn trap_works(it: &RealScene, trap: &Trap) {
-    let status = std::process::Command::new("git").arg("status").current_dir(it.dir("one")).output().unwrap();
+    let status = super::try_git(&it.root(), &it.dir("one"), &["status"]);
     assert!(trap.sprung(), "the trap does not work: {}", String::from_utf8_lossy(&status.stderr));
     trap.reset();
 }

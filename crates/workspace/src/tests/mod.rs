@@ -32,7 +32,7 @@ pub(crate) fn branch(text: &str) -> BranchName {
 }
 
 pub(crate) fn somebody() -> Identity {
-    Identity { name: "Some \"Body\"".to_owned(), email: "some@body".to_owned() }
+    Identity { name: "Some \"Q\" Body".to_owned(), email: "some@body".to_owned() }
 }
 
 pub(crate) fn fresh(repo: &RepoUrl, name: &str) -> Prepare {
@@ -218,7 +218,14 @@ impl Scene for RealScene {
 
 /// Plain git as a person runs it, with a home of its own.
 pub(crate) fn git(root: &Path, dir: &Path, args: &[&str]) -> String {
-    let output = std::process::Command::new("git")
+    let output = try_git(root, dir, args);
+    assert!(output.status.success(), "git {args:?} in {dir:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}
+
+/// The same, for a command that may fail.
+pub(crate) fn try_git(root: &Path, dir: &Path, args: &[&str]) -> std::process::Output {
+    std::process::Command::new("git")
         .args(args)
         .current_dir(dir)
         .env_clear()
@@ -229,9 +236,7 @@ pub(crate) fn git(root: &Path, dir: &Path, args: &[&str]) -> String {
         .envs(["AUTHOR", "COMMITTER"].map(|who| (format!("GIT_{who}_NAME"), "agent")))
         .envs(["AUTHOR", "COMMITTER"].map(|who| (format!("GIT_{who}_EMAIL"), "agent@here")))
         .output()
-        .unwrap();
-    assert!(output.status.success(), "git {args:?} in {dir:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+        .unwrap()
 }
 
 /// A host that can only run commands to their end.

@@ -1,6 +1,6 @@
 //! What only real git can show: odd files, the agent's own view, mirrors, many at once.
 
-use super::{RealScene, Scene, branch, continuing, fresh, git, label, open, push_of, somebody};
+use super::{RealScene, Scene, branch, continuing, fresh, git, label, open, push_of, somebody, try_git};
 use crate::{Checkouts, Expected, Kept, Operation, Prepare, PushSource, Reclaim, RestoreInto, Start, WorkspaceError};
 use orcha_base::RepoUrl;
 use std::os::unix::ffi::OsStrExt;
@@ -51,7 +51,7 @@ async fn the_agent_sees_an_ordinary_checkout_of_its_own() {
     assert_eq!(it.agent("one", &["status", "--porcelain"]), "");
     assert_eq!(it.agent("one", &["branch", "--show-current"]), "orcha/one");
     assert_eq!(it.agent("one", &["remote", "get-url", "origin"]), it.repo().as_str());
-    assert_eq!(it.agent("one", &["config", "user.name"]), "Some \"Body\"");
+    assert_eq!(it.agent("one", &["config", "user.name"]), "Some \"Q\" Body");
     assert_eq!(it.agent("one", &["rev-parse", "--abbrev-ref", "origin/HEAD"]), "origin/trunk");
     it.agent("one", &["fetch", "-q", "origin"]);
     assert_eq!(it.agent("one", &["for-each-ref", "--format=%(refname)", "refs/orcha"]), "");
@@ -66,7 +66,7 @@ async fn leftovers_leave_the_agent_with_a_clean_view() {
     let done = it.workspaces.commit_leftovers(&label("one"), "left over", &somebody()).await.unwrap();
     assert_eq!(it.agent("one", &["status", "--porcelain"]), "");
     assert_eq!(it.agent("one", &["rev-parse", "orcha/one"]), done.head.as_str());
-    assert_eq!(it.agent("one", &["log", "-1", "--format=%an <%ae> %s"]), "Some \"Body\" <some@body> left over");
+    assert_eq!(it.agent("one", &["log", "-1", "--format=%an <%ae> %s"]), "Some \"Q\" Body <some@body> left over");
     assert_eq!(it.agent("one", &["fsck", "--connectivity-only"]), "");
 }
 
@@ -82,8 +82,8 @@ async fn a_conflict_can_be_merged_by_the_agent_and_its_leftovers_are_the_merge()
     }
     let after = continuing(&it.repo(), "three", &[("one", &heads[0]), ("two", &heads[1])]);
     let conflict = it.workspaces.prepare(&after).await.unwrap().conflict.unwrap();
-    let merge = std::process::Command::new("git").args(["merge", &conflict.name]).current_dir(it.dir("three")).output();
-    assert!(!merge.unwrap().status.success());
+    let merge = try_git(&it.root(), &it.dir("three"), &["merge", &conflict.name]);
+    assert!(!merge.status.success());
     let three = label("three");
     let status = it.workspaces.status(&three).await.unwrap();
     assert_eq!(status.unfinished, Some(Operation::Conflicts));
@@ -299,5 +299,5 @@ async fn work_on_a_detached_head_or_another_branch_is_committed_where_it_is() {
     let done = it.workspaces.commit_leftovers(&label("one"), "x", &somebody()).await.unwrap();
     assert_eq!(it.agent("one", &["rev-parse", "HEAD"]), done.head.as_str());
     let status = it.workspaces.status(&label("one")).await.unwrap();
-    assert_eq!((status.branch, status.ahead, status.dirty()), (None, 1, false));
+    assert_eq!((&status.branch, status.ahead, status.dirty()), (&None, 1, false));
 }
