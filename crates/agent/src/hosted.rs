@@ -2,6 +2,7 @@
 
 use crate::{Batch, Cursor, Ended, Entry, Event, Launch, LaunchError, Runner, RunnerError, Said, Say, Source, Started};
 use async_trait::async_trait;
+use orcha_exec::keeper::CUT_MARK;
 use orcha_exec::{Grace, Host, InputLine, RunError, RunLabel, RunSpec, RunState, Seen, Sent, Stream};
 use serde_json::Value;
 use std::fmt;
@@ -228,15 +229,12 @@ impl Lines {
     }
 }
 
-/// What the keeper puts at the end of a line that it cut.
-const CUT_MARK: &[u8] = b"\x1a[orcha: line cut]";
-
 /// Splits into lines without their breaks, each with whether it is not the whole line.
 fn lines(bytes: &[u8], longest: usize) -> impl Iterator<Item = (&[u8], bool)> {
     bytes.split_inclusive(|b| *b == b'\n').flat_map(move |line| line.chunks(longest)).map(move |line| {
         let piece = line.len() == longest && !line.ends_with(b"\n");
         let line = line.strip_suffix(b"\n").unwrap_or(line);
-        match line.strip_suffix(CUT_MARK) {
+        match line.strip_suffix(CUT_MARK.as_bytes()) {
             Some(kept) => (kept, true),
             None => (line, piece),
         }

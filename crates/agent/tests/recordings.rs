@@ -1,6 +1,7 @@
 //! What the Claude dialect makes of recorded runs, and that it holds out against anything else.
 //!
 //! One expected file per recording; `UPDATE_EXPECT=1` writes them anew.
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use expect_test::expect_file;
 use orcha_agent::claude::Claude;
