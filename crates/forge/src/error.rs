@@ -95,7 +95,7 @@ pub enum ForgeError {
     Conflict {
         /// The pull request.
         number: PrNumber,
-        /// The files, by their paths in the repository.
+        /// The files, by their paths in the repository; a hundred at most.
         files: Vec<String>,
     },
     /// A rebase would have to replay too many commits.
@@ -121,6 +121,12 @@ pub enum ForgeError {
         branch: BranchName,
         /// The pull request.
         by: PrNumber,
+    },
+    /// The branch is the default one, which nobody deletes through a pull request.
+    #[error("`{branch}` is the default branch")]
+    DefaultBranch {
+        /// The branch.
+        branch: BranchName,
     },
     /// Other writers were faster, too many times.
     #[error("{step} lost against other writers {attempts} times")]
@@ -184,6 +190,7 @@ impl ForgeError {
             | Self::CommentAbsent { .. }
             | Self::Invalid { .. }
             | Self::NothingToMerge { .. }
+            | Self::DefaultBranch { .. }
             | Self::NotNow { .. }
             | Self::HeadMoved { .. } => Retry::Never,
         }

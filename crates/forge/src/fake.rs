@@ -748,6 +748,9 @@ impl Forge for FakeForge {
             let branch = &entry.open.head;
             let it = world.repo(repo)?;
             let Some(tip) = it.branches.get(branch).cloned() else { return Ok(()) };
+            if it.default.as_ref() == Some(branch) {
+                return Err(ForgeError::DefaultBranch { branch: branch.clone() });
+            }
             let needs = |other: &Entry| {
                 other.life.status().is_open() && (other.open.head == *branch || other.open.base == *branch)
             };

@@ -897,6 +897,9 @@ impl Forge for LocalForge {
             }
             let branch = &row.record.head;
             let Some(tip) = survey.branches.get(branch) else { return Ok(()) };
+            if self.default_branch(repo).await? == *branch {
+                return Err(ForgeError::DefaultBranch { branch: branch.clone() });
+            }
             let needs = |it: &&Row| {
                 it.record.life.status().is_open() && (it.record.head == *branch || it.record.base == *branch)
             };

@@ -85,33 +85,33 @@ pub fn find_marker(body: &str) -> Option<Key> {
     Key::new(key).ok()
 }
 
-/// Returns a text without any marker, and without the blank space at its end if there was one.
+/// Returns a text without any marker. A blank takes the place of each, so that its neighbours do not form another
+/// one; if there was a marker, the text also loses the blank space at its end.
 pub fn without_markers(body: &str) -> String {
     let mut text = String::with_capacity(body.len());
     let mut rest = body;
     let mut found = false;
     while let Some(at) = rest.find(MARKER_OPENS) {
         let (before, from) = rest.split_at(at);
-        let after_opening = &from[MARKER_OPENS.len()..];
-        let marker = after_opening.find(MARKER_CLOSES).filter(|end| Key::new(&after_opening[..*end]).is_ok());
+        let inside = &from[MARKER_OPENS.len()..];
         text.push_str(before);
-        match marker {
-            Some(end) => {
+        match inside.split_once(MARKER_CLOSES).filter(|(key, _)| Key::new(key).is_ok()) {
+            Some((_, after)) => {
                 found = true;
-                rest = &after_opening[end + MARKER_CLOSES.len()..];
+                text.push(' ');
+                rest = after;
             }
             None => {
                 text.push_str(MARKER_OPENS);
-                rest = after_opening;
+                rest = inside;
             }
         }
     }
     text.push_str(rest);
-    if !found {
-        return text;
+    if found {
+        text.truncate(text.trim_end().len());
     }
-    // What stood around a marker may form another one now.
-    without_markers(text.trim_end())
+    text
 }
 
 /// Makes a title fit to be shown: one line, no tag that names a tool (`[codex]`, `[bot]: …`), at most
@@ -237,7 +237,8 @@ mod tests {
     #[test]
     fn nested_markers_leave_none_behind() {
         let nested = "a <!-- or<!-- orcha:x -->cha:y --> b";
-        assert_eq!(without_markers(nested), "a  b");
+        assert_eq!(without_markers(nested), "a <!-- or cha:y --> b");
+        assert_eq!(find_marker("<!-- or<!-- orcha:x -->cha:y -->"), None);
         assert_eq!(
             without_markers("keeps <!-- orcha:not a key --> and its end  "),
             "keeps <!-- orcha:not a key --> and its end  "

@@ -227,7 +227,7 @@ pub struct PrState {
     pub reviews: Vec<ReviewMark>,
     /// Whether a merge would go through.
     pub mergeable: Mergeable,
-    /// The files that conflict.
+    /// The files that conflict, a hundred at most.
     pub conflicts: Vec<String>,
 }
 

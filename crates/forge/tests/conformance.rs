@@ -43,6 +43,7 @@ conformance! {
     an_edited_comment_appears_again
     own_comments_are_known_by_the_authors_marker_only
     a_comment_under_a_used_key_is_not_written_again
+    concurrent_changes_are_all_kept
     approvals_fade_with_new_commits
     a_request_for_changes_stands_until_the_same_reviewer_approves
     checks_count_for_the_head_only
@@ -277,6 +278,27 @@ async fn a_comment_under_a_used_key_is_not_written_again(stage: &impl Stage) {
     let fresh = results.iter().filter(|result| result.as_ref().unwrap().fresh).count();
     assert_eq!((ids.len(), fresh), (1, 1));
     assert_eq!(forge.comments(&repo, number, None).await.unwrap().comments.len(), 1);
+}
+
+async fn concurrent_changes_are_all_kept(stage: &impl Stage) {
+    let (forge, repo) = (stage.forge(), stage.repo());
+    let pr = opened(stage, "feature").await;
+    let (number, head) = (pr.number, pr.head_sha);
+    let results = at_once(stage, 6, |forge, repo, n| {
+        let head = head.clone();
+        async move {
+            let name = format!("writer-{n}");
+            match n % 2 {
+                0 => forge.set_check(&repo, number, &check(&name, CheckState::Passing, &head)).await,
+                _ => forge.review(&repo, number, &review(&name, Verdict::Approve, &head)).await.map(drop),
+            }
+        }
+    })
+    .await;
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    let state = forge.state(&repo, number).await.unwrap();
+    assert_eq!((state.check_runs.len(), state.reviews.len()), (3, 3));
+    assert_eq!(forge.comments(&repo, number, None).await.unwrap().comments.len(), 3);
 }
 
 async fn approvals_fade_with_new_commits(stage: &impl Stage) {
@@ -547,6 +569,15 @@ async fn a_branch_is_deleted_only_when_nothing_needs_it(stage: &impl Stage) {
     forge.delete_branch(&repo, pr.number).await.unwrap();
     forge.delete_branch(&repo, pr.number).await.unwrap();
     assert_eq!(stage.tip("feature").await, None);
+
+    stage.push("release", &stage.tip("main").await.unwrap()).await;
+    let next = stage.commit("main", "n.txt", "n").await;
+    let back = orcha_forge::Open { base: branch("release"), ..open("main") };
+    let back = forge.open(&repo, &back).await.unwrap().pr;
+    forge.merge(&repo, back.number, &merge(Method::Rebase, &next)).await.unwrap();
+    let refused = forge.delete_branch(&repo, back.number).await.unwrap_err();
+    assert!(matches!(refused, ForgeError::DefaultBranch { .. }), "{refused}");
+
     assert_eq!(forge.state(&repo, pr.number).await.unwrap().pr.head_sha, pr.head_sha);
 }
 

@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// How much of an answer is kept: ten thousand records, or a page of the longest comments.
 const KEEP: usize = 64 << 20;
 
+/// How many conflicting files are named.
+const MAX_FILES: usize = 100;
+
 /// Where a command runs that names its repository itself: the work root may not have been made yet.
 const ANYWHERE: &str = "/";
 
@@ -286,6 +289,7 @@ impl Plumbing {
         let mut files: Vec<String> = fields.map(str::to_owned).collect();
         files.sort();
         files.dedup();
+        files.truncate(MAX_FILES);
         Ok(Blend::Conflict(files))
     }
 
