@@ -292,8 +292,8 @@ const HARDENED: &[&str] = &[
     "commit.gpgSign=false",
     "tag.gpgSign=false",
     "push.gpgSign=false",
-    "core.packedRefsTimeout=10000",
-    "core.filesRefLockTimeout=10000",
+    "core.packedRefsTimeout=5000",
+    "core.filesRefLockTimeout=1000",
 ];
 
 /// The whole environment; ours is set last, so that nothing handed in replaces it.

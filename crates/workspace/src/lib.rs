@@ -17,8 +17,9 @@
 //! ours. Filters, hooks, monitors and diff programs that a checkout names are therefore never started.
 //! The price: files that only make sense through a filter (git-lfs) are treated as the bytes they are.
 //!
-//! *Work* is what is committed, staged, stashed, changed or untracked. Files that the ignore rules name are
-//! not work: no snapshot holds them and reclaim does not ask for them.
+//! *Work* is what is on a branch, stashed, changed or untracked; of a file that was staged and changed again
+//! the newest state counts. Files that the ignore rules name are not work, unless they were added by force:
+//! no snapshot holds them and reclaim does not ask for them. Nor are commits that only a reflog still knows.
 //!
 //! Files are touched through the host's own small programs (`find`, `mv`, `rm`, `flock`), so that a host
 //! may be another machine. This room knows nothing of sessions, pull requests or objectives.

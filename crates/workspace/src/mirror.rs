@@ -206,8 +206,7 @@ impl Mirror {
     async fn ask_origin(&self) -> Result<Head, WorkspaceError> {
         let said = self.ls_remote(&["--symref"], "HEAD").await?;
         let mut head = Head { default: None, sha256: false };
-        for (value, name) in said.lines().filter_map(|line| line.split_once('\t')).filter(|(_, name)| *name == "HEAD") {
-            debug_assert_eq!(name, "HEAD");
+        for (value, _) in said.lines().filter_map(|line| line.split_once('\t')).filter(|(_, name)| *name == "HEAD") {
             match value.strip_prefix("ref: refs/heads/") {
                 // A name that we do not accept is no default; the caller then has to name a base.
                 Some(branch) => head.default = branch.parse().ok(),
