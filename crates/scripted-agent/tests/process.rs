@@ -5,7 +5,7 @@ mod stage;
 
 use rustix::process::{Pid, Signal, getsid, kill_process, test_kill_process};
 use serde_json::{Value, json};
-use stage::{Stage, mcp_server};
+use stage::{Stage, mcp_server, mcp_server_at};
 
 const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 const KEY: &str = "11111111-1111-4111-8111-111111111111";
@@ -140,6 +140,24 @@ fn a_call_survives_a_server_that_restarts_and_repeats_its_id() {
     assert_eq!(ids.len(), 2);
     assert_eq!(ids[0], ids[1]);
     assert_eq!(server.greetings(), 2);
+}
+
+#[test]
+fn a_call_waits_for_a_server_that_is_away() {
+    let server = mcp_server("sesame");
+    let call = json!({"call": {"tool": "list_children"}});
+    let stage = Stage::new(&steps(json!([call, {"wait": {}}, call, {"say": "{{last.sessions.1.id}}"}])));
+    let config = stage.mcp_config(&server.url, "sesame");
+    let mut agent = stage.start(&[&FREE[..], &["--mcp-config", &config]].concat());
+    agent.prompt(KEY, "go");
+    agent.until("result");
+    let address = server.url.trim_start_matches("http://").trim_end_matches("/mcp").to_owned();
+    drop(server);
+    agent.prompt(ID, "again");
+    agent.until("assistant");
+    let server = mcp_server_at(&address, "sesame");
+    assert_eq!(agent.until("result")["result"], "s2");
+    assert_eq!((server.greetings(), server.calls().len()), (1, 1));
 }
 
 #[test]

@@ -200,7 +200,9 @@ impl Drop for Agent {
 pub struct Server {
     pub url: String,
     log: Arc<Mutex<Log>>,
-    _runtime: tokio::runtime::Runtime,
+    /// Dropped first, which ends the thread.
+    open: Option<tokio::sync::oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
 }
 
 #[derive(Default)]
@@ -225,11 +227,25 @@ impl Server {
     }
 }
 
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.open.take();
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
 /// Starts a server that answers some tools as JSON and some as a stream of events.
 pub fn mcp_server(token: &str) -> Server {
+    mcp_server_at("127.0.0.1:0", token)
+}
+
+/// Starts it at a known address.
+pub fn mcp_server_at(address: &str, token: &str) -> Server {
     let log = Arc::new(Mutex::new(Log { token: format!("Bearer {token}"), ..Log::default() }));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let listener = std::net::TcpListener::bind(address).unwrap();
+    listener.set_nonblocking(true).unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());
     let state = Arc::clone(&log);
     let app = axum::Router::new().route(
@@ -239,8 +255,18 @@ pub fn mcp_server(token: &str) -> Server {
             async move { state.lock().unwrap().answer(&headers, &message) }
         }),
     );
-    runtime.spawn(async move { axum::serve(listener, app).await });
-    Server { url, log, _runtime: runtime }
+    let (open, closed) = tokio::sync::oneshot::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            tokio::select! {
+                served = axum::serve(listener, app).into_future() => served.unwrap(),
+                _ = closed => {}
+            }
+        });
+    });
+    Server { url, log, open: Some(open), thread: Some(thread) }
 }
 
 impl Log {
