@@ -1,0 +1,304 @@
+//! Writes one prepared commit inside a transaction that somebody else began.
+//!
+//! Neither begins nor ends transactions: see `writer`.
+
+use crate::commit::{Committed, Guard};
+use crate::conn::{Cell, Conn, DbError, Value, json, row};
+use crate::encode::{Prepared, PreparedAppend, PreparedRow};
+use crate::error::{CommitError, Unique};
+use orcha_base::{SessionId, TargetId, Timestamp};
+use orcha_model::Refusal;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The numbers that the next journal line and the next order get. There is one writer, so it may count.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Numbers {
+    pub journal: i64,
+    pub outbox: i64,
+}
+
+/// Why one commit was not written.
+pub(crate) enum Failure {
+    /// Only this commit is undone.
+    Alone(CommitError),
+    /// The whole transaction is lost.
+    All(DbError),
+}
+
+impl From<DbError> for Failure {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::Full | DbError::Broken(_) => Self::All(error),
+            DbError::KeyTaken
+            | DbError::ValueTaken
+            | DbError::NotThere
+            | DbError::Unreadable { .. }
+            | DbError::Other(_) => Self::Alone(CommitError::Database(Arc::new(error))),
+        }
+    }
+}
+
+/// How long the answer to a request with an idempotency key is kept.
+const RECEIPTS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+const INSERT_JOURNAL: &str = "INSERT INTO journal \
+    (seq, tenant, scope, created_at, objective_id, session_id, kind, summary, data) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+const INSERT_ORDER: &str = "INSERT INTO outbox \
+    (seq, tenant, scope, created_at, objective_id, effect_key, lane, body, not_before, tries) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0)";
+const DELETE_ORDER: &str = "DELETE FROM outbox WHERE effect_key = ?1";
+const RETRY_ORDER: &str = "UPDATE outbox SET not_before = ?2, tries = tries + 1, detail = ?3 WHERE effect_key = ?1";
+const INSERT_ARTIFACT: &str =
+    "INSERT INTO artifacts (id, tenant, scope, created_at, objective_id, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+const SAVE_PROJECT: &str = "INSERT INTO projects (id, tenant, scope, created_at, repo, updated_at, body) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+    ON CONFLICT (id) DO UPDATE SET repo = excluded.repo, updated_at = excluded.updated_at, body = excluded.body";
+const DELETE_CREDENTIAL: &str = "DELETE FROM credentials WHERE session_id = ?1 AND attempt = ?2";
+const INSERT_CREDENTIAL: &str = "INSERT INTO credentials (hash, tenant, scope, created_at, session_id, attempt) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+const FIND_RECEIPT: &str = "SELECT body FROM receipts WHERE tenant = ?1 AND name = ?2";
+const DROP_RECEIPTS: &str = "DELETE FROM receipts WHERE created_at < ?1";
+const INSERT_RECEIPT: &str = "INSERT INTO receipts (tenant, name, scope, body, created_at) VALUES (?1, ?2, ?3, ?4, ?5)";
+const SESSION_PLACE: &str = "SELECT tenant, scope FROM sessions WHERE id = ?1";
+const FIND_CURSOR: &str = "SELECT at FROM cursors WHERE session_id = ?1 AND attempt = ?2";
+const INSERT_CURSOR: &str = "INSERT INTO cursors (session_id, attempt, at, updated_at, tenant, scope) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+const MOVE_CURSOR: &str = "UPDATE cursors SET at = ?3, updated_at = ?4 WHERE session_id = ?1 AND attempt = ?2";
+const LAST_ENTRY: &str = "SELECT coalesce(max(seq), 0) FROM transcript WHERE session_id = ?1";
+const INSERT_ENTRY: &str = "INSERT INTO transcript \
+    (session_id, seq, tenant, scope, created_at, attempt, source, kind, content, metadata) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+
+/// Writes one commit.
+pub(crate) fn apply(conn: &dyn Conn, commit: &Prepared, numbers: &mut Numbers) -> Result<Committed, Failure> {
+    receipt(conn, commit)?;
+    for change in &commit.rows {
+        write_row(conn, change)?;
+    }
+    for guard in &commit.guards {
+        check(conn, *guard)?;
+    }
+    let journal = numbers.journal;
+    for line in &commit.journal {
+        let [tenant, scope, at, objective, session, kind, summary, data] = line.each_ref().map(Cell::value);
+        let values = [Value::Int(numbers.journal), tenant, scope, at, objective, session, kind, summary, data];
+        conn.exec(INSERT_JOURNAL, &values)?;
+        numbers.journal += 1;
+    }
+    // First what is done, so that an order may take the place of one with the same key.
+    for key in &commit.done {
+        conn.exec(DELETE_ORDER, &[Value::Text(key)])?;
+    }
+    for (key, not_before, detail) in &commit.retried {
+        conn.exec(RETRY_ORDER, &[Value::Text(key), Value::Int(*not_before), Value::Text(detail)])?;
+    }
+    let orders = numbers.outbox;
+    for order in &commit.orders {
+        let [tenant, scope, at, objective, key, lane, body] = order.each_ref().map(Cell::value);
+        let values = [Value::Int(numbers.outbox), tenant, scope, at, objective, key, lane, body];
+        conn.exec(INSERT_ORDER, &values).map_err(|error| unique(error, Unique::Order, "outbox"))?;
+        numbers.outbox += 1;
+    }
+    for artifact in &commit.artifacts {
+        let values = artifact.each_ref().map(Cell::value);
+        conn.exec(INSERT_ARTIFACT, &values).map_err(|error| unique(error, Unique::Artifact, "artifacts"))?;
+    }
+    for project in &commit.projects {
+        let values = project.each_ref().map(Cell::value);
+        conn.exec(SAVE_PROJECT, &values).map_err(|error| unique(error, Unique::ProjectRepo, "projects"))?;
+    }
+    for credential in &commit.credentials {
+        let session = credential.session.to_string();
+        let attempt = Value::Int(i64::from(credential.attempt.0));
+        conn.exec(DELETE_CREDENTIAL, &[Value::Text(&session), attempt])?;
+        let values = [
+            Value::Blob(&credential.hash),
+            Value::Text(credential.tenant.as_str()),
+            Value::Text(credential.scope.as_str()),
+            Value::Int(commit.at),
+            Value::Text(&session),
+            attempt,
+        ];
+        conn.exec(INSERT_CREDENTIAL, &values).map_err(|error| unique(error, Unique::Credential, "credentials"))?;
+    }
+    let transcript = match &commit.transcript {
+        Some(append) => append_transcript(conn, append, commit.at)?,
+        None => 0..0,
+    };
+    Ok(Committed {
+        at: Timestamp::from_micros(commit.at),
+        journal: journal..numbers.journal,
+        orders: orders..numbers.outbox,
+        transcript,
+    })
+}
+
+fn write_row(conn: &dyn Conn, change: &PreparedRow) -> Result<(), Failure> {
+    let table = change.table;
+    let conflict = || Failure::Alone(CommitError::Conflict { noun: change.noun, expected: change.expected });
+    let (sql, mut values): (&str, Vec<Value<'_>>) = match change.expected {
+        None => (&table.insert, change.values.iter().map(Cell::value).collect()),
+        Some(_) => (&table.update, change.values[..table.updated()].iter().map(Cell::value).collect()),
+    };
+    if let Some(expected) = change.expected {
+        values.push(Value::Int(i64::try_from(expected.0).unwrap_or(i64::MAX)));
+    }
+    match conn.exec(sql, &values) {
+        Ok(0) => Err(conflict()),
+        Ok(_) => Ok(()),
+        Err(DbError::KeyTaken) => Err(conflict()),
+        Err(error) => Err(match table.unique {
+            Some(what) => unique(error, what, table.name),
+            None => missing(error, table.name),
+        }),
+    }
+}
+
+/// Names what was taken, or what refers to nothing.
+fn unique(error: DbError, what: Unique, table: &'static str) -> Failure {
+    match error {
+        DbError::KeyTaken | DbError::ValueTaken => Failure::Alone(CommitError::Duplicate { what }),
+        other => missing(other, table),
+    }
+}
+
+fn missing(error: DbError, table: &'static str) -> Failure {
+    match error {
+        DbError::NotThere => Failure::Alone(CommitError::Missing { table }),
+        other => other.into(),
+    }
+}
+
+fn receipt(conn: &dyn Conn, commit: &Prepared) -> Result<(), Failure> {
+    let Some([tenant, key, scope, body]) = &commit.receipt else {
+        return Ok(());
+    };
+    let name = [Value::Text(tenant), Value::Text(key)];
+    if let Some(body) = row(conn, FIND_RECEIPT, &name, |row| json("receipt", row.text(0)?))? {
+        return Err(Failure::Alone(CommitError::AlreadyAnswered { body }));
+    }
+    let oldest = Timestamp::from_micros(commit.at) - RECEIPTS_KEPT;
+    conn.exec(DROP_RECEIPTS, &[Value::Int(oldest.as_micros())])?;
+    let values = [Value::Text(tenant), Value::Text(key), Value::Text(scope), Value::Text(body), Value::Int(commit.at)];
+    conn.exec(INSERT_RECEIPT, &values)?;
+    Ok(())
+}
+
+pub(crate) const TAKEN_ON_TARGET: &str =
+    "SELECT count(*) FROM sessions WHERE holds = 1 AND counts = 1 AND target_id = ?1 AND id <> ?2";
+pub(crate) const TAKEN_AT_ALL: &str = "SELECT count(*) FROM sessions WHERE holds = 1 AND counts = 1 AND id <> ?1";
+const CAPACITY: &str = "SELECT capacity FROM targets WHERE id = ?1";
+const TARGET_STATE: &str = "SELECT state FROM targets WHERE id = ?1";
+pub(crate) const WRITER_OF: &str = "SELECT id FROM sessions WHERE holds = 1 AND workspace_id = ?1 AND id <> ?2 LIMIT 1";
+pub(crate) const UPDATER_OF: &str =
+    "SELECT id FROM sessions WHERE holds = 1 AND pull_request_id = ?1 AND id <> ?2 LIMIT 1";
+
+fn check(conn: &dyn Conn, guard: Guard) -> Result<(), Failure> {
+    match verdict(conn, guard)? {
+        None => Ok(()),
+        Some(refusal) => Err(Failure::Alone(CommitError::Guard(refusal))),
+    }
+}
+
+fn verdict(conn: &dyn Conn, guard: Guard) -> Result<Option<Refusal>, DbError> {
+    let int = |sql, values: &[Value<'_>]| row(conn, sql, values, |row| row.int(0));
+    let unknown = |target: TargetId| Refusal::Unknown { noun: "target", id: target.to_string(), hint: String::new() };
+    Ok(match guard {
+        Guard::TargetHasRoom { target, session } => {
+            let (id, own) = (target.to_string(), session.to_string());
+            let taken = int(TAKEN_ON_TARGET, &[Value::Text(&id), Value::Text(&own)])?.unwrap_or(0);
+            match int(CAPACITY, &[Value::Text(&id)])? {
+                None => Some(unknown(target)),
+                Some(capacity) if taken < capacity => None,
+                Some(_) => Some(Refusal::NoRoom { target }),
+            }
+        }
+        Guard::CapHasRoom { cap, session } => {
+            let taken = int(TAKEN_AT_ALL, &[Value::Text(&session.to_string())])?.unwrap_or(0);
+            (taken >= i64::from(cap)).then_some(Refusal::CapReached { cap })
+        }
+        Guard::TargetTakesSessions { target } => {
+            let id = target.to_string();
+            let online = row(conn, TARGET_STATE, &[Value::Text(&id)], |row| {
+                Ok(row.text(0)? == orcha_model::target::State::Online.name())
+            })?;
+            match online {
+                None => Some(unknown(target)),
+                Some(true) => None,
+                Some(false) => Some(Refusal::NoRoom { target }),
+            }
+        }
+        Guard::WorkspaceFree { workspace, session } => {
+            holder(conn, WRITER_OF, &workspace.to_string(), session)?.map(|holder| Refusal::WorkspaceBusy { holder })
+        }
+        Guard::PullRequestFree { pull_request, session } => {
+            holder(conn, UPDATER_OF, &pull_request.to_string(), session)?
+                .map(|holder| Refusal::PullRequestBusy { pull_request, holder })
+        }
+    })
+}
+
+fn holder(conn: &dyn Conn, sql: &str, id: &str, own: SessionId) -> Result<Option<SessionId>, DbError> {
+    let values = [Value::Text(id), Value::Text(&own.to_string())];
+    row(conn, sql, &values, |row| crate::conn::parse("session id", row.text(0)?))
+}
+
+fn append_transcript(conn: &dyn Conn, append: &PreparedAppend, at: i64) -> Result<std::ops::Range<i64>, Failure> {
+    let session = Value::Text(&append.session_text);
+    let attempt = Value::Int(i64::from(append.attempt.0));
+    let place = row(conn, SESSION_PLACE, &[session], |row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned())))?;
+    let Some((tenant, scope)) = place else {
+        return Err(Failure::Alone(CommitError::Missing { table: "transcript" }));
+    };
+    let stored: Option<serde_json::Value> =
+        row(conn, FIND_CURSOR, &[session, attempt], |row| json("cursor", row.text(0)?))?;
+    if stored != append.expected {
+        let (session, attempt) = (append.session, append.attempt);
+        return Err(Failure::Alone(CommitError::CursorMoved { session, attempt, stored }));
+    }
+    let values = [session, attempt, Value::Text(&append.next), Value::Int(at)];
+    match append.expected {
+        Some(_) => conn.exec(MOVE_CURSOR, &values)?,
+        None => {
+            let [session, attempt, next, at] = values;
+            conn.exec(INSERT_CURSOR, &[session, attempt, next, at, Value::Text(&tenant), Value::Text(&scope)])?
+        }
+    };
+    let first = row(conn, LAST_ENTRY, &[session], |row| row.int(0))?.unwrap_or(0) + 1;
+    let mut seq = first;
+    for entry in &append.entries {
+        let values = [
+            session,
+            Value::Int(seq),
+            Value::Text(&tenant),
+            Value::Text(&scope),
+            Value::Int(entry.at),
+            attempt,
+            Value::Text(&entry.source),
+            Value::Text(&entry.kind),
+            Value::Text(&entry.content),
+            entry.metadata.as_deref().map_or(Value::Null, Value::Text),
+        ];
+        conn.exec(INSERT_ENTRY, &values)?;
+        seq += 1;
+    }
+    Ok(first..seq)
+}
+
+#[cfg(test)]
+pub(crate) const CHECKED_PLANS: &[&str] = &[
+    TAKEN_ON_TARGET,
+    TAKEN_AT_ALL,
+    WRITER_OF,
+    UPDATER_OF,
+    DELETE_ORDER,
+    RETRY_ORDER,
+    LAST_ENTRY,
+    FIND_CURSOR,
+    MOVE_CURSOR,
+    DELETE_CREDENTIAL,
+    FIND_RECEIPT,
+    DROP_RECEIPTS,
+];

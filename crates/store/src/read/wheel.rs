@@ -1,0 +1,317 @@
+//! Questions of the wheel: what one objective's world looks like, who wants a place, what is still to do.
+
+use super::{bodies, body, opt_id};
+use crate::conn::{Columns, DbError, Value, json, parse, row, rows};
+use crate::encode::OrderBody;
+use crate::{ReadError, Store};
+use orcha_base::{Attempt, ObjectiveId, ScopeId, SessionId, TargetId, TenantId, Timestamp};
+use orcha_model::{
+    Effect, EffectKey, Feedback, Message, Objective, PullRequest, Question, Role, Session, Target, Workspace,
+};
+
+/// One objective and everything that belongs to it and is not over and done with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// The objective.
+    pub objective: Objective,
+    /// All its sessions, oldest first.
+    pub sessions: Vec<Session>,
+    /// All its workspaces, oldest first.
+    pub workspaces: Vec<Workspace>,
+    /// All its pull requests, oldest first.
+    pub pull_requests: Vec<PullRequest>,
+    /// Feedback that is new or routed, oldest first.
+    pub feedback: Vec<Feedback>,
+    /// Questions that are open or answered, oldest first.
+    pub questions: Vec<Question>,
+    /// Messages that still have to be heard, oldest first.
+    pub messages: Vec<Message>,
+    /// How far the output of each session's newest attempt was taken in.
+    pub cursors: Vec<TranscriptCursor>,
+    /// What is still to be done for it, oldest first.
+    pub orders: Vec<OrderRow>,
+}
+
+/// How far the output of an attempt was taken in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TranscriptCursor {
+    /// The session.
+    pub session: SessionId,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// The cursor, as it was handed in.
+    pub at: serde_json::Value,
+}
+
+/// Something that is still to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OrderRow {
+    /// Its number: orders of one lane are done in this order.
+    pub seq: i64,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Where in the tenant it belongs.
+    pub scope: ScopeId,
+    /// The objective on whose behalf.
+    pub objective: Option<ObjectiveId>,
+    /// Its key.
+    pub key: EffectKey,
+    /// What to do.
+    pub effect: Effect,
+    /// Not before; the beginning of time for at once.
+    pub not_before: Timestamp,
+    /// How often it was tried in vain.
+    pub tries: u32,
+    /// What went wrong the last time, for people.
+    pub detail: Option<String>,
+    /// When it was ordered.
+    pub created_at: Timestamp,
+}
+
+/// Orders that can be done now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Due {
+    /// The oldest of each lane, oldest first.
+    pub orders: Vec<OrderRow>,
+    /// When the next one that waits for its time becomes due.
+    pub wakes_at: Option<Timestamp>,
+}
+
+/// Sessions that want a place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidates {
+    /// Those that want it now: higher priority first, then older first.
+    pub sessions: Vec<Session>,
+    /// When the next one that waits for its time wants it.
+    pub wakes_at: Option<Timestamp>,
+}
+
+/// Who presents a credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialOwner {
+    /// Whose session.
+    pub tenant: TenantId,
+    /// Where in the tenant it belongs.
+    pub scope: ScopeId,
+    /// The objective.
+    pub objective: ObjectiveId,
+    /// The session.
+    pub session: SessionId,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// What the session is for.
+    pub role: Role,
+}
+
+pub(super) const OBJECTIVE: &str = "SELECT body FROM objectives WHERE id = ?1";
+const SESSIONS: &str = "SELECT body FROM sessions WHERE objective_id = ?1";
+const WORKSPACES: &str = "SELECT body FROM workspaces WHERE objective_id = ?1 ORDER BY created_at, id";
+const PULL_REQUESTS: &str = "SELECT body FROM pull_requests WHERE objective_id = ?1 ORDER BY created_at, id";
+const FEEDBACK: &str = "SELECT body FROM feedback \
+    WHERE objective_id = ?1 AND state IN ('new', 'routed') ORDER BY created_at, id";
+const QUESTIONS: &str = "SELECT body FROM questions \
+    WHERE objective_id = ?1 AND state IN ('open', 'answered') ORDER BY created_at, id";
+const MESSAGES: &str = "SELECT body FROM messages \
+    WHERE objective_id = ?1 AND state IN ('queued', 'sent') ORDER BY created_at, id";
+const CURSORS: &str = "SELECT c.session_id, c.attempt, c.at FROM sessions s \
+    JOIN cursors c ON c.session_id = s.id AND c.attempt = s.attempt WHERE s.objective_id = ?1 AND s.over = 0";
+const CURSOR: &str = "SELECT at FROM cursors WHERE session_id = ?1 AND attempt = ?2";
+const LIVE: &str = "SELECT id FROM objectives WHERE over = 0 \
+    UNION SELECT objective_id FROM sessions WHERE over = 0 \
+    UNION SELECT objective_id FROM outbox WHERE objective_id IS NOT NULL";
+const CANDIDATES: &str = "SELECT body FROM sessions WHERE wants_place = 1 AND not_before <= ?1 \
+    ORDER BY priority DESC, created_at, id LIMIT ?2";
+const NEXT_CANDIDATE: &str = "SELECT min(not_before) FROM sessions WHERE wants_place = 1 AND not_before > ?1";
+const TAKEN: &str = "SELECT target_id, count(*) FROM sessions WHERE holds = 1 AND counts = 1 GROUP BY target_id";
+const TARGETS: &str = "SELECT body FROM targets ORDER BY tenant, name";
+const WATCHED: &str =
+    "SELECT body FROM pull_requests WHERE live = 1 AND synced_at <= ?1 ORDER BY synced_at, id LIMIT ?2";
+const HOLDER: &str = "SELECT t.session_id, t.attempt, s.objective_id, s.role, s.tenant, s.scope FROM credentials t \
+    JOIN sessions s ON s.id = t.session_id AND s.attempt = t.attempt AND s.over = 0 WHERE t.hash = ?1";
+
+macro_rules! order_columns {
+    () => {
+        "SELECT o.seq, o.tenant, o.scope, o.objective_id, o.body, o.not_before, o.tries, o.detail, o.created_at \
+         FROM outbox o "
+    };
+}
+const PENDING: &str = concat!(order_columns!(), "WHERE o.seq > ?1 ORDER BY o.seq LIMIT ?2");
+const PENDING_OF: &str = concat!(order_columns!(), "WHERE o.objective_id = ?1 ORDER BY o.seq");
+const DUE: &str = concat!(
+    order_columns!(),
+    "WHERE o.not_before <= ?1 AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.lane = o.lane AND e.seq < o.seq) \
+     ORDER BY o.seq LIMIT ?2"
+);
+const NEXT_DUE: &str = "SELECT min(not_before) FROM outbox WHERE not_before > 0 AND not_before > ?1";
+
+#[cfg(test)]
+pub(super) const PLANNED: &[&str] = &[
+    OBJECTIVE,
+    SESSIONS,
+    WORKSPACES,
+    PULL_REQUESTS,
+    FEEDBACK,
+    QUESTIONS,
+    MESSAGES,
+    CURSORS,
+    CURSOR,
+    CANDIDATES,
+    NEXT_CANDIDATE,
+    TAKEN,
+    WATCHED,
+    HOLDER,
+    PENDING,
+    PENDING_OF,
+    DUE,
+    NEXT_DUE,
+];
+
+fn order(row: &dyn Columns) -> Result<OrderRow, DbError> {
+    let body: OrderBody<EffectKey, Effect> = json("order", row.text(4)?)?;
+    Ok(OrderRow {
+        seq: row.int(0)?,
+        tenant: TenantId::new(row.text(1)?),
+        scope: ScopeId::new(row.text(2)?),
+        objective: opt_id("objective id", row, 3)?,
+        key: body.key,
+        effect: body.effect,
+        not_before: Timestamp::from_micros(row.int(5)?),
+        tries: u32::try_from(row.int(6)?).unwrap_or(u32::MAX),
+        detail: row.opt_text(7)?.map(ToOwned::to_owned),
+        created_at: Timestamp::from_micros(row.int(8)?),
+    })
+}
+
+fn instant(row: &dyn Columns) -> Result<Option<Timestamp>, DbError> {
+    Ok(row.opt_int(0)?.map(Timestamp::from_micros))
+}
+
+fn attempt(number: i64) -> Attempt {
+    Attempt(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+impl Store {
+    /// Returns an objective and what belongs to it, all of one instant.
+    pub async fn load_world(&self, objective: ObjectiveId) -> Result<Option<Loaded>, ReadError> {
+        self.read(move |conn| {
+            let id = objective.to_string();
+            let of = [Value::Text(&id)];
+            let Some(objective) = body(conn, "objective", OBJECTIVE, &of)? else {
+                return Ok(None);
+            };
+            let mut sessions: Vec<Session> = bodies(conn, "session", SESSIONS, &of)?;
+            sessions.sort_by_key(|it| (it.created_at, it.id));
+            Ok(Some(Loaded {
+                objective,
+                sessions,
+                workspaces: bodies(conn, "workspace", WORKSPACES, &of)?,
+                pull_requests: bodies(conn, "pull request", PULL_REQUESTS, &of)?,
+                feedback: bodies(conn, "feedback", FEEDBACK, &of)?,
+                questions: bodies(conn, "question", QUESTIONS, &of)?,
+                messages: bodies(conn, "message", MESSAGES, &of)?,
+                cursors: rows(conn, CURSORS, &of, |row| {
+                    Ok(TranscriptCursor {
+                        session: parse("session id", row.text(0)?)?,
+                        attempt: attempt(row.int(1)?),
+                        at: json("cursor", row.text(2)?)?,
+                    })
+                })?,
+                orders: rows(conn, PENDING_OF, &of, order)?,
+            }))
+        })
+        .await
+    }
+
+    /// Returns the objectives that are not over, whose sessions are not, or for which something is to be done.
+    pub async fn live_objectives(&self) -> Result<Vec<ObjectiveId>, ReadError> {
+        self.read(|conn| rows(conn, LIVE, &[], |row| parse("objective id", row.text(0)?))).await
+    }
+
+    /// Returns the sessions that want a place now, and when the next one will.
+    pub async fn candidates(&self, now: Timestamp, limit: u32) -> Result<Candidates, ReadError> {
+        self.read(move |conn| {
+            let now = Value::Int(now.as_micros());
+            Ok(Candidates {
+                sessions: bodies(conn, "session", CANDIDATES, &[now, Value::Int(i64::from(limit))])?,
+                wakes_at: row(conn, NEXT_CANDIDATE, &[now], instant)?.flatten(),
+            })
+        })
+        .await
+    }
+
+    /// Returns how many counted sessions are on each target; a target without any is not named.
+    pub async fn taken_places(&self) -> Result<Vec<(TargetId, u32)>, ReadError> {
+        self.read(|conn| {
+            rows(conn, TAKEN, &[], |row| {
+                Ok((parse("target id", row.text(0)?)?, u32::try_from(row.int(1)?).unwrap_or(u32::MAX)))
+            })
+        })
+        .await
+    }
+
+    /// Returns the targets of all tenants by name.
+    pub async fn all_targets(&self) -> Result<Vec<Target>, ReadError> {
+        self.read(|conn| bodies(conn, "target", TARGETS, &[])).await
+    }
+
+    /// Returns live pull requests that were last looked at before an instant, the longest waiting first.
+    pub async fn watched_pull_requests(&self, before: Timestamp, limit: u32) -> Result<Vec<PullRequest>, ReadError> {
+        self.read(move |conn| {
+            let values = [Value::Int(before.as_micros()), Value::Int(i64::from(limit))];
+            bodies(conn, "pull request", WATCHED, &values)
+        })
+        .await
+    }
+
+    /// Returns the orders that can be done now: the oldest of each lane, if its time has come.
+    pub async fn due_orders(&self, now: Timestamp, limit: u32) -> Result<Due, ReadError> {
+        self.read(move |conn| {
+            let now = Value::Int(now.as_micros());
+            Ok(Due {
+                orders: rows(conn, DUE, &[now, Value::Int(i64::from(limit))], order)?,
+                wakes_at: row(conn, NEXT_DUE, &[now], instant)?.flatten(),
+            })
+        })
+        .await
+    }
+
+    /// Returns orders with numbers above one, in order: at boot, page by page from 0.
+    pub async fn orders_after(&self, seq: i64, limit: u32) -> Result<Vec<OrderRow>, ReadError> {
+        self.read(move |conn| {
+            let values = [Value::Int(seq), Value::Int(i64::from(limit))];
+            rows(conn, PENDING, &values, order)
+        })
+        .await
+    }
+
+    /// Returns what is still to be done for an objective, oldest first: for "why does it wait?".
+    pub async fn orders_of(&self, objective: ObjectiveId) -> Result<Vec<OrderRow>, ReadError> {
+        self.read(move |conn| rows(conn, PENDING_OF, &[Value::Text(&objective.to_string())], order)).await
+    }
+
+    /// Returns how far the output of an attempt was taken in.
+    pub async fn cursor(&self, session: SessionId, attempt: Attempt) -> Result<Option<serde_json::Value>, ReadError> {
+        self.read(move |conn| {
+            let values = [Value::Text(&session.to_string()), Value::Int(i64::from(attempt.0))];
+            row(conn, CURSOR, &values, |row| json("cursor", row.text(0)?))
+        })
+        .await
+    }
+
+    /// Returns whose credential has this hash, while its session lives and its attempt is the newest.
+    pub async fn credential_owner(&self, hash: [u8; 32]) -> Result<Option<CredentialOwner>, ReadError> {
+        self.read(move |conn| {
+            row(conn, HOLDER, &[Value::Blob(&hash)], |row| {
+                Ok(CredentialOwner {
+                    session: parse("session id", row.text(0)?)?,
+                    attempt: attempt(row.int(1)?),
+                    objective: parse("objective id", row.text(2)?)?,
+                    role: parse("role", row.text(3)?)?,
+                    tenant: TenantId::new(row.text(4)?),
+                    scope: ScopeId::new(row.text(5)?),
+                })
+            })
+        })
+        .await
+    }
+}
