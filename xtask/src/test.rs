@@ -34,7 +34,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     std::fs::write(&skip_log, "").with_context(|| format!("could not write {}", skip_log.display()))?;
 
     // One build for all, because tests start the programs of other packages than their own.
-    let kinds = ["--bins", "--tests", "--examples"];
+    let kinds = ["--lib", "--bins", "--tests", "--examples"];
     shell::run(shell::cargo(&["build", "--workspace", "--all-features", "--locked"]).args(kinds))?;
 
     let (mut totals, mut all_well) = tests(args, &skip_log)?;
