@@ -1,0 +1,28 @@
+//! The journal: what happened, one line each, in order.
+
+use orcha_base::{ObjectiveId, SessionId, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// One line of the journal. Its id counts up and is the `id` of its server-sent event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its number.
+    pub id: u64,
+    /// The objective that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective_id: Option<ObjectiveId>,
+    /// The session that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<SessionId>,
+    /// What kind of thing happened: `session_started`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// One sentence for people.
+    pub summary: String,
+    /// Facts for programs.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub data: Map<String, Value>,
+    /// When.
+    pub created_at: Timestamp,
+}
