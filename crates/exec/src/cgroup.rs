@@ -70,13 +70,34 @@ pub(crate) fn enter(path: &Path) -> io::Result<()> {
     fs::write(path.join("cgroup.procs"), "0")
 }
 
-/// Lists the live processes of a cgroup; none when it is gone.
+/// Lists the live processes of a cgroup and of those below it; none when it is gone.
 pub(crate) fn members(path: &Path) -> io::Result<Vec<i32>> {
-    match fs::read_to_string(path.join("cgroup.procs")) {
-        Ok(text) => Ok(text.lines().filter_map(|line| line.parse().ok()).collect()),
-        Err(error) if gone(&error) => Ok(Vec::new()),
-        Err(error) => Err(error),
+    let mut members: Vec<i32> = match fs::read_to_string(path.join("cgroup.procs")) {
+        Ok(text) => text.lines().filter_map(|line| line.parse().ok()).collect(),
+        Err(error) if gone(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    for below in below(path)? {
+        members.extend(self::members(&below)?);
     }
+    Ok(members)
+}
+
+/// Lists the cgroups that the members of one have made in it.
+fn below(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if gone(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut below = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            below.push(entry.path());
+        }
+    }
+    Ok(below)
 }
 
 /// Kills everything in a cgroup.
@@ -115,8 +136,13 @@ pub(crate) fn wait_empty(path: &Path, deadline: Instant) -> io::Result<bool> {
     }
 }
 
-/// Removes an empty cgroup; `false` when something still holds it.
+/// Removes an empty cgroup and those below it; `false` when something still holds it.
 pub(crate) fn remove(path: &Path) -> io::Result<bool> {
+    for below in below(path)? {
+        if !remove(&below)? {
+            return Ok(false);
+        }
+    }
     match fs::remove_dir(path) {
         Ok(()) => Ok(true),
         Err(error) if gone(&error) => Ok(true),

@@ -72,6 +72,7 @@ impl<T, E: Into<io::Error>> Step<T> for Result<T, E> {
 }
 
 fn keep(run_dir: &Path) -> Result<(), Trouble> {
+    const EARLIER: &str = "looking for an earlier keeper";
     std::env::set_current_dir(run_dir).step("entering the run directory")?;
     match rustix::process::setsid() {
         // EPERM: whoever started us made us a leader already.
@@ -86,10 +87,13 @@ fn keep(run_dir: &Path) -> Result<(), Trouble> {
         Err(Errno::WOULDBLOCK) => return Ok(()),
         Err(error) => return Err(error).step("taking the lock"),
     }
-    for done in [record::EXIT, record::PROCESS, record::FAILED] {
-        if Path::new(done).try_exists().step("looking for an earlier keeper")? {
-            return Ok(());
-        }
+    let earlier = [
+        record::read_json::<ProcessRecord>(Path::new(record::PROCESS)).step(EARLIER)?.is_some(),
+        record::read_json::<FailRecord>(Path::new(record::FAILED)).step(EARLIER)?.is_some(),
+        Path::new(record::EXIT).try_exists().step(EARLIER)?,
+    ];
+    if earlier.contains(&true) {
+        return Ok(());
     }
     // Opened before anything is read: whatever is written from now on rings.
     let bell = OpenOptions::new()
@@ -241,7 +245,7 @@ impl Keeper {
             mark: spec.mark.clone(),
         };
         let text = serde_json::to_vec(&facts).step("wording `process`")?;
-        record::replace(Path::new(HERE), record::PROCESS, &text, Durability::Content).step("writing `process`")?;
+        record::replace(Path::new(HERE), record::PROCESS, &text, Durability::Cache).step("writing `process`")?;
 
         Ok(Begun::Running(Box::new(Self {
             input: Feed::new(stdin.into(), log).step("preparing standard input")?,
@@ -260,7 +264,10 @@ impl Keeper {
 
     /// Serves the run until it is over and `exit` is written. In trouble it ends the program first.
     fn serve(mut self) -> Result<(), Trouble> {
-        let served = self.until_exit();
+        // The daemon has its answer already, but the process gets no input before a power cut can no
+        // longer make this run look as if it had never begun.
+        let settled = when_there_is_space(|| record::settle(Path::new(HERE), record::PROCESS));
+        let served = settled.step("flushing `process`").and_then(|()| self.until_exit());
         if served.is_err() {
             // Without its keeper the program would hang on full pipes; `exit` stays unwritten: lost.
             self.end_descendants()?;
@@ -406,7 +413,7 @@ impl Keeper {
         }
         let facts = ExitRecord { status, strays: hunt.strays.len(), left: hunt.left };
         let text = serde_json::to_vec(&facts).step("wording `exit`")?;
-        when_there_is_space(|| record::replace(Path::new(HERE), record::EXIT, &text, Durability::Name))
+        when_there_is_space(|| record::replace(Path::new(HERE), record::EXIT, &text, Durability::Disk))
             .step("writing `exit`")
     }
 
@@ -486,14 +493,10 @@ fn push<T>(list: &mut Vec<T>, item: T) -> usize {
 fn when_there_is_space(mut write: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     loop {
         match write() {
-            Err(error) if is_full(&error) => std::thread::sleep(FULL_DISK_PAUSE),
+            Err(error) if record::is_full(&error) => std::thread::sleep(FULL_DISK_PAUSE),
             other => return other,
         }
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn nonblock() -> i32 {

@@ -7,7 +7,7 @@
 use crate::hunt;
 use crate::record;
 use crate::rundir::{self, Ledger, RunDir, Step, View};
-use crate::table::Identity;
+use crate::table::{self, Identity};
 use crate::watch::{Subscription, Watcher};
 use crate::{
     Chunk, Command, CommandError, Grace, Host, InputLine, Output, RunError, RunLabel, RunReport, RunSpec, RunState,
@@ -440,28 +440,25 @@ impl Host for LocalHost {
         };
         let mut changes = self.subscribe(&dir)?;
         let at = dir.clone();
-        blocking(label, move || at.ask_stop(grace)).await?;
-        let limit = grace.after_close.saturating_add(grace.after_term).saturating_add(self.inner.settings.stop_slack);
-        match tokio::time::timeout(limit, self.await_end(&dir, &mut changes, process.keeper)).await {
-            Ok(ended) => ended?,
-            Err(_) => {
-                // The keeper hangs or the disk is full; it must not be there when we kill in its place.
-                let handle = process.keeper.open().step(label, "ending the keeper")?;
-                if let Some(handle) = handle {
-                    crate::table::signal(&handle, Signal::KILL).step(label, "ending the keeper")?;
-                    let gone = move || {
-                        let deadline = Instant::now() + STOP_SLACK;
-                        crate::table::wait_any(&[handle], deadline)
-                    };
-                    let label = label.clone();
-                    blocking(&dir.label, move || gone().step(&label, "waiting for the keeper's end")).await?;
+        match blocking(label, move || at.ask_stop(grace)).await {
+            Ok(()) => {
+                let limit = grace.after_close.saturating_add(grace.after_term);
+                let limit = limit.saturating_add(self.inner.settings.stop_slack);
+                match tokio::time::timeout(limit, self.await_end(&dir, &mut changes, process.keeper)).await {
+                    Ok(ended) => ended?,
+                    Err(_) => end_keeper(label, process.keeper).await?,
                 }
             }
+            // The disk is too full to ask, and the keeper could not answer.
+            Err(RunError::Files { source, .. }) if record::is_full(&source) => {
+                end_keeper(label, process.keeper).await?
+            }
+            Err(error) => return Err(error),
         }
         match self.view(&dir).await? {
             View::Ended(exit, process) => self.ended(&dir, exit, process).await,
             View::Lost(process) | View::Live(process) => {
-                let strays = self.end_orphans(&dir, process, Grace::QUICK).await?;
+                let strays = self.end_orphans(&dir, process, grace).await?;
                 Ok(Stopped { exit: None, strays })
             }
             View::Absent | View::Failed(_) | View::Made => Ok(Stopped { exit: None, strays: 0 }),
@@ -555,6 +552,20 @@ impl LocalHost {
         }
         Ok(Stopped { exit: Some(exit.status), strays: exit.strays })
     }
+}
+
+/// Kills a keeper that does not do its work, so that it is not there when the host does it.
+async fn end_keeper(label: &RunLabel, keeper: Identity) -> Result<(), RunError> {
+    let of = label.clone();
+    blocking(label, move || {
+        const STEP: &str = "ending the keeper";
+        if let Some(handle) = keeper.open().step(&of, STEP)? {
+            table::signal(&handle, Signal::KILL).step(&of, STEP)?;
+            table::wait_any(&[handle], Instant::now() + STOP_SLACK).step(&of, STEP)?;
+        }
+        Ok(())
+    })
+    .await
 }
 
 fn state(view: View) -> RunState {

@@ -107,12 +107,18 @@ pub(crate) fn parse_input(record: &[u8]) -> io::Result<Vec<InputLine>> {
     Ok(serde_json::from_slice(record)?)
 }
 
-/// Reads a JSON file; `None` when it is not there.
+/// Reads a JSON file; `None` when it is not there, or torn by a power cut: such a file was written
+/// without [`Durability`], and nothing may have followed from it yet.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match serde_json::from_slice(&bytes) {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if bytes.is_empty() || bytes.contains(&0) || error.is_eof() => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -126,10 +132,8 @@ pub(crate) fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub(crate) enum Durability {
     /// The page cache is enough.
     Cache,
-    /// The content is on disk before the name is.
-    Content,
-    /// Content and name are on disk.
-    Name,
+    /// The content is on disk before the name is, and both before this returns.
+    Disk,
 }
 
 /// Writes a whole file at once: a reader sees all of it or the one before.
@@ -137,11 +141,11 @@ pub(crate) fn replace(dir: &Path, name: &str, bytes: &[u8], durability: Durabili
     let temporary = dir.join(format!(".{name}.{}", std::process::id()));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(bytes)?;
-    if durability != Durability::Cache {
+    if durability == Durability::Disk {
         file.sync_all()?;
     }
     fs::rename(&temporary, dir.join(name))?;
-    if durability == Durability::Name {
+    if durability == Durability::Disk {
         File::open(dir)?.sync_all()?;
     }
     Ok(())
@@ -152,7 +156,18 @@ pub(crate) fn consumed_text(offset: u64) -> String {
     format!("{offset:020}\n")
 }
 
+/// Brings a file and its name to the disk.
+pub(crate) fn settle(dir: &Path, name: &str) -> io::Result<()> {
+    File::open(dir.join(name))?.sync_all()?;
+    File::open(dir)?.sync_all()
+}
+
 /// Draws 128 random bits from the kernel, as hex.
 pub(crate) fn token() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/uuid")?.trim().replace('-', ""))
+}
+
+/// Tells whether a write failed for want of space, which may come back.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -73,14 +73,7 @@ impl RunDir {
             if let Some(failed) = record::read_json(&self.file(record::FAILED))? {
                 return Ok(View::Failed(failed));
             }
-            // A torn spec, after a power cut, is none: no keeper can have read it.
-            let made = match record::read_json::<SpecFile>(&self.file(record::SPEC)) {
-                Ok(spec) => spec.is_some(),
-                Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
-                    false
-                }
-                Err(error) => return Err(error),
-            };
+            let made = record::read_json::<SpecFile>(&self.file(record::SPEC))?.is_some();
             return Ok(if made { View::Made } else { View::Absent });
         };
         if let Some(exit) = self.exit()? {
@@ -358,9 +351,17 @@ pub(crate) fn sweep(runs: &Path, age: std::time::Duration) -> io::Result<()> {
         let entry = entry?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
-        let old = entry.metadata()?.modified()?.elapsed().is_ok_and(|elapsed| elapsed > age);
-        if old && (name.starts_with(NEW) || name.starts_with(OLD)) {
-            fs::remove_dir_all(entry.path())?;
+        if !name.starts_with(NEW) && !name.starts_with(OLD) {
+            continue;
+        }
+        let swept = entry.metadata().and_then(|facts| facts.modified()).and_then(|modified| {
+            let old = modified.elapsed().is_ok_and(|elapsed| elapsed > age);
+            if old { fs::remove_dir_all(entry.path()) } else { Ok(()) }
+        });
+        match swept {
+            // Whoever made it has finished with it meanwhile.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
         }
     }
     Ok(())

@@ -187,6 +187,8 @@ async fn a_stranger_with_the_same_pid_is_not_signalled() {
         let real = record.clone();
         for who in ["keeper", "child"] {
             record[who]["pid"] = stranger.id().into();
+            // Of a second before: the kernel counts in hundredths, and pids take seconds to come round.
+            record[who]["start"] = (real[who]["start"].as_u64().unwrap() - 100).into();
         }
         std::fs::write(dir.join("process"), record.to_string()).unwrap();
         let host = world.restarted();

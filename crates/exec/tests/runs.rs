@@ -101,6 +101,23 @@ async fn a_second_keeper_ends_what_the_first_started_before_it_could_say_so() {
 }
 
 #[tokio::test]
+async fn records_torn_by_a_power_cut_are_none() {
+    let world = World::plain();
+    let mut silent = world.settings.clone();
+    silent.keeper = vec!["/bin/false".into()];
+    let spec = world.script("a-1", "echo once");
+    for (file, torn) in [("process", ""), ("process", "\0\0\0"), ("failed", "{\"program\":"), ("spec.json", "")] {
+        LocalHost::new(silent.clone()).unwrap().start(&spec).await.unwrap_err();
+        std::fs::write(world.dir(&spec.label).join(file), torn).unwrap();
+        assert_eq!(world.host.look(&spec.label).await.unwrap(), RunState::Absent, "{file} {torn:?}");
+        assert!(world.restarted().start(&spec).await.unwrap().fresh, "{file} {torn:?}");
+        assert_eq!(exit(&world.host, &spec.label).await, ExitStatus::Code(0));
+        assert_eq!(text(&world.host, &spec.label).await, "once\n");
+        world.host.forget(&spec.label).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_missing_program_is_said_so_and_blocks_nothing() {
     for world in worlds() {
         let mut spec = world.script("a-1", "echo fine");
@@ -416,17 +433,47 @@ async fn seventy_runs_are_watched_at_once() {
     eventually("every keeper is reaped", || zombies() == 0).await;
 }
 
+/// The part of the test below that runs where `DAEMON_ROOT` is a tiny disk of its own.
 #[tokio::test]
-async fn an_absent_run_is_absent_to_every_question() {
-    let world = World::plain();
-    let label = RunLabel::new("nobody").unwrap();
-    assert_eq!(world.host.look(&label).await.unwrap(), RunState::Absent);
-    assert!(world.host.runs().await.unwrap().is_empty());
-    assert!(matches!(world.host.read(&label, Stream::Output, 0, 1).await, Err(RunError::Absent { .. })));
-    assert!(matches!(world.host.changed(&label, Seen::default()).await, Err(RunError::Absent { .. })));
-    assert!(matches!(world.host.send(&label, &[line("1", "x")]).await, Err(RunError::Absent { .. })));
-    assert!(matches!(world.host.consumed(&label, 1).await, Err(RunError::Absent { .. })));
-    assert!(matches!(world.host.close_input(&label).await, Err(RunError::Absent { .. })));
-    assert_eq!(world.host.stop(&label, grace(0, 0)).await.unwrap().exit, None);
-    world.host.forget(&label).await.unwrap();
+#[ignore = "a part of `a_full_disk_holds_the_process_back_and_loses_nothing`, not a test"]
+async fn on_a_tiny_disk() {
+    let root = std::env::var("DAEMON_ROOT").unwrap();
+    let root = std::path::Path::new(&root);
+    let host = LocalHost::new(settings(root, Isolation::Subreaper).unwrap()).unwrap();
+    let ballast = root.join("ballast");
+    std::fs::write(&ballast, vec![0; 2 << 20]).unwrap();
+    let idle = script_in(root, "b-1", "exec sleep 1000");
+    host.start(&idle).await.unwrap();
+    let spec = script_in(root, "a-1", "seq 400000; exit 3");
+    host.start(&spec).await.unwrap();
+    let output = run_dir(root, &spec.label).join("output");
+    let length = || std::fs::metadata(&output).map_or(0, |facts| facts.len());
+    // Four mebibytes less the ballast: the 2.7 MB of output do not fit.
+    let full = || rustix::fs::statvfs(root).unwrap().f_bavail == 0;
+    eventually("the disk is full", full).await;
+    let held = length();
+    // Stopping another one needs no space.
+    soon(host.stop(&idle.label, grace(0, 0))).await.unwrap();
+    assert_eq!(marked(&mark(&run_dir(root, &idle.label))), [0; 0]);
+    assert!(matches!(host.look(&spec.label).await.unwrap(), RunState::Running(_)));
+    std::fs::remove_file(ballast).unwrap();
+    assert_eq!(exit(&host, &spec.label).await, ExitStatus::Code(3));
+    let expected: String = (1..=400_000).map(|n| format!("{n}\n")).collect();
+    assert!(held < expected.len() as u64);
+    assert!(text(&host, &spec.label).await == expected, "lost or doubled after {held} bytes");
+}
+
+#[test]
+fn a_full_disk_holds_the_process_back_and_loses_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    // A mount namespace of its own: the disk is gone with the test, however that ends.
+    let script = "mount -t tmpfs -o size=4m orcha \"$DAEMON_ROOT\" || exit 77; exec \"$0\" \"$@\"";
+    let mut inner = std::process::Command::new("unshare");
+    inner.args(["-rm", "sh", "-c", script]).arg(std::env::current_exe().unwrap());
+    inner.args(["--exact", "on_a_tiny_disk", "--ignored", "--nocapture"]).env("DAEMON_ROOT", root.path());
+    match inner.output() {
+        Ok(output) if output.status.code() == Some(77) => eprintln!("SKIPPED: no tmpfs may be mounted here"),
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+        Err(error) => eprintln!("SKIPPED: there is no unshare on this machine: {error}"),
+    }
 }

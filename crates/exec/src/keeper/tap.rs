@@ -3,7 +3,7 @@
 //! Memory is bounded: one fixed buffer, whatever the length of a line. What could not be written because
 //! the disk is full is kept and written first; until then nothing more is read.
 
-use super::is_full;
+use crate::record::is_full;
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Write};
@@ -100,7 +100,7 @@ impl Tap {
 
     /// Brings the file to the disk.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        self.file.sync_all()
+        if self.written == 0 { Ok(()) } else { self.file.sync_all() }
     }
 
     /// Reads once and writes what came; 0 when there is nothing to read.
