@@ -1,1 +1,29 @@
-//! Placeholder until the room is furnished.
+//! Floor 3, the wheel: the only place where mind, memory and hands meet.
+//!
+//! ```text
+//!  intents and facts ─▶ inbox of the objective ─▶ plan::step ─▶ store::commit ─▶ lanes of effects ─▶ hands
+//!          ▲                                                                                        │
+//!          └──────────────────────────────── facts ◀─────────────────────────────────────────────────┘
+//! ```
+//!
+//! One objective is decided by one task at a time; each decision is one transaction. Effects are executed in
+//! lanes, the oldest first, and answer with facts. What an agent writes is read by one task per run and stored
+//! together with the cursor. Nothing is decided here: see `orcha-model` and `orcha-plan`.
+
+mod clock;
+mod execute;
+mod feed;
+mod fleet;
+mod hands;
+mod inbox;
+mod ingest;
+mod lanes;
+mod orch;
+mod settings;
+mod watch;
+
+pub use clock::{Clock, SystemClock};
+pub use hands::{Hands, TargetHands};
+pub use inbox::{Receipt, SubmitError};
+pub use orch::{Actor, NewObjective, Orch, PublishRequest, StartError, UpdateRequest};
+pub use settings::Settings;

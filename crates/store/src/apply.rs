@@ -288,7 +288,7 @@ fn append_transcript(conn: &dyn Conn, append: &PreparedAppend, at: i64) -> Resul
 }
 
 #[cfg(test)]
-pub(crate) const CHECKED_PLANS: &[&str] = &[
+pub(crate) const PLANNED: &[&str] = &[
     TAKEN_ON_TARGET,
     TAKEN_AT_ALL,
     WRITER_OF,

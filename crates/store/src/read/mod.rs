@@ -7,7 +7,7 @@ mod stream;
 mod wheel;
 
 pub use lists::{ObjectiveRow, Requested, SessionFilter, SessionRow, TargetRow, Which};
-pub use stream::{Entry, Event, EventFilter, Span};
+pub use stream::{Entry, Event, EventFilter, Owned, Span};
 pub use wheel::{Candidates, CredentialOwner, Due, Loaded, OrderRow, TranscriptCursor};
 
 use crate::conn::{Columns, Conn, DbError, Value, json, row, rows};

@@ -1,1 +1,57 @@
 //! Proves by the database's own plans that no question of a hot path reads or sorts a whole table.
+
+use super::{lists, stream, wheel};
+use crate::{apply, open};
+
+/// Holds a handful of rows whatever happens, or only what is still to be done.
+const SMALL: &[&str] = &["targets", "o"];
+/// Indexes of what is live or waits: as long as what is going on, not as what ever went on.
+const SHORT: &[&str] = &[
+    "objectives_live",
+    "sessions_live",
+    "sessions_live_of_objective",
+    "sessions_that_hold_a_place",
+    "sessions_that_want_a_place",
+    "sessions_that_wake",
+    "pull_requests_live",
+    "questions_open",
+    "outbox_of_objective",
+    "outbox_later",
+];
+
+#[test]
+fn no_question_reads_or_sorts_a_whole_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let conn = open::open(folder.path(), &Default::default()).unwrap().conn;
+    let questions = [apply::PLANNED, wheel::PLANNED, lists::PLANNED, stream::PLANNED].concat();
+    let mut bad = Vec::new();
+    for sql in &questions {
+        let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let values = vec![rusqlite::types::Null; statement.parameter_count()];
+        let plan: Vec<String> = statement
+            .query_map(rusqlite::params_from_iter(values), |row| row.get("detail"))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        for step in &plan {
+            let words: Vec<&str> = step.split_whitespace().collect();
+            let scans =
+                words[0] == "SCAN" && !SMALL.contains(&words[1]) && !words.iter().any(|word| SHORT.contains(word));
+            if scans || step.contains("USE TEMP B-TREE FOR ORDER BY") {
+                bad.push(format!("{sql}\n    {step}\n"));
+            }
+        }
+    }
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+    assert!(questions.len() > 60, "only {} questions were looked at", questions.len());
+}
+
+#[test]
+fn a_scan_would_be_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let conn = open::open(folder.path(), &Default::default()).unwrap().conn;
+    let plan: String = conn
+        .query_row("EXPLAIN QUERY PLAN SELECT body FROM sessions WHERE title = 'x'", [], |row| row.get("detail"))
+        .unwrap();
+    assert_eq!(plan, "SCAN sessions");
+}

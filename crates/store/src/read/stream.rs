@@ -3,7 +3,7 @@
 use super::opt_id;
 use crate::conn::{Columns, DbError, Value, json, parse, rows};
 use crate::{Page, ReadError, Store, Viewer};
-use orcha_base::{Attempt, ObjectiveId, SessionId, Timestamp};
+use orcha_base::{Attempt, ObjectiveId, ScopeId, SessionId, TenantId, Timestamp};
 use orcha_model::NoteKind;
 use std::ops::ControlFlow;
 
@@ -43,6 +43,17 @@ pub struct Event {
     pub data: Vec<(String, String)>,
     /// When.
     pub at: Timestamp,
+}
+
+/// One line of the journal with its owner.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Owned {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Where in the tenant it belongs.
+    pub scope: ScopeId,
+    /// The line.
+    pub event: Event,
 }
 
 /// Which part of something that grows is wanted. Whatever the part, it is returned oldest first.
@@ -93,6 +104,9 @@ macro_rules! events {
         )
     };
 }
+const JOURNAL_END: &str = "SELECT seq FROM journal ORDER BY seq DESC LIMIT 1";
+const JOURNAL_AFTER: &str = "SELECT seq, kind, objective_id, session_id, summary, data, created_at, tenant, scope FROM journal \
+    WHERE seq > ?1 ORDER BY seq LIMIT ?2";
 const EVENTS_AFTER: &str = events!("", "AND seq > ?3 ORDER BY seq LIMIT ?4");
 const EVENTS_BEFORE: &str = events!("", "AND seq < ?3 ORDER BY seq DESC LIMIT ?4");
 const OBJECTIVE_EVENTS_AFTER: &str = events!("objective_id = ?5 AND ", "AND seq > ?3 ORDER BY seq LIMIT ?4");
@@ -104,6 +118,7 @@ const SESSION_EVENTS_BEFORE: &str = events!("session_id = ?5 AND ", "AND seq < ?
 pub(super) const PLANNED: &[&str] = &[
     ENTRIES_AFTER,
     ENTRIES_BEFORE,
+    JOURNAL_AFTER,
     EVENTS_AFTER,
     EVENTS_BEFORE,
     OBJECTIVE_EVENTS_AFTER,
@@ -176,6 +191,27 @@ impl Store {
                 found.reverse();
             }
             Ok(found)
+        })
+        .await
+    }
+
+    /// Returns lines of the journal of all tenants, each with its owner, oldest first: for the one reader that
+    /// hands them on to everybody who listens.
+    pub async fn journal_after(&self, seq: i64, limit: u32) -> Result<Vec<Owned>, ReadError> {
+        self.read(move |conn| {
+            let values = [Value::Int(seq), Value::Int(i64::from(limit.clamp(1, Page::MAX)))];
+            rows(conn, JOURNAL_AFTER, &values, |row| {
+                Ok(Owned { tenant: TenantId::new(row.text(7)?), scope: ScopeId::new(row.text(8)?), event: event(row)? })
+            })
+        })
+        .await
+    }
+
+    /// Returns the number of the journal's last line; zero if it is empty.
+    pub async fn journal_end(&self) -> Result<i64, ReadError> {
+        self.read(|conn| {
+            let last = rows(conn, JOURNAL_END, &[], |row| row.int(0))?;
+            Ok(last.first().copied().unwrap_or(0))
         })
         .await
     }

@@ -108,7 +108,8 @@ const SESSIONS: &str = "SELECT body FROM sessions WHERE objective_id = ?1";
 const WORKSPACES: &str = "SELECT body FROM workspaces WHERE objective_id = ?1 ORDER BY created_at, id";
 const PULL_REQUESTS: &str = "SELECT body FROM pull_requests WHERE objective_id = ?1 ORDER BY created_at, id";
 const FEEDBACK: &str = "SELECT body FROM feedback \
-    WHERE objective_id = ?1 AND state IN ('new', 'routed') ORDER BY created_at, id";
+    WHERE objective_id = ?1 AND (state IN ('new', 'routed') \
+    OR pull_request_id IN (SELECT id FROM pull_requests WHERE objective_id = ?1 AND live = 1)) ORDER BY created_at, id";
 const QUESTIONS: &str = "SELECT body FROM questions \
     WHERE objective_id = ?1 AND state IN ('open', 'answered') ORDER BY created_at, id";
 const MESSAGES: &str = "SELECT body FROM messages \
@@ -155,6 +156,7 @@ pub(super) const PLANNED: &[&str] = &[
     MESSAGES,
     CURSORS,
     CURSOR,
+    LIVE,
     CANDIDATES,
     NEXT_CANDIDATE,
     TAKEN,

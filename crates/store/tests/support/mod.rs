@@ -268,17 +268,20 @@ pub fn line(of: u64, session: u64, text: &str) -> JournalLine {
     }
 }
 
-/// An order in the lane of a workspace, with a body of some size.
+/// An order in the lane of a pull request, with a body of some size.
 pub fn order(of: u64, lane: u64, revision: u64, weight: usize) -> Order {
+    let pull_request = PullRequestId::fixed(lane);
     Order {
         tenant: TenantId::default(),
         scope: ScopeId::default(),
         objective: Some(ObjectiveId::fixed(of)),
-        key: EffectKey { noun: NounId::Workspace(WorkspaceId::fixed(lane)), revision: Revision(revision), ordinal: 0 },
-        effect: Effect::Reclaim {
-            workspace: WorkspaceId::fixed(lane),
-            target: TargetId::fixed(1),
-            repo: Some(format!("/srv/{}", "x".repeat(weight.min(1900))).parse().unwrap()),
+        key: EffectKey { noun: NounId::PullRequest(pull_request), revision: Revision(revision), ordinal: 0 },
+        effect: Effect::Comment {
+            pull_request,
+            repo: "/srv/a.git".parse().unwrap(),
+            number: 1,
+            key: "k".into(),
+            body: "x".repeat(weight),
         },
     }
 }

@@ -1,0 +1,111 @@
+//! Starts agents and speaks to them.
+
+use super::{Executed, Facts, chain, run_label, runner, runner_of, sorted};
+use crate::orch::Shared;
+use data_encoding::BASE64URL_NOPAD;
+use orcha_agent::{Launch, Mcp, Say};
+use orcha_base::{Attempt, MessageId, ObjectiveId, Redacted, SessionId, TargetId};
+use orcha_model::effect::{self, Deliver};
+use orcha_model::session::Input;
+use orcha_plan::Stimulus;
+use orcha_store::{Commit, CommitError, Credential};
+use sha2::{Digest, Sha256};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Starts the agent for one attempt, or finds it running.
+pub(super) async fn run(
+    shared: &Arc<Shared>,
+    objective: ObjectiveId,
+    it: &effect::Launch,
+) -> Result<Executed, Executed> {
+    let label = run_label(it.session, it.attempt)?;
+    let runner = runner(shared, it.target, &it.agent.kind)?;
+    let alive = runner.alive(&label).await.map_err(|fault| sorted(&fault, fault.retry()))?;
+    if !alive {
+        // A run that is over is found by the launch as well, and never started a second time.
+        let mcp = match &shared.settings.mcp_url {
+            Some(url) => Some(mcp(shared, objective, it, url.clone()).await?),
+            None => None,
+        };
+        let launch = Launch {
+            label,
+            dir: PathBuf::from(&it.dir),
+            program: it.agent.program.clone(),
+            model: it.agent.model.clone(),
+            resume: it.resume.clone(),
+            conversation: it.conversation.clone(),
+            mcp,
+            permissions: shared.settings.permissions,
+            rules: String::new(),
+            opening: it
+                .opening
+                .as_ref()
+                .map(|opening| Say::Prompt { key: opening.key.clone(), text: opening.text.clone() }),
+            env: vec![("ORCHA_SESSION".into(), it.session.to_string()), ("ORCHA_ROLE".into(), it.role.name().into())],
+        };
+        runner.launch(&launch).await.map_err(|fault| sorted(&fault, fault.retry()))?;
+    }
+    Ok(Facts::of([Stimulus::Session(
+        it.session,
+        Input::Started { attempt: it.attempt, spoken_to: it.opening.is_some() },
+    )]))
+}
+
+/// Makes the credential of an attempt. Only its hash is stored; the attempt's earlier one dies.
+async fn mcp(shared: &Arc<Shared>, objective: ObjectiveId, it: &effect::Launch, url: String) -> Result<Mcp, Executed> {
+    let token = BASE64URL_NOPAD.encode(&rand::random::<[u8; 32]>());
+    let (tenant, scope) = shared
+        .view(objective, |world| (world.objective.tenant.clone(), world.objective.scope.clone()))
+        .await
+        .map_err(|fault| Executed::Again { detail: chain(&fault) })?;
+    let credential = Credential {
+        hash: Sha256::digest(token.as_bytes()).into(),
+        tenant,
+        scope,
+        session: it.session,
+        attempt: it.attempt,
+    };
+    let mut commit = Commit::at(shared.clock.now());
+    commit.credentials.push(credential);
+    match shared.store(commit).await {
+        Ok(_) => {}
+        Err(fault @ (CommitError::StorageFull | CommitError::Closed)) => {
+            return Err(Executed::Again { detail: chain(&fault) });
+        }
+        Err(fault) => return Err(Executed::Failed { detail: chain(&fault) }),
+    }
+    let tools = it.role.traits().tools.iter().map(ToString::to_string).collect();
+    Ok(Mcp { name: "orcha".into(), url, token: Redacted::new(token), tools })
+}
+
+/// Says a message, once.
+pub(super) async fn deliver(shared: &Arc<Shared>, objective: ObjectiveId, it: &Deliver) -> Result<Executed, Executed> {
+    let label = run_label(it.session, it.attempt)?;
+    let runner = runner_of(shared, objective, it.session, it.target).await?;
+    let say = Say::Prompt { key: it.message.to_string(), text: it.text.clone() };
+    runner.say(&label, &say).await.map_err(|fault| sorted(&fault, fault.retry()))?;
+    Ok(Facts::none())
+}
+
+/// Cuts a turn off, once.
+pub(super) async fn interrupt(
+    shared: &Arc<Shared>,
+    objective: ObjectiveId,
+    session: SessionId,
+    attempt: Attempt,
+    target: TargetId,
+    on_behalf_of: MessageId,
+) -> Result<Executed, Executed> {
+    let label = run_label(session, attempt)?;
+    let runner = runner_of(shared, objective, session, target).await?;
+    let say = Say::Interrupt { key: interrupt_key(on_behalf_of) };
+    runner.say(&label, &say).await.map_err(|fault| sorted(&fault, fault.retry()))?;
+    Ok(Facts::none())
+}
+
+/// The key of an interrupt is a UUID too, and another one than that of the message it makes room for.
+fn interrupt_key(message: MessageId) -> String {
+    let (high, low) = message.uuid().as_u64_pair();
+    uuid::Uuid::from_u64_pair(high ^ 0x1, low).to_string()
+}

@@ -1,0 +1,55 @@
+//! What the wheel reaches the world with: for each target its host, its checkouts and its agents, and the code host.
+
+use orcha_agent::Runner;
+use orcha_base::TargetId;
+use orcha_exec::Host;
+use orcha_forge::Forge;
+use orcha_workspace::Checkouts;
+use parking_lot::RwLock;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Everything that touches the world. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Hands {
+    forge: Arc<dyn Forge>,
+    targets: Arc<RwLock<HashMap<TargetId, TargetHands>>>,
+}
+
+/// The hands of one target.
+#[derive(Clone, Debug)]
+pub struct TargetHands {
+    /// Where processes run.
+    pub host: Arc<dyn Host>,
+    /// Where the work lies.
+    pub checkouts: Arc<dyn Checkouts>,
+    /// The agents, by kind.
+    pub runners: HashMap<String, Arc<dyn Runner>>,
+}
+
+impl Hands {
+    /// Takes the code host; targets are added.
+    pub fn new(forge: Arc<dyn Forge>) -> Self {
+        Self { forge, targets: Arc::default() }
+    }
+
+    /// Adds or replaces the hands of a target.
+    pub fn add_target(&self, target: TargetId, hands: TargetHands) {
+        self.targets.write().insert(target, hands);
+    }
+
+    /// Returns the code host.
+    pub fn forge(&self) -> &dyn Forge {
+        &*self.forge
+    }
+
+    /// Returns the hands of a target.
+    pub fn target(&self, target: TargetId) -> Option<TargetHands> {
+        self.targets.read().get(&target).cloned()
+    }
+
+    /// Returns the runner of a kind of agent on a target.
+    pub fn runner(&self, target: TargetId, kind: &str) -> Option<Arc<dyn Runner>> {
+        self.targets.read().get(&target)?.runners.get(kind).cloned()
+    }
+}

@@ -1,0 +1,373 @@
+//! The inbox of one objective: stimuli come in, one is decided at a time, each decision is one transaction.
+//!
+//! The task keeps the objective's world in memory. It is the only writer of these rows, so what it keeps is what
+//! is stored; whenever a commit fails, the world is thrown away and loaded again.
+
+use crate::orch::Shared;
+use orcha_base::{ObjectiveId, PullRequestId, Timestamp};
+use orcha_model::{Artifact, EffectKey, NounId, PullRequest, Refusal};
+use orcha_plan::{Changes, Mind, Stimulus, World, passes, step};
+use orcha_store::{Change, Commit, CommitError, Guard, JournalLine, Order, Row, TranscriptAppend};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, error, warn};
+
+/// How many stimuli may wait for one objective before whoever brings more has to wait.
+const INBOX: usize = 1024;
+/// How long an inbox without anything to do is kept.
+const LINGER: Duration = Duration::from_secs(120);
+
+/// What a stimulus led to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// The noun that was made on request.
+    pub made: Option<NounId>,
+    /// The number of the last line that the journal got; zero if it got none.
+    pub seq: i64,
+}
+
+/// Why a stimulus did not take effect.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The rules say no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The store says no.
+    #[error("it could not be stored")]
+    Store(#[from] CommitError),
+    /// The store could not be asked.
+    #[error("the store could not be read")]
+    Read(#[from] orcha_store::ReadError),
+    /// The daemon is going down.
+    #[error("the daemon is shutting down")]
+    ShuttingDown,
+}
+
+/// Something for one objective's inbox.
+pub(crate) enum Letter {
+    /// Something happened or is wanted.
+    Stimuli(Box<Stimuli>),
+    /// Somebody wants to look.
+    View(Box<dyn FnOnce(Option<&World>) + Send>),
+    /// Somebody waits until a pull request has answered more than so many requests.
+    AwaitPullRequest { id: PullRequestId, above: u64, reply: oneshot::Sender<PullRequest> },
+}
+
+impl fmt::Debug for Letter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stimuli(it) => f.debug_tuple("Stimuli").field(&it.stimuli).finish(),
+            Self::View(_) => f.write_str("View"),
+            Self::AwaitPullRequest { id, .. } => f.debug_tuple("AwaitPullRequest").field(id).finish(),
+        }
+    }
+}
+
+/// What belongs into one transaction.
+#[derive(Debug, Default)]
+pub(crate) struct Stimuli {
+    /// In order. Of an intent there is one; a fact may bring several.
+    pub stimuli: Vec<Stimulus>,
+    /// The order that is done with it.
+    pub done: Option<EffectKey>,
+    /// The lines that it was read from.
+    pub transcript: Option<TranscriptAppend>,
+    /// What it leaves behind.
+    pub artifacts: Vec<Artifact>,
+    /// What must still hold.
+    pub guards: Vec<Guard>,
+    /// Whether a refusal is the answer (an intent) or is noted and passed over (a fact).
+    pub intent: bool,
+    /// Who waits for the answer.
+    pub reply: Option<oneshot::Sender<Result<Receipt, SubmitError>>>,
+}
+
+/// The address of one objective's inbox.
+#[derive(Clone, Debug)]
+pub(crate) struct Inbox {
+    letters: mpsc::Sender<Letter>,
+}
+
+impl Inbox {
+    /// Starts the task of an objective.
+    pub(crate) fn open(shared: &Arc<Shared>, objective: ObjectiveId, world: Option<World>) -> Self {
+        let (letters, inbox) = mpsc::channel(INBOX);
+        let desk = Desk { shared: Arc::clone(shared), objective, world, waiting: Vec::new(), next_wake: None };
+        shared.tasks.spawn(desk.work(inbox));
+        Self { letters }
+    }
+
+    /// Hands in a letter, waiting while the inbox is full. The letter comes back if the task is gone.
+    pub(crate) async fn put(&self, letter: Letter) -> Result<(), Letter> {
+        self.letters.send(letter).await.map_err(|returned| returned.0)
+    }
+}
+
+/// The task of one objective.
+struct Desk {
+    shared: Arc<Shared>,
+    objective: ObjectiveId,
+    world: Option<World>,
+    waiting: Vec<(PullRequestId, u64, oneshot::Sender<PullRequest>)>,
+    next_wake: Option<Timestamp>,
+}
+
+impl Desk {
+    async fn work(mut self, mut inbox: mpsc::Receiver<Letter>) {
+        if self.world.is_none() {
+            self.load().await;
+        }
+        self.tick().await;
+        loop {
+            let now = self.shared.clock.now();
+            let pause = self.next_wake.map_or(LINGER, |at| at.since(now)).min(LINGER);
+            let letter = tokio::select! {
+                biased;
+                () = self.shared.stop.cancelled() => return,
+                letter = inbox.recv() => letter,
+                () = self.shared.clock.sleep(pause) => {
+                    if self.next_wake.is_none_or(|at| at > self.shared.clock.now()) && self.may_rest() {
+                        if self.shared.retire(self.objective) {
+                            inbox.close();
+                            // What came in between is still worked off; then the task ends.
+                            while let Some(letter) = inbox.recv().await {
+                                self.open(letter).await;
+                            }
+                            return;
+                        }
+                    } else {
+                        self.tick().await;
+                    }
+                    continue;
+                }
+            };
+            match letter {
+                Some(letter) => self.open(letter).await,
+                None => return,
+            }
+        }
+    }
+
+    /// An objective that has ended and is waited for by nobody needs no task.
+    fn may_rest(&self) -> bool {
+        self.waiting.is_empty()
+            && self.next_wake.is_none()
+            && self.world.as_ref().is_none_or(|it| it.objective.is_over())
+    }
+
+    async fn open(&mut self, letter: Letter) {
+        match letter {
+            Letter::View(look) => {
+                if self.world.is_none() {
+                    self.load().await;
+                }
+                look(self.world.as_ref());
+            }
+            Letter::AwaitPullRequest { id, above, reply } => {
+                self.waiting.push((id, above, reply));
+                self.tell_waiting();
+            }
+            Letter::Stimuli(mut stimuli) => {
+                let reply = stimuli.reply.take();
+                let outcome =
+                    if stimuli.intent { self.turn(&stimuli).await } else { self.turn_of_fact(&stimuli).await };
+                match (reply, outcome) {
+                    (Some(reply), outcome) => {
+                        if reply.send(outcome).is_err() {
+                            debug!(objective.id = %self.objective, "nobody waited for the answer");
+                        }
+                    }
+                    (None, Ok(_)) => {}
+                    (None, Err(fault)) => error!(objective.id = %self.objective, error = %fault, "a stimulus was lost"),
+                }
+            }
+        }
+    }
+
+    /// Lets time pass for the passes.
+    async fn tick(&mut self) {
+        let stimuli = Stimuli { stimuli: vec![Stimulus::Tick], intent: true, ..Stimuli::default() };
+        if let Err(fault) = self.turn(&stimuli).await {
+            warn!(objective.id = %self.objective, error = %fault, "the passes could not be run; trying again");
+            self.next_wake = Some(self.shared.clock.now() + Duration::from_secs(2));
+        }
+    }
+
+    /// A fact is the world's own word: it is brought again until it is stored.
+    async fn turn_of_fact(&mut self, stimuli: &Stimuli) -> Result<Receipt, SubmitError> {
+        let mut delay = Duration::from_millis(50);
+        loop {
+            match self.turn(stimuli).await {
+                Err(SubmitError::Store(CommitError::StorageFull) | SubmitError::Read(_)) => {
+                    warn!(objective.id = %self.objective, "a fact cannot be stored yet; trying again in {delay:?}");
+                    tokio::select! {
+                        () = self.shared.stop.cancelled() => return Err(SubmitError::ShuttingDown),
+                        () = self.shared.clock.sleep(delay) => {}
+                    }
+                    delay = (delay * 2).min(Duration::from_secs(5));
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn load(&mut self) {
+        self.world = match self.shared.load_world(self.objective).await {
+            Ok(world) => world,
+            Err(fault) => {
+                warn!(objective.id = %self.objective, error = %fault, "the objective could not be loaded");
+                None
+            }
+        };
+    }
+
+    /// One turn of the wheel.
+    async fn turn(&mut self, stimuli: &Stimuli) -> Result<Receipt, SubmitError> {
+        for second in [false, true] {
+            if self.world.is_none() {
+                self.world = self.shared.load_world(self.objective).await?;
+            }
+            let Some(before) = self.world.take() else {
+                return Err(Refusal::Unknown {
+                    noun: "objective",
+                    id: self.objective.to_string(),
+                    hint: String::new(),
+                }
+                .into());
+            };
+            let mut world = before.clone();
+            let now = self.shared.clock.now();
+            let changes = match self.decide(&mut world, stimuli, now) {
+                Ok(changes) => changes,
+                Err(refusal) => {
+                    self.world = Some(before);
+                    return Err(refusal.into());
+                }
+            };
+            let commit = self.commit_of(&world, &changes, stimuli, now);
+            if commit.is_empty() {
+                self.settle(world, now);
+                return Ok(Receipt { made: changes.made, seq: 0 });
+            }
+            match self.shared.store(commit).await {
+                Ok(committed) => {
+                    let moved = !changes.before.is_empty();
+                    self.settle(world, now);
+                    self.shared.lanes.push(&self.shared, self.objective, changes.effects);
+                    if moved {
+                        self.shared.fleet.nudge();
+                    }
+                    return Ok(Receipt { made: changes.made, seq: committed.journal.end.saturating_sub(1) });
+                }
+                // Somebody else wrote these rows: look again, once.
+                Err(CommitError::Conflict { noun, .. }) if !second => {
+                    warn!(objective.id = %self.objective, ?noun, "the rows had moved; deciding again");
+                }
+                Err(CommitError::Guard(refusal)) => {
+                    self.world = Some(before);
+                    return Err(refusal.into());
+                }
+                Err(fault @ CommitError::StorageFull) => {
+                    self.world = Some(before);
+                    return Err(fault.into());
+                }
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+        Err(CommitError::Conflict { noun: NounId::Objective(self.objective), expected: None }.into())
+    }
+
+    fn decide(&self, world: &mut World, stimuli: &Stimuli, now: Timestamp) -> Result<Changes, Refusal> {
+        let mut ids = || uuid::Uuid::now_v7();
+        let mut mind = Mind { now, ids: &mut ids, settings: &self.shared.settings.plan };
+        let mut all = Changes::default();
+        for stimulus in &stimuli.stimuli {
+            match step(world, stimulus.clone(), &mut mind) {
+                Ok(more) => {
+                    for (noun, before) in more.before {
+                        all.before.entry(noun).or_insert(before);
+                    }
+                    all.effects.extend(more.effects);
+                    all.notes.extend(more.notes);
+                    all.made = more.made.or(all.made);
+                }
+                Err(refusal) if stimuli.intent => return Err(refusal),
+                Err(refusal) => warn!(objective.id = %self.objective, %refusal, "a fact was refused and passed over"),
+            }
+        }
+        Ok(all)
+    }
+
+    fn settle(&mut self, world: World, now: Timestamp) {
+        self.next_wake = passes::next_wake(&world, now, &self.shared.settings.plan);
+        self.world = Some(world);
+        self.tell_waiting();
+    }
+
+    fn tell_waiting(&mut self) {
+        let Some(world) = &self.world else { return };
+        let waiting = std::mem::take(&mut self.waiting);
+        for (id, above, reply) in waiting {
+            match world.pull_requests.get(&id) {
+                Some(it) if it.answered > above => {
+                    if reply.send(it.clone()).is_err() {
+                        debug!(pull_request.id = %id, "nobody waited for the pull request");
+                    }
+                }
+                Some(_) if !reply.is_closed() => self.waiting.push((id, above, reply)),
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    fn commit_of(&self, world: &World, changes: &Changes, stimuli: &Stimuli, now: Timestamp) -> Commit {
+        let (tenant, scope) = (&world.objective.tenant, &world.objective.scope);
+        let mut commit = Commit::at(now);
+        commit.changes = rows(world, &changes.before);
+        commit.journal = changes
+            .notes
+            .iter()
+            .map(|note| JournalLine {
+                tenant: tenant.clone(),
+                scope: scope.clone(),
+                objective: note.objective,
+                session: note.session,
+                note: note.clone(),
+            })
+            .collect();
+        commit.orders = changes
+            .effects
+            .iter()
+            .map(|(key, effect)| Order {
+                tenant: tenant.clone(),
+                scope: scope.clone(),
+                objective: Some(self.objective),
+                key: *key,
+                effect: effect.clone(),
+            })
+            .collect();
+        commit.done = stimuli.done.into_iter().collect();
+        commit.guards = stimuli.guards.clone();
+        commit.artifacts = stimuli.artifacts.clone();
+        commit.transcript = stimuli.transcript.clone();
+        commit
+    }
+}
+
+/// Picks the changed rows out of a world.
+pub(crate) fn rows(world: &World, before: &BTreeMap<NounId, Option<orcha_base::Revision>>) -> Vec<Change> {
+    let row = |noun: &NounId| match noun {
+        NounId::Objective(_) => Some(Row::Objective(world.objective.clone())),
+        NounId::Session(id) => world.sessions.get(id).cloned().map(Row::Session),
+        NounId::Workspace(id) => world.workspaces.get(id).cloned().map(Row::Workspace),
+        NounId::PullRequest(id) => world.pull_requests.get(id).cloned().map(Row::PullRequest),
+        NounId::Feedback(id) => world.feedback.get(id).cloned().map(Row::Feedback),
+        NounId::Question(id) => world.questions.get(id).cloned().map(Row::Question),
+        NounId::Message(id) => world.messages.get(id).cloned().map(Row::Message),
+        NounId::Target(_) => None,
+    };
+    before.iter().filter_map(|(noun, expected)| Some(Change { row: row(noun)?, expected: *expected })).collect()
+}

@@ -1,0 +1,361 @@
+//! Reads what agents write: one task per run. Lines become rows and the cursor moves in one transaction; what
+//! they mean for the session becomes facts in the same one, so that no crash comes between.
+
+use crate::execute::{chain, run_label};
+use crate::inbox::{Stimuli, SubmitError};
+use crate::orch::Shared;
+use orcha_agent::{Batch, Cursor, Ended, Event, Runner, Source, TurnEnd};
+use orcha_base::{Attempt, MessageId, ObjectiveId, SessionId, TargetId, Timestamp};
+use orcha_exec::RunLabel;
+use orcha_model::guard::Usage;
+use orcha_model::message;
+use orcha_model::session::{self, Exit, Input};
+use orcha_plan::Stimulus;
+use orcha_store::{Commit, CommitError, NewEntry, TranscriptAppend};
+use parking_lot::Mutex;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tracing::{error, warn};
+
+/// How often a busy session says what it is doing, at the most.
+const TELL_EVERY: Duration = Duration::from_millis(500);
+/// How long the last words of a stopped run are waited for.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+/// How much of what an agent said stands in its row, in characters: the tail.
+const SUMMARY: usize = 2000;
+
+/// The runs that are being read.
+#[derive(Debug, Default)]
+pub(crate) struct Ingests {
+    reading: Mutex<HashMap<RunLabel, watch::Receiver<bool>>>,
+}
+
+impl Ingests {
+    /// Reads a run, unless somebody does already.
+    pub(crate) fn ensure(
+        &self,
+        shared: &Arc<Shared>,
+        objective: ObjectiveId,
+        session: SessionId,
+        attempt: Attempt,
+        target: TargetId,
+        kind: &str,
+    ) {
+        let Ok(label) = run_label(session, attempt) else { return };
+        let Some(runner) = shared.hands.runner(target, kind) else {
+            error!(session.id = %session, "its target has no agent of kind `{kind}`; its run cannot be read");
+            return;
+        };
+        let mut reading = self.reading.lock();
+        if reading.contains_key(&label) {
+            return;
+        }
+        let (done, over) = watch::channel(false);
+        reading.insert(label.clone(), over);
+        let reader = Reader { shared: Arc::clone(shared), runner, label, objective, session, attempt, told_at: None };
+        shared.tasks.spawn(reader.work(done));
+    }
+
+    /// Tells whether a run is being read.
+    pub(crate) fn reads(&self, label: &RunLabel) -> bool {
+        self.reading.lock().contains_key(label)
+    }
+
+    /// Waits until everything that a stopped run wrote is stored, but not for ever.
+    pub(crate) async fn drained(&self, label: &RunLabel) {
+        let Some(mut over) = self.reading.lock().get(label).cloned() else { return };
+        match tokio::time::timeout(LAST_WORDS, over.wait_for(|over| *over)).await {
+            // The sender is gone: the reader ended.
+            Ok(Ok(_) | Err(_)) => {}
+            Err(_) => warn!(run = %label, "the last words of the run were not read in time"),
+        }
+    }
+}
+
+/// The task that reads one run.
+struct Reader {
+    shared: Arc<Shared>,
+    runner: Arc<dyn Runner>,
+    label: RunLabel,
+    objective: ObjectiveId,
+    session: SessionId,
+    attempt: Attempt,
+    told_at: Option<Timestamp>,
+}
+
+impl Reader {
+    async fn work(mut self, done: watch::Sender<bool>) {
+        let shared = Arc::clone(&self.shared);
+        tokio::select! {
+            () = shared.stop.cancelled() => {}
+            () = self.read_to_the_end() => {}
+        }
+        shared.ingests.reading.lock().remove(&self.label);
+        done.send_replace(true);
+    }
+
+    async fn read_to_the_end(&mut self) {
+        let mut delay = Duration::from_millis(100);
+        loop {
+            match self.read_on().await {
+                Ok(()) => return,
+                Err(fault) => {
+                    warn!(run = %self.label, "reading the run failed: {fault}; trying again in {delay:?}");
+                    self.shared.clock.sleep(delay).await;
+                    delay = (delay * 2).min(Duration::from_secs(10));
+                }
+            }
+        }
+    }
+
+    async fn read_on(&mut self) -> Result<(), String> {
+        let stored = self.shared.store.cursor(self.session, self.attempt).await.map_err(|fault| chain(&fault))?;
+        let mut expected = stored.clone();
+        let mut cursor = match stored {
+            Some(value) => serde_json::from_value::<Cursor>(value).map_err(|fault| chain(&fault))?,
+            None => Cursor::default(),
+        };
+        loop {
+            let batch = self.runner.read(&self.label, &cursor).await.map_err(|fault| chain(&fault))?;
+            let next = serde_json::to_value(&batch.cursor).map_err(|fault| chain(&fault))?;
+            let ended = batch.ended;
+            if !batch.entries.is_empty() || batch.cursor != cursor || ended.is_some() {
+                self.store(&batch, expected, next.clone()).await?;
+                self.runner.stored(&self.label, &batch.cursor).await.map_err(|fault| chain(&fault))?;
+                expected = Some(next);
+            }
+            cursor = batch.cursor;
+            if ended.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Stores a batch: alone when it says nothing about the session, through the inbox when it does.
+    async fn store(&mut self, batch: &Batch, expected: Option<Value>, next: Value) -> Result<(), String> {
+        let now = self.shared.clock.now();
+        let stimuli = self.meaning(batch, now);
+        let entries = batch.entries.iter().filter_map(|it| entry(it.source, &it.event, now)).collect();
+        let transcript = TranscriptAppend { session: self.session, attempt: self.attempt, expected, next, entries };
+        if stimuli.is_empty() {
+            let mut commit = Commit::at(now);
+            commit.transcript = Some(transcript);
+            return match self.shared.store(commit).await {
+                Ok(_) => Ok(()),
+                Err(fault) => Err(chain(&fault)),
+            };
+        }
+        let letter = Stimuli { stimuli, transcript: Some(transcript), ..Stimuli::default() };
+        match self.shared.bring(self.objective, letter).await {
+            Ok(_) => Ok(()),
+            // Stored before, by a reader that was cut off between storing and hearing of it.
+            Err(SubmitError::Store(CommitError::CursorMoved { .. })) => Err("the cursor was moved".into()),
+            Err(fault) => Err(chain(&fault)),
+        }
+    }
+
+    /// Says what a batch means for the session.
+    fn meaning(&mut self, batch: &Batch, now: Timestamp) -> Vec<Stimulus> {
+        let (session, attempt) = (self.session, self.attempt);
+        let of_session = |input| Stimulus::Session(session, input);
+        let mut stimuli = Vec::new();
+        let mut heard = Heard::default();
+        for it in &batch.entries {
+            heard.note(&it.event);
+            match &it.event {
+                Event::Ready { conversation, .. } => {
+                    stimuli.push(of_session(Input::Conversation { attempt, conversation: conversation.clone() }));
+                }
+                Event::Accepted { key } => {
+                    // Openings and interrupts have keys that are no message's.
+                    if let Ok(id) = key.parse::<MessageId>() {
+                        stimuli.push(Stimulus::Message(id, message::Input::Accepted { attempt }));
+                    }
+                }
+                Event::Usage(usage) => stimuli.push(Stimulus::Used { session, attempt, usage: usage_of(usage) }),
+                Event::TurnEnded(end) => {
+                    stimuli.extend(heard.take().map(|it| it.input(attempt)).map(of_session));
+                    stimuli.push(Stimulus::TurnEnded { session, attempt, end: end_of(end) });
+                }
+                Event::Text { .. }
+                | Event::Thinking { .. }
+                | Event::ToolCall(_)
+                | Event::ToolResult(_)
+                | Event::PermissionRequest { .. }
+                | Event::PermissionWithdrawn { .. }
+                | Event::Limit(_)
+                | Event::Retrying { .. }
+                | Event::Background { .. }
+                | Event::Raw { .. } => {}
+            }
+        }
+        let due = self.told_at.is_none_or(|at| now.since(at) >= TELL_EVERY);
+        if (due || !stimuli.is_empty())
+            && let Some(heard) = heard.take()
+        {
+            stimuli.push(of_session(heard.input(attempt)));
+        }
+        if !stimuli.is_empty() {
+            self.told_at = Some(now);
+        }
+        if let Some(ended) = batch.ended {
+            stimuli.push(Stimulus::Exited { session, attempt, exit: exit_of(ended) });
+        }
+        stimuli
+    }
+}
+
+/// What was heard since the session was last told of it.
+#[derive(Default)]
+struct Heard {
+    anything: bool,
+    activity: Option<String>,
+    summary: Option<String>,
+    acted: bool,
+}
+
+impl Heard {
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Text { text } => {
+                self.anything = true;
+                self.activity =
+                    text.lines().find(|line| !line.trim().is_empty()).map(|line| line.chars().take(120).collect());
+                self.summary = Some(tail(text));
+            }
+            Event::Thinking { .. } => {
+                self.anything = true;
+                self.activity = Some("thinks".into());
+            }
+            Event::ToolCall(call) => {
+                self.anything = true;
+                self.acted = true;
+                self.activity = Some(format!("tool: {}", call.tool));
+            }
+            Event::ToolResult(_) => {
+                self.anything = true;
+                self.acted = true;
+            }
+            Event::PermissionRequest { tool, .. } => {
+                self.anything = true;
+                self.activity = Some(format!("asks to use {tool}"));
+            }
+            Event::Retrying { attempt, class } => {
+                self.anything = true;
+                self.activity = Some(format!("its agent retries by itself ({class}, {attempt})"));
+            }
+            Event::Ready { .. }
+            | Event::Accepted { .. }
+            | Event::PermissionWithdrawn { .. }
+            | Event::Usage(_)
+            | Event::Limit(_)
+            | Event::Background { .. }
+            | Event::TurnEnded(_)
+            | Event::Raw { .. } => self.anything = true,
+        }
+    }
+
+    fn take(&mut self) -> Option<Self> {
+        let taken = std::mem::take(self);
+        taken.anything.then_some(taken)
+    }
+
+    fn input(self, attempt: Attempt) -> Input {
+        Input::Heard { attempt, activity: self.activity, summary: self.summary, acted: self.acted }
+    }
+}
+
+fn tail(text: &str) -> String {
+    let skip = text.chars().count().saturating_sub(SUMMARY);
+    text.chars().skip(skip).collect()
+}
+
+fn usage_of(usage: &orcha_agent::Usage) -> Usage {
+    Usage {
+        input: usage.input,
+        output: usage.output,
+        cache_read: usage.cache_read,
+        cache_write: usage.cache_write,
+        micro_usd: usage.micro_usd.unwrap_or(0),
+        model_calls: usage.model_calls,
+    }
+}
+
+fn end_of(end: &TurnEnd) -> session::TurnEnd {
+    let provider = |class, until: &Option<Timestamp>| session::TurnEnd::Provider { class, until: *until };
+    match end {
+        TurnEnd::Completed => session::TurnEnd::Completed,
+        TurnEnd::Interrupted => session::TurnEnd::Interrupted,
+        TurnEnd::RateLimited { until } => provider("rate_limited", until),
+        TurnEnd::UsageExhausted { until } => provider("usage_exhausted", until),
+        TurnEnd::Overloaded => provider("overloaded", &None),
+        TurnEnd::Network => provider("network", &None),
+        TurnEnd::Refused => session::TurnEnd::Help { class: "refused" },
+        TurnEnd::Auth => session::TurnEnd::Help { class: "auth" },
+        TurnEnd::Billing => session::TurnEnd::Help { class: "billing" },
+        TurnEnd::ModelMissing => session::TurnEnd::Help { class: "model_missing" },
+        TurnEnd::ContextFull => session::TurnEnd::Help { class: "context_full" },
+        TurnEnd::Failed { .. } => session::TurnEnd::Failed { class: "failed".into() },
+    }
+}
+
+fn exit_of(ended: Ended) -> Exit {
+    match ended {
+        Ended::Exited(status) if status.success() => Exit::Clean,
+        Ended::Exited(status) => Exit::Crashed { detail: status.to_string() },
+        Ended::Lost => Exit::Crashed { detail: "its process is gone without a trace".into() },
+    }
+}
+
+/// Turns an event into a line of the transcript; what carries no content of its own makes none.
+fn entry(source: Source, event: &Event, at: Timestamp) -> Option<NewEntry> {
+    let who = match source {
+        Source::Agent => "agent",
+        Source::Stderr => "stderr",
+    };
+    let line = |source: &str, kind: &str, content: String, metadata: Option<Value>| {
+        Some(NewEntry { source: source.into(), kind: kind.into(), content, metadata, at })
+    };
+    match event {
+        Event::Text { text } => line(who, "text", text.clone(), None),
+        Event::Thinking { text } => line(who, "thinking", text.clone(), None),
+        Event::ToolCall(call) => line(
+            "tool",
+            "tool_call",
+            format!("{} {}", call.tool, call.input),
+            Some(serde_json::json!({"id": call.id, "tool": call.tool})),
+        ),
+        Event::ToolResult(result) => line(
+            "tool",
+            "tool_result",
+            result.output.clone(),
+            Some(serde_json::json!({"id": result.id, "failed": result.failed})),
+        ),
+        Event::PermissionRequest { tool, input, .. } => {
+            line(who, "status", format!("asks to use {tool}: {input}"), None)
+        }
+        Event::Usage(usage) => {
+            let tokens = usage.input + usage.output + usage.cache_read + usage.cache_write;
+            line("system", "usage", format!("{tokens} tokens"), serde_json::to_value(usage).ok())
+        }
+        Event::Retrying { attempt, class } => {
+            line("system", "status", format!("the agent retries ({class}, {attempt})"), None)
+        }
+        Event::TurnEnded(TurnEnd::Completed) => line("system", "status", "the turn was completed".into(), None),
+        Event::TurnEnded(end) => line("system", "error", "the turn ended".into(), serde_json::to_value(end).ok()),
+        Event::Accepted { key } => {
+            line("system", "status", "the agent took up a message".into(), Some(serde_json::json!({"key": key})))
+        }
+        Event::Raw { text, truncated } => {
+            let stream = match source {
+                Source::Agent => "stdout",
+                Source::Stderr => "stderr",
+            };
+            line(stream, "text", text.clone(), truncated.then(|| serde_json::json!({"truncated": true})))
+        }
+        Event::Ready { .. } | Event::PermissionWithdrawn { .. } | Event::Limit(_) | Event::Background { .. } => None,
+    }
+}

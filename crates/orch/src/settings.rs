@@ -1,0 +1,52 @@
+//! What the wheel goes by; a person may change each of them.
+
+use orcha_agent::Permissions;
+use orcha_exec::git::Identity;
+use orcha_model::guard::Limits;
+use orcha_model::session::AgentChoice;
+use std::time::Duration;
+
+/// Settings of the wheel.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How many workers may run at once over all targets; managers are exempt. 32 by default.
+    pub cap: u32,
+    /// What supervision, triage and reclaim go by.
+    pub plan: orcha_plan::Settings,
+    /// The limits of objectives that name none.
+    pub limits: Limits,
+    /// The agent of objectives that name none.
+    pub agent: AgentChoice,
+    /// What agents may do without asking.
+    pub permissions: Permissions,
+    /// Where agents reach the daemon's tools; none switches tools off (tests without an API).
+    pub mcp_url: Option<String>,
+    /// Who commits and merges on behalf of orcha.
+    pub identity: Identity,
+    /// How often a code host is asked about open pull requests.
+    pub watch_every: Duration,
+    /// How often a passing fault of an effect is tried again before it counts as failed.
+    pub effect_tries: u32,
+    /// How many effects of all lanes are under way at once.
+    pub parallel_effects: usize,
+    /// How often targets are probed.
+    pub probe_every: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            cap: 32,
+            plan: orcha_plan::Settings::default(),
+            limits: Limits::default(),
+            agent: AgentChoice { kind: "claude".into(), program: None, model: None },
+            permissions: Permissions::Everything,
+            mcp_url: None,
+            identity: Identity { name: "orcha".into(), email: "orcha@localhost".into() },
+            watch_every: Duration::from_secs(2),
+            effect_tries: 5,
+            parallel_effects: 32,
+            probe_every: Duration::from_secs(30),
+        }
+    }
+}
