@@ -173,10 +173,15 @@ fn refuse(request: &str, subtype: &str) -> InputLine {
     InputLine { key: format!("answer:{request}"), text: line.to_string() }
 }
 
+/// Takes a UUID in its usual form only: the program says it in that form, and keys are compared as text.
 fn uuid(what: &str, text: &str) -> Result<String, LaunchError> {
-    Uuid::try_parse(text)
-        .map(|it| it.hyphenated().to_string())
-        .map_err(|_| unsupported(format!("{what} must be a UUID, not `{}`", text.chars().take(80).collect::<String>())))
+    match Uuid::try_parse(text) {
+        Ok(id) if id.hyphenated().to_string() == text => Ok(text.to_owned()),
+        Ok(_) | Err(_) => {
+            let shown: String = text.chars().take(80).collect();
+            Err(unsupported(format!("{what} must be a UUID, not `{shown}`")))
+        }
+    }
 }
 
 fn unsupported(reason: impl Into<String>) -> LaunchError {

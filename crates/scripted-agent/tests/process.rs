@@ -111,6 +111,33 @@ fn tools_are_called_with_the_credential_and_answers_are_kept() {
 }
 
 #[test]
+fn the_example_manages_three_workers() {
+    let server = mcp_server("sesame");
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/scripts/example.json");
+    let stage = Stage::new(&serde_json::from_str(&std::fs::read_to_string(example).unwrap()).unwrap());
+    let config = stage.mcp_config(&server.url, "sesame");
+    let mut agent = stage.start(&[&FREE[..], &["--mcp-config", &config]].concat());
+    agent.prompt(KEY, "You are the manager of this objective.");
+    agent.until("result");
+    let id = |n: u32| format!("01890a5d-ac96-774b-bcce-b302099a80{n}");
+    for words in [
+        format!("Session {} succeeded.", id(57)),
+        format!("Session {} failed.", id(58)),
+        format!("Session {} succeeded; session {} succeeded.", id(57), id(59)),
+        "Now all pull requests are merged.".to_owned(),
+    ] {
+        agent.prompt(ID, &words);
+        assert_eq!(agent.until("result")["is_error"], false);
+    }
+    let calls = server.calls();
+    assert_eq!(calls[1].1["dependencies"], json!([id(57)]));
+    let published: Vec<&Value> = calls[3..].iter().map(|(_, args)| &args["session_id"]).collect();
+    assert_eq!(published, [&json!(id(57)), &json!(id(59)), &Value::Null]);
+    assert_eq!(calls.last().unwrap().0, "mark_objective_done");
+    assert_eq!(agent.close(), Some(0));
+}
+
+#[test]
 fn a_wrong_credential_is_a_failed_server_and_not_the_end() {
     let server = mcp_server("sesame");
     let call = json!({"call": {"tool": "list_children", "allow_error": true}});

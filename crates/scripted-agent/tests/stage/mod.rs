@@ -304,7 +304,9 @@ impl Log {
         let text = |text: &str| json!({"content": [{"type": "text", "text": text}]});
         match name {
             "spawn_session" => {
-                axum::Json(result(id, text("spawned 01890a5d-ac96-774b-bcce-b302099a8057 (queued)"))).into_response()
+                let n = 56 + self.calls.iter().filter(|(name, ..)| name == "spawn_session").count();
+                let words = format!("spawned 01890a5d-ac96-774b-bcce-b302099a80{n} (queued)");
+                axum::Json(result(id, text(&words))).into_response()
             }
             "list_children" => {
                 let children =
