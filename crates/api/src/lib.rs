@@ -1,1 +1,3 @@
-//! Placeholder until the room is furnished.
+//! Floor 4: HTTP, SSE and MCP. Parses, authorises, translates; decides nothing.
+
+pub mod mcp;

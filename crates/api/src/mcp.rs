@@ -1,0 +1,1 @@
+//! The tools that the daemon offers to agents, over Streamable HTTP.
