@@ -58,6 +58,28 @@ impl World {
     }
 }
 
+/// A failed test leaves nothing running either.
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let runs = std::fs::read_dir(self.root.path().join(".orcha/runs")).into_iter().flatten();
+        for dir in runs.filter_map(|entry| Some(entry.ok()?.path())) {
+            let keeper = format!("orcha-keeper\0{}\0", dir.display());
+            let is_keeper = |pid: &i32| {
+                std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with(keeper.as_bytes()))
+            };
+            let marked = if dir.join("spec.json").exists() { marked(&mark(&dir)) } else { Vec::new() };
+            // The keeper first: it would write down an end that was none.
+            for pid in pids().filter(is_keeper).chain(marked).filter(|pid| alive(*pid)) {
+                eprintln!("left over from the failed test, killed: {pid}");
+                kill(pid);
+            }
+        }
+    }
+}
+
 pub fn settings(root: &Path, isolation: Isolation) -> Option<LocalSettings> {
     let keeper = vec![env!("CARGO_BIN_EXE_orcha-keeper").to_owned()];
     let mut settings = LocalSettings::detect(root, keeper);
@@ -164,13 +186,15 @@ pub fn mark(dir: &Path) -> String {
 /// The live processes that carry the mark of a run.
 pub fn marked(mark: &str) -> Vec<i32> {
     let entry = format!("ORCHA_RUN={mark}");
-    let pids =
-        std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
-    pids.filter(|pid: &i32| {
+    let carries = |pid: &i32| {
         let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environ.split(|byte| *byte == 0).any(|it| it == entry.as_bytes()) && alive(*pid)
-    })
-    .collect()
+    };
+    pids().filter(carries).collect()
+}
+
+fn pids() -> impl Iterator<Item = i32> {
+    std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
 /// Tells whether a process is there and no zombie.
