@@ -8,6 +8,7 @@ use orcha_base::{ObjectiveId, PullRequestId, Timestamp};
 use orcha_model::{Artifact, EffectKey, NounId, PullRequest, Refusal};
 use orcha_plan::{Changes, Mind, Stimulus, World, passes, step};
 use orcha_store::{Change, Commit, CommitError, Guard, JournalLine, Order, Row, TranscriptAppend};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ const INBOX: usize = 1024;
 const LINGER: Duration = Duration::from_secs(120);
 
 /// What a stimulus led to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// The noun that was made on request.
     pub made: Option<NounId>,
@@ -79,6 +80,8 @@ pub(crate) struct Stimuli {
     pub artifacts: Vec<Artifact>,
     /// What must still hold.
     pub guards: Vec<Guard>,
+    /// The key under which it takes effect once.
+    pub key: Option<String>,
     /// Whether a refusal is the answer (an intent) or is noted and passed over (a fact).
     pub intent: bool,
     /// Who waits for the answer.
@@ -270,6 +273,12 @@ impl Desk {
                     self.world = Some(before);
                     return Err(refusal.into());
                 }
+                Err(CommitError::AlreadyAnswered { body }) => {
+                    self.world = Some(before);
+                    return serde_json::from_value(body).map_err(|source| {
+                        CommitError::Encode { what: "the receipt", source: Arc::new(source) }.into()
+                    });
+                }
                 Err(fault @ CommitError::StorageFull) => {
                     self.world = Some(before);
                     return Err(fault.into());
@@ -353,6 +362,13 @@ impl Desk {
         commit.guards = stimuli.guards.clone();
         commit.artifacts = stimuli.artifacts.clone();
         commit.transcript = stimuli.transcript.clone();
+        commit.receipt = stimuli.key.as_ref().map(|key| orcha_store::Receipt {
+            tenant: tenant.clone(),
+            scope: scope.clone(),
+            key: key.clone(),
+            // The number of the last line is not known before it is stored; whoever asks again does not need it.
+            body: serde_json::json!({"made": changes.made, "seq": 0}),
+        });
         commit
     }
 }

@@ -29,6 +29,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::{broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,14 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[derive(Clone, Debug)]
 pub struct Orch {
     shared: Arc<Shared>,
+    once: Option<Arc<Once>>,
+}
+
+/// A request that must not take effect twice: its intents are numbered in the order in which it hands them in.
+#[derive(Debug)]
+struct Once {
+    key: String,
+    handed_in: AtomicU32,
 }
 
 /// What all tasks of the wheel share.
@@ -260,7 +269,7 @@ impl Orch {
             targets_turn: tokio::sync::Mutex::default(),
             inboxes: Mutex::default(),
         });
-        let orch = Self { shared };
+        let orch = Self { shared, once: None };
         let end = orch.shared.store.journal_end().await?;
         orch.go_on().await?;
         let shared = &orch.shared;
@@ -373,6 +382,18 @@ impl Orch {
         self.shared.lanes.busy() == 0
     }
 
+    /// Returns a handle for one request: what it hands in takes effect once, however often the same request is
+    /// made; later ones get the answer of the first. Answers are kept for a week.
+    #[must_use]
+    pub fn once(&self, key: impl Into<String>) -> Self {
+        let once = Once { key: key.into(), handed_in: AtomicU32::new(0) };
+        Self { shared: Arc::clone(&self.shared), once: Some(Arc::new(once)) }
+    }
+
+    fn key(&self) -> Option<String> {
+        self.once.as_ref().map(|it| format!("{}#{}", it.key, it.handed_in.fetch_add(1, Ordering::Relaxed)))
+    }
+
     /// Listens to the journal: every line stored from now on, in order. A listener that lags reads the gap from
     /// the store.
     pub fn journal(&self) -> broadcast::Receiver<Arc<Owned>> {
@@ -400,7 +421,7 @@ impl Orch {
 
     /// Hands an intent to an objective and waits until it is decided and stored.
     pub async fn submit(&self, objective: ObjectiveId, stimulus: Stimulus) -> Result<Receipt, SubmitError> {
-        let stimuli = Stimuli { stimuli: vec![stimulus], intent: true, ..Stimuli::default() };
+        let stimuli = Stimuli { stimuli: vec![stimulus], key: self.key(), intent: true, ..Stimuli::default() };
         self.shared.bring(objective, stimuli).await
     }
 
@@ -411,8 +432,13 @@ impl Orch {
         stimulus: Stimulus,
         artifact: Artifact,
     ) -> Result<Receipt, SubmitError> {
-        let stimuli =
-            Stimuli { stimuli: vec![stimulus], artifacts: vec![artifact], intent: true, ..Stimuli::default() };
+        let stimuli = Stimuli {
+            stimuli: vec![stimulus],
+            artifacts: vec![artifact],
+            key: self.key(),
+            intent: true,
+            ..Stimuli::default()
+        };
         self.shared.bring(objective, stimuli).await
     }
 
@@ -495,13 +521,31 @@ impl Orch {
             effects.extend(changes.effects);
         }
         commit.changes = rows(&world, &before);
-        shared.store(commit).await?;
         let objective = world.objective.clone();
+        commit.receipt = self.key().map(|key| orcha_store::Receipt {
+            tenant: actor.tenant.clone(),
+            scope: actor.scope.clone(),
+            key,
+            body: serde_json::json!({"objective": objective.id, "sessions": made}),
+        });
+        match shared.store(commit).await {
+            Ok(_) => {}
+            Err(CommitError::AlreadyAnswered { body }) => return self.made_before(&body).await,
+            Err(fault) => return Err(fault.into()),
+        }
         let inbox = Inbox::open(shared, id, Some(world));
         shared.inboxes.lock().insert(id, inbox);
         shared.lanes.push(shared, id, effects);
         shared.fleet.nudge();
         Ok((objective, made))
+    }
+
+    /// Finds the objective that the same request made before.
+    async fn made_before(&self, body: &serde_json::Value) -> Result<(Objective, Vec<SessionId>), SubmitError> {
+        let objective =
+            serde_json::from_value::<ObjectiveId>(body["objective"].clone()).map_err(|_| lost("objective"))?;
+        let sessions = serde_json::from_value(body["sessions"].clone()).map_err(|_| lost("session"))?;
+        Ok((self.view(objective, |world| world.objective.clone()).await?, sessions))
     }
 
     /// Lets a paused objective go on, with everything that was paused in it.
