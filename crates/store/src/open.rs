@@ -86,7 +86,7 @@ fn lock(folder: &Path) -> Result<File, OpenError> {
 #[cfg(target_os = "linux")]
 fn check_file_system(folder: &Path) -> Result<(), OpenError> {
     let found = rustix::fs::statfs(folder).map_err(|error| at(folder, error.into()))?;
-    match network_name(i64::from(found.f_type)) {
+    match network_name(found.f_type) {
         Some(name) => Err(OpenError::NetworkFolder { folder: folder.to_owned(), name }),
         None => Ok(()),
     }

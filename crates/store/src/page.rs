@@ -38,8 +38,8 @@ impl Page {
         Self { after: None, limit }
     }
 
-    pub(crate) fn rows(&self) -> usize {
-        self.limit.clamp(1, Self::MAX) as usize
+    pub(crate) fn rows(&self) -> u32 {
+        self.limit.clamp(1, Self::MAX)
     }
 }
 
@@ -89,7 +89,8 @@ pub struct Paged<T> {
 
 impl<T> Paged<T> {
     /// Makes a page of what was found when one row more than wanted was asked for.
-    pub(crate) fn cut(mut found: Vec<T>, rows: usize, key: impl Fn(&T) -> Cursor) -> Self {
+    pub(crate) fn cut(mut found: Vec<T>, rows: u32, key: impl Fn(&T) -> Cursor) -> Self {
+        let rows = rows as usize;
         let more = found.len() > rows;
         found.truncate(rows);
         let next = if more { found.last().map(key) } else { None };

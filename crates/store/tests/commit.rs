@@ -1,4 +1,5 @@
 //! What a commit keeps: all or nothing, revisions, unique values, guards, orders, transcripts, credentials.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 

@@ -290,28 +290,36 @@ impl Order {
     }
 }
 
-/// Asks for one page of a list.
-fn paged<T>(
-    conn: &dyn Conn,
-    sql: &str,
+/// A list, and which page of it is wanted.
+struct List<'a> {
+    sql: &'a str,
     order: Order,
-    viewer: &Viewer,
-    page: &Page,
-    more: &[Value<'_>],
-    read: impl FnMut(&dyn Columns) -> Result<T, DbError>,
-    key: impl Fn(&T) -> Cursor,
-) -> Result<Paged<T>, DbError> {
-    let (at, id) = order.start(page);
-    let wanted = page.rows();
-    let mut values = vec![
-        Value::Text(viewer.tenant.as_str()),
-        scope(viewer),
-        Value::Int(at),
-        Value::Text(id),
-        Value::Int(i64::try_from(wanted).unwrap_or(i64::MAX).saturating_add(1)),
-    ];
-    values.extend_from_slice(more);
-    Ok(Paged::cut(rows(conn, sql, &values, read)?, wanted, key))
+    viewer: &'a Viewer,
+    page: &'a Page,
+    /// The values from `?6` on.
+    more: &'a [Value<'a>],
+}
+
+impl List<'_> {
+    fn ask<T>(
+        &self,
+        conn: &dyn Conn,
+        read: impl FnMut(&dyn Columns) -> Result<T, DbError>,
+        key: impl Fn(&T) -> Cursor,
+    ) -> Result<Paged<T>, DbError> {
+        let (at, id) = self.order.start(self.page);
+        let wanted = self.page.rows();
+        let mut values = vec![
+            Value::Text(self.viewer.tenant.as_str()),
+            scope(self.viewer),
+            Value::Int(at),
+            Value::Text(id),
+            // One more than wanted tells whether there is a next page.
+            Value::Int(i64::from(wanted) + 1),
+        ];
+        values.extend_from_slice(self.more);
+        Ok(Paged::cut(rows(conn, self.sql, &values, read)?, wanted, key))
+    }
 }
 
 fn scope(viewer: &Viewer) -> Value<'_> {
@@ -440,7 +448,11 @@ impl Store {
                 Which::Live => OBJECTIVES_LIVE,
             };
             let key = |it: &ObjectiveRow| Cursor { at: it.updated_at, id: it.id.to_string() };
-            paged(conn, sql, Order::NewestFirst, &viewer, &page, &[], objective_row, key)
+            List { sql, order: Order::NewestFirst, viewer: &viewer, page: &page, more: &[] }.ask(
+                conn,
+                objective_row,
+                key,
+            )
         })
         .await
     }
@@ -453,7 +465,9 @@ impl Store {
             let key = |it: &ObjectiveRow| Cursor { at: it.updated_at, id: it.id.to_string() };
             let more = [Value::Text(&id)];
             let page = Page::first(1);
-            let found = paged(conn, ONE_OBJECTIVE_ROW, Order::NewestFirst, &viewer, &page, &more, objective_row, key)?;
+            let (sql, order) = (ONE_OBJECTIVE_ROW, Order::NewestFirst);
+            let list = List { sql, order, viewer: &viewer, page: &page, more: &more };
+            let found = list.ask(conn, objective_row, key)?;
             Ok(found.items.into_iter().next())
         })
         .await
@@ -478,7 +492,11 @@ impl Store {
                 (Some(_), Which::Live) => SESSIONS_LIVE_OF,
             };
             let key = |it: &SessionRow| Cursor { at: it.updated_at, id: it.id.to_string() };
-            paged(conn, sql, Order::NewestFirst, &viewer, &page, &more, session_row, key)
+            List { sql, order: Order::NewestFirst, viewer: &viewer, page: &page, more: &more }.ask(
+                conn,
+                session_row,
+                key,
+            )
         })
         .await
     }
@@ -601,7 +619,7 @@ impl Store {
                 let (at, id) = key(it);
                 Cursor { at, id }
             };
-            paged(conn, sql, order, &viewer, &page, &more, read, key)
+            List { sql, order, viewer: &viewer, page: &page, more: &more }.ask(conn, read, key)
         })
         .await
     }

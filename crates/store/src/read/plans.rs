@@ -4,7 +4,7 @@ use super::{lists, stream, wheel};
 use crate::{apply, open};
 
 /// Holds a handful of rows whatever happens, or only what is still to be done.
-const SMALL: &[&str] = &["targets", "o"];
+const SMALL: &[&str] = &["targets", "o", "outbox"];
 /// Indexes of what is live or waits: as long as what is going on, not as what ever went on.
 const SHORT: &[&str] = &[
     "objectives_live",

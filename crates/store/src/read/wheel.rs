@@ -20,7 +20,7 @@ pub struct Loaded {
     pub workspaces: Vec<Workspace>,
     /// All its pull requests, oldest first.
     pub pull_requests: Vec<PullRequest>,
-    /// Feedback that is new or routed, oldest first.
+    /// Feedback that is new or routed, and all of it on live pull requests, oldest first.
     pub feedback: Vec<Feedback>,
     /// Questions that are open or answered, oldest first.
     pub questions: Vec<Question>,
@@ -109,7 +109,7 @@ const WORKSPACES: &str = "SELECT body FROM workspaces WHERE objective_id = ?1 OR
 const PULL_REQUESTS: &str = "SELECT body FROM pull_requests WHERE objective_id = ?1 ORDER BY created_at, id";
 const FEEDBACK: &str = "SELECT body FROM feedback \
     WHERE objective_id = ?1 AND (state IN ('new', 'routed') \
-    OR pull_request_id IN (SELECT id FROM pull_requests WHERE objective_id = ?1 AND live = 1)) ORDER BY created_at, id";
+    OR pull_request_id IN (SELECT id FROM pull_requests WHERE objective_id = ?1 AND live = 1))";
 const QUESTIONS: &str = "SELECT body FROM questions \
     WHERE objective_id = ?1 AND state IN ('open', 'answered') ORDER BY created_at, id";
 const MESSAGES: &str = "SELECT body FROM messages \
@@ -118,8 +118,8 @@ const CURSORS: &str = "SELECT c.session_id, c.attempt, c.at FROM sessions s \
     JOIN cursors c ON c.session_id = s.id AND c.attempt = s.attempt WHERE s.objective_id = ?1 AND s.over = 0";
 const CURSOR: &str = "SELECT at FROM cursors WHERE session_id = ?1 AND attempt = ?2";
 const LIVE: &str = "SELECT id FROM objectives WHERE over = 0 \
-    UNION SELECT objective_id FROM sessions WHERE over = 0 \
-    UNION SELECT objective_id FROM outbox WHERE objective_id IS NOT NULL";
+    UNION ALL SELECT objective_id FROM sessions WHERE over = 0 \
+    UNION ALL SELECT objective_id FROM outbox WHERE objective_id IS NOT NULL";
 const CANDIDATES: &str = "SELECT body FROM sessions WHERE wants_place = 1 AND not_before <= ?1 \
     ORDER BY priority DESC, created_at, id LIMIT ?2";
 const NEXT_CANDIDATE: &str = "SELECT min(not_before) FROM sessions WHERE wants_place = 1 AND not_before > ?1";
@@ -203,12 +203,14 @@ impl Store {
             };
             let mut sessions: Vec<Session> = bodies(conn, "session", SESSIONS, &of)?;
             sessions.sort_by_key(|it| (it.created_at, it.id));
+            let mut feedback: Vec<Feedback> = bodies(conn, "feedback", FEEDBACK, &of)?;
+            feedback.sort_by_key(|it| (it.created_at, it.id));
             Ok(Some(Loaded {
                 objective,
                 sessions,
                 workspaces: bodies(conn, "workspace", WORKSPACES, &of)?,
                 pull_requests: bodies(conn, "pull request", PULL_REQUESTS, &of)?,
-                feedback: bodies(conn, "feedback", FEEDBACK, &of)?,
+                feedback,
                 questions: bodies(conn, "question", QUESTIONS, &of)?,
                 messages: bodies(conn, "message", MESSAGES, &of)?,
                 cursors: rows(conn, CURSORS, &of, |row| {
@@ -226,7 +228,13 @@ impl Store {
 
     /// Returns the objectives that are not over, whose sessions are not, or for which something is to be done.
     pub async fn live_objectives(&self) -> Result<Vec<ObjectiveId>, ReadError> {
-        self.read(|conn| rows(conn, LIVE, &[], |row| parse("objective id", row.text(0)?))).await
+        self.read(|conn| {
+            let mut found: Vec<ObjectiveId> = rows(conn, LIVE, &[], |row| parse("objective id", row.text(0)?))?;
+            found.sort_unstable();
+            found.dedup();
+            Ok(found)
+        })
+        .await
     }
 
     /// Returns the sessions that want a place now, and when the next one will.

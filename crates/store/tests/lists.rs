@@ -1,0 +1,139 @@
+//! What people and clients see: pages without gap or repeat, sums, and orders.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use orcha_base::{ObjectiveId, SessionId, TargetId, Timestamp};
+use orcha_model::session::{State, Waiting};
+use orcha_store::{Page, Paged, Row, SessionFilter, Store, Which};
+use support::*;
+
+/// Walks through a list in pages of three.
+async fn walk<T>(mut ask: impl AsyncFnMut(Page) -> Paged<T>) -> Vec<T> {
+    let mut page = Page::first(3);
+    let mut seen = Vec::new();
+    loop {
+        let found = ask(page).await;
+        assert!(found.items.len() <= 3);
+        seen.extend(found.items);
+        match found.next {
+            // A client has the cursor as text.
+            Some(next) => page = Page { after: Some(next.to_string().parse().unwrap()), limit: 3 },
+            None => return seen,
+        }
+    }
+}
+
+async fn full(store: &Store) {
+    let mut all = vec![Row::Objective(objective(1)), Row::Objective(objective(2))];
+    for n in 1..=10 {
+        let mut it = session(n, 1 + n % 2);
+        // Several share an instant, so that the id has to decide.
+        it.updated_at = at(i64::try_from(n / 3).unwrap());
+        it.created_at = at(i64::try_from(n).unwrap());
+        it.activity = (n == 5 || n == 8).then(|| format!("activity {n}"));
+        if n > 8 {
+            it.state = State::Canceled { reason: "test".into() };
+        }
+        all.push(Row::Session(it));
+    }
+    all.extend([
+        Row::PullRequest(pull_request(1, 1, Some(1))),
+        Row::PullRequest(pull_request(2, 1, Some(2))),
+        Row::Question(question(1, 1, "a")),
+        Row::Target(target(1, 3)),
+    ]);
+    store.commit(rows(all)).await.unwrap();
+}
+
+#[tokio::test]
+async fn pages_have_no_gap_and_no_repeat() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    full(&store).await;
+    let ids = async |filter: SessionFilter| {
+        let found = walk(async |page| store.sessions(&viewer(), filter.clone(), page).await.unwrap()).await;
+        found.into_iter().map(|it| it.id).collect::<Vec<_>>()
+    };
+    let fixed = |numbers: &[u64]| numbers.iter().map(|n| SessionId::fixed(*n)).collect::<Vec<_>>();
+    assert_eq!(ids(SessionFilter::default()).await, fixed(&[10, 9, 8, 7, 6, 5, 4, 3, 2, 1]));
+    let live = SessionFilter { which: Which::Live, ..SessionFilter::default() };
+    assert_eq!(ids(live).await, fixed(&[8, 7, 6, 5, 4, 3, 2, 1]));
+    let of = SessionFilter { objective: Some(ObjectiveId::fixed(1)), ..SessionFilter::default() };
+    assert_eq!(ids(of.clone()).await, fixed(&[10, 8, 6, 4, 2]));
+    assert_eq!(ids(SessionFilter { which: Which::Live, ..of }).await, fixed(&[8, 6, 4, 2]));
+    let canceled = SessionFilter { state: Some("canceled".into()), ..SessionFilter::default() };
+    assert_eq!(ids(canceled).await, fixed(&[10, 9]));
+
+    let pull_requests = walk(async |page| store.pull_requests(&viewer(), page).await.unwrap()).await;
+    assert_eq!(pull_requests, [pull_request(2, 1, Some(2)), pull_request(1, 1, Some(1))]);
+    let of = ObjectiveId::fixed(1);
+    let of_objective = walk(async |page| store.pull_requests_of(&viewer(), of, page).await.unwrap()).await;
+    assert_eq!(of_objective, [pull_request(1, 1, Some(1)), pull_request(2, 1, Some(2))]);
+    let repo = "/srv/a.git".parse().unwrap();
+    let found = store.pull_request_by_number(&viewer(), &repo, 2).await.unwrap();
+    assert_eq!(found, Some(pull_request(2, 1, Some(2))));
+}
+
+#[tokio::test]
+async fn an_objective_row_sums_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    full(&store).await;
+    let found = store.objectives(&viewer(), Which::Live, Page::first(10)).await.unwrap().items;
+    assert_eq!(found.iter().map(|it| it.id).collect::<Vec<_>>(), [ObjectiveId::fixed(2), ObjectiveId::fixed(1)]);
+    let one = store.objective_row(&viewer(), ObjectiveId::fixed(1)).await.unwrap().unwrap();
+    assert_eq!(one, found[1]);
+    assert_eq!((one.active_sessions, one.pull_requests, one.open_questions), (4, 2, 1));
+    assert_eq!((one.latest_activity.as_deref(), one.repo.as_deref()), (Some("activity 8"), Some("/srv/a.git")));
+    assert!(one.needs_user() && !found[0].needs_user());
+    assert_eq!(found[0].latest_activity.as_deref(), Some("activity 5"));
+}
+
+#[tokio::test]
+async fn urgent_questions_come_first_and_targets_know_what_is_on_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    full(&store).await;
+    let (mut urgent, mut late) = (question(2, 2, "b"), question(3, 2, "c"));
+    urgent.priority = 5;
+    late.created_at = at(9);
+    let mut running = session(20, 1);
+    running.state = placed(&running, 1).state;
+    store.commit(rows([Row::Question(late), Row::Question(urgent), Row::Session(running)])).await.unwrap();
+    let open = store.open_questions(&viewer(), 10).await.unwrap();
+    assert_eq!(open.iter().map(|it| it.cause.as_str()).collect::<Vec<_>>(), ["b", "a", "c"]);
+    let targets = store.targets(&viewer()).await.unwrap();
+    assert_eq!(targets.iter().map(|it| (it.target.id, it.taken)).collect::<Vec<_>>(), [(TargetId::fixed(1), 1)]);
+}
+
+#[tokio::test]
+async fn candidates_come_by_priority_then_age_and_wait_for_their_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let waits = |until: Option<Timestamp>, why: Waiting| State::WaitingCapacity { why, until };
+    let fault = || Waiting::Fault { detail: "x".into() };
+    let mut all = vec![Row::Objective(objective(1))];
+    for (n, priority, state) in [
+        (1, 0, State::Queued { released: true }),
+        (2, 5, waits(Some(at(30)), fault())),
+        (3, 0, State::Queued { released: false }),
+        (4, 0, waits(None, Waiting::Parked)),
+        (5, 1, waits(None, Waiting::Resumed)),
+        (6, 0, State::Paused),
+        (7, 9, waits(Some(at(60)), fault())),
+    ] {
+        let mut it = session(n, 1);
+        (it.priority, it.state, it.created_at) = (priority, state, at(100 - i64::try_from(n).unwrap()));
+        all.push(Row::Session(it));
+    }
+    store.commit(rows(all)).await.unwrap();
+    let ask = async |secs| {
+        let found = store.candidates(at(secs), 10).await.unwrap();
+        (found.sessions.iter().map(|it| it.id).collect::<Vec<_>>(), found.wakes_at)
+    };
+    let fixed = |numbers: &[u64]| numbers.iter().map(|n| SessionId::fixed(*n)).collect::<Vec<_>>();
+    assert_eq!(ask(0).await, (fixed(&[5, 1]), Some(at(30))));
+    assert_eq!(ask(30).await, (fixed(&[2, 5, 1]), Some(at(60))));
+    assert_eq!(ask(60).await, (fixed(&[7, 2, 5, 1]), None));
+}
