@@ -7,7 +7,7 @@
 //!                            body.md      the description
 //!                            index.json   which key wrote which line of the log
 //!                          and the message of each commit is one line of the log: a comment, a review, a merge
-//! refs/orcha/pr/gate       the meta commit that last opened or reopened a pull request
+//! refs/orcha/pr/gate       the meta commit that last opened or reopened a pull request: moves with each of these
 //! ```
 //!
 //! Every change compares and swaps: it reads, makes objects, and moves all refs in one git transaction that
@@ -47,6 +47,9 @@ const GATE: &str = "refs/orcha/pr/gate";
 const PAGE: u64 = 50;
 /// How many checks one pull request remembers.
 const MAX_CHECKS: usize = 100;
+/// How often a listing is repeated that shows a record without its head: refs are listed one by one, and an
+/// opening may have come in between.
+const MAX_TORN: u32 = 5;
 /// How many answers about mergeability are remembered.
 const MAX_RELATIONS: usize = 4096;
 
@@ -143,6 +146,8 @@ struct Survey {
     branches: BTreeMap<BranchName, Sha>,
     rows: Vec<Row>,
     gate: Option<Sha>,
+    /// The highest number that was ever given, were it to an opening that did not come to its end.
+    highest: u64,
 }
 
 impl Survey {
@@ -226,54 +231,71 @@ impl LocalForge {
 
     /// Reads all pull requests in two processes.
     async fn survey(&self, repo: &RepoUrl, site: &Site) -> Result<Survey, ForgeError> {
-        let mut branches = BTreeMap::new();
-        let mut gate = None;
-        let mut heads = BTreeMap::new();
-        let mut metas = BTreeMap::new();
-        for found in self.refs(repo, site, &[HEADS, PRS]).await? {
-            if let Some(branch) = branch_of(&found.name) {
-                branches.insert(branch, found.sha);
-            } else if found.name == GATE {
-                gate = Some(found.sha);
-            } else if let Some((number, part)) = part_of_pr(&found.name) {
-                match part {
-                    Part::Head => heads.insert(number, found.sha),
-                    Part::Meta => metas.insert(number, found.sha),
-                };
+        let mut torn = 0;
+        let (branches, gate, mut heads, metas) = loop {
+            let mut branches = BTreeMap::new();
+            let mut gate = None;
+            let mut heads = BTreeMap::new();
+            let mut metas = BTreeMap::new();
+            for found in self.refs(repo, site, &[HEADS, PRS]).await? {
+                if let Some(branch) = branch_of(&found.name) {
+                    branches.insert(branch, found.sha);
+                } else if found.name == GATE {
+                    gate = Some(found.sha);
+                } else if let Some((number, part)) = part_of_pr(&found.name) {
+                    match part {
+                        Part::Head => heads.insert(number, found.sha),
+                        Part::Meta => metas.insert(number, found.sha),
+                    };
+                }
             }
-        }
+            let Some(number) = metas.keys().find(|number| !heads.contains_key(number)) else {
+                break (branches, gate, heads, metas);
+            };
+            torn += 1;
+            if torn > MAX_TORN {
+                return Err(ForgeError::Corrupt { number: *number, what: "the head", source: None });
+            }
+        };
         let names: Vec<String> = metas.values().map(|meta| format!("{meta}:pr.json")).collect();
         let objects = self.git.read(site, &names).await?;
+        let highest = heads.keys().next_back().map_or(0, |number| number.0);
         let mut rows = Vec::with_capacity(objects.len());
         for (number, object) in metas.keys().zip(objects) {
             let (record, _) = parse::<Record>(*number, "pr.json", object)?;
-            let tracked =
-                heads.remove(number).ok_or(ForgeError::Corrupt { number: *number, what: "the head", source: None })?;
-            rows.push(Row { record: understood(record)?, tracked });
+            if let Some(tracked) = heads.remove(number) {
+                rows.push(Row { record: understood(record)?, tracked });
+            }
         }
-        Ok(Survey { branches, rows, gate })
+        Ok(Survey { branches, rows, gate, highest })
     }
 
     /// Reads one pull request in two processes, however many there are.
     async fn load(&self, repo: &RepoUrl, site: &Site, number: PrNumber) -> Result<Loaded, ForgeError> {
         let below = format!("{PRS}/{}", number.0);
-        let mut branches = BTreeMap::new();
-        let (mut head, mut meta, mut gate) = (None, None, None);
-        for found in self.refs(repo, site, &[HEADS, &below, GATE]).await? {
-            if let Some(branch) = branch_of(&found.name) {
-                branches.insert(branch, found.sha);
-            } else if found.name == GATE {
-                gate = Some(found.sha);
-            } else {
-                match part_of_pr(&found.name) {
-                    Some((_, Part::Head)) => head = Some(found.sha),
-                    Some((_, Part::Meta)) => meta = Some(found.sha),
-                    None => {}
+        let mut torn = 0;
+        let (branches, gate, meta, tracked) = loop {
+            let mut branches = BTreeMap::new();
+            let (mut head, mut meta, mut gate) = (None, None, None);
+            for found in self.refs(repo, site, &[HEADS, &below, GATE]).await? {
+                if let Some(branch) = branch_of(&found.name) {
+                    branches.insert(branch, found.sha);
+                } else if found.name == GATE {
+                    gate = Some(found.sha);
+                } else {
+                    match part_of_pr(&found.name) {
+                        Some((_, Part::Head)) => head = Some(found.sha),
+                        Some((_, Part::Meta)) => meta = Some(found.sha),
+                        None => {}
+                    }
                 }
             }
-        }
-        let (Some(meta), Some(tracked)) = (meta, head) else {
-            return Err(ForgeError::PrAbsent { repo: repo.clone(), number });
+            match (meta, head) {
+                (None, _) => return Err(ForgeError::PrAbsent { repo: repo.clone(), number }),
+                (Some(meta), Some(tracked)) => break (branches, gate, meta, tracked),
+                (Some(_), None) if torn < MAX_TORN => torn += 1,
+                (Some(_), None) => return Err(ForgeError::Corrupt { number, what: "the head", source: None }),
+            }
         };
         let names = ["pr.json", "index.json", "body.md"].map(|file| format!("{meta}:{file}"));
         let mut objects = self.git.read(site, &names).await?.into_iter();
@@ -510,7 +532,7 @@ impl Forge for LocalForge {
                 Relation::Unrelated => return Err(ForgeError::Unrelated { base: open.base.clone() }),
                 Relation::Clean | Relation::Conflict(_) => {}
             }
-            let number = PrNumber(survey.rows.iter().map(|row| row.record.number.0).max().unwrap_or(0) + 1);
+            let number = PrNumber(survey.highest + 1);
             let mut files = Files {
                 record: Record {
                     format: FORMAT,
@@ -530,11 +552,12 @@ impl Forge for LocalForge {
                 body: add_marker(&open.body, &open.key),
             };
             let meta = self.store(&site, None, &mut files, &Entry::Opened, open.at).await?;
-            // The gate lets only one opening through at a time: numbers and keys stay unique.
+            // Whoever creates the number first wins, and the others read again. The gate does the same for a
+            // reopening and a deletion, which create nothing.
             let changes = [
                 move_gate(survey.gate.as_ref(), &meta),
-                RefChange::Create { name: pr_ref(number, "meta"), new: meta },
                 RefChange::Create { name: pr_ref(number, "head"), new: head.clone() },
+                RefChange::Create { name: pr_ref(number, "meta"), new: meta },
             ];
             match self.git.transact(&site, &changes).await? {
                 Transaction::Done => {
@@ -556,7 +579,7 @@ impl Forge for LocalForge {
                 && (head == loaded.tracked
                     || self.relation(&site, &loaded.tracked, base).await? == Relation::Contained);
             if elsewhere {
-                self.note_merge(repo, number, &head).await?;
+                self.note_merge(repo, number, &head, loaded.files.record.updated_at).await?;
                 loaded = self.load(repo, &site, number).await?;
             } else {
                 if found != Relation::Contained && head != loaded.tracked {
@@ -799,17 +822,17 @@ impl Forge for LocalForge {
             files.record.life = Life::Merged { head: head.clone(), sha: sha.clone() };
             let meta = self.store(&site, Some(&loaded), &mut files, &Entry::Merged, merge.at).await?;
             let mut changes = vec![
-                RefChange::Update { name: pr_ref(number, "meta"), new: meta, old: loaded.meta.clone() },
+                if sha == base || contained {
+                    RefChange::Verify { name: base_ref, old: base }
+                } else {
+                    RefChange::Update { name: base_ref, new: sha.clone(), old: base }
+                },
                 RefChange::Update { name: pr_ref(number, "head"), new: head.clone(), old: loaded.tracked.clone() },
             ];
-            changes.push(if contained {
-                RefChange::Verify { name: base_ref, old: base }
-            } else {
-                RefChange::Update { name: base_ref, new: sha.clone(), old: base }
-            });
             if let Some(branch) = &loaded.branch {
                 changes.push(RefChange::Verify { name: record.head.full_ref(), old: branch.clone() });
             }
+            changes.push(RefChange::Update { name: pr_ref(number, "meta"), new: meta, old: loaded.meta.clone() });
             match self.git.transact(&site, &changes).await? {
                 Transaction::Done => return Ok(Merged { sha, head, fresh: true }),
                 Transaction::Refused(error) => attempts.refused(loaded.seen(), error),
@@ -951,9 +974,9 @@ impl Forge for LocalForge {
 }
 
 impl LocalForge {
-    /// Records a merge that somebody made with git alone.
-    async fn note_merge(&self, repo: &RepoUrl, number: PrNumber, head: &Sha) -> Result<(), ForgeError> {
-        self.change(repo, number, "note_merge", Timestamp::EPOCH, |loaded| {
+    /// Records a merge that somebody made with git alone. When that was is not known: the record keeps its time.
+    async fn note_merge(&self, repo: &RepoUrl, number: PrNumber, head: &Sha, at: Timestamp) -> Result<(), ForgeError> {
+        self.change(repo, number, "note_merge", at, |loaded| {
             if !loaded.files.record.life.status().is_open() || loaded.head() != head {
                 return Ok(Turn::Done(()));
             }

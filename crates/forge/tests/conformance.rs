@@ -50,6 +50,7 @@ conformance! {
     edits_change_what_they_name
     a_draft_is_not_merged
     closing_and_reopening
+    a_reopening_and_an_opening_do_not_both_win
     a_closed_head_is_frozen
     a_merge_brings_the_files_in
     a_squash_brings_the_files_in
@@ -399,6 +400,23 @@ async fn closing_and_reopening(stage: &impl Stage) {
     forge.reopen(&repo, pr.number, at(5)).await.unwrap();
     forge.reopen(&repo, pr.number, at(6)).await.unwrap();
     assert_eq!(forge.state(&repo, pr.number).await.unwrap().pr.status, PrStatus::Open);
+}
+
+async fn a_reopening_and_an_opening_do_not_both_win(stage: &impl Stage) {
+    let number = opened(stage, "feature").await.number;
+    stage.forge().close(&stage.repo(), number, at(1)).await.unwrap();
+    let results = at_once(stage, 4, |forge, repo, n| async move {
+        match n % 2 {
+            0 => forge.reopen(&repo, number, at(2)).await,
+            _ => forge.open(&repo, &orcha_forge::Open { key: key("second"), ..open("feature") }).await.map(drop),
+        }
+    })
+    .await;
+    for result in results {
+        assert!(matches!(result, Ok(()) | Err(ForgeError::BranchInUse { .. })), "{result:?}");
+    }
+    let left = stage.forge().list(&stage.repo(), &Filter { head: Some(branch("feature")), ..Filter::default() }).await;
+    assert_eq!(left.unwrap().len(), 1);
 }
 
 async fn a_closed_head_is_frozen(stage: &impl Stage) {

@@ -239,6 +239,42 @@ async fn a_crash_between_objects_and_refs_leaves_nothing_half_done() {
 }
 
 #[tokio::test]
+async fn a_crash_between_base_and_record_merges_nothing_twice() {
+    for method in [Method::Merge, Method::Squash, Method::Rebase] {
+        let stage = LocalStage::new().await;
+        let (forge, repo) = (stage.forge(), stage.repo());
+        let pr = opened(&stage, "feature").await;
+        stage.commit("main", "b.txt", "b").await;
+        let record = stage.git(&["rev-parse", "refs/orcha/pr/1/meta"], b"");
+        let merged = forge.merge(&repo, pr.number, &merge(method, &pr.head_sha)).await.unwrap();
+        stage.git(&["update-ref", "refs/orcha/pr/1/meta", &record], b"");
+        forge.merge(&repo, pr.number, &merge(method, &pr.head_sha)).await.unwrap();
+        assert_eq!(stage.tip("main").await, Some(merged.sha), "{method:?}");
+        assert_eq!(forge.state(&repo, pr.number).await.unwrap().pr.status, PrStatus::Merged);
+    }
+}
+
+#[tokio::test]
+async fn a_crash_while_opening_does_not_block_the_next_opening() {
+    let stage = LocalStage::new().await;
+    let head = stage.commit("feature", "a.txt", "a").await;
+    stage.git(&["update-ref", "refs/orcha/pr/1/head", head.as_str()], b"");
+    let opened = stage.forge().open(&stage.repo(), &open("feature")).await.unwrap();
+    assert_eq!((opened.pr.number, opened.fresh), (PrNumber(2), true));
+}
+
+#[tokio::test]
+async fn a_crash_while_making_the_bench_does_not_block_merges() {
+    let stage = LocalStage::new().await;
+    let half = stage.folder.path().join("work/.orcha/forge/bench-sha1.git");
+    std::fs::create_dir_all(&half).unwrap();
+    std::fs::write(half.join("config.lock"), "").unwrap();
+    let pr = opened(&stage, "feature").await;
+    stage.commit("main", "b.txt", "b").await;
+    assert!(stage.forge().merge(&stage.repo(), pr.number, &merge(Method::Merge, &pr.head_sha)).await.unwrap().fresh);
+}
+
+#[tokio::test]
 async fn damaged_records_are_named() {
     let stage = LocalStage::new().await;
     let (forge, repo) = (stage.forge(), stage.repo());

@@ -52,22 +52,37 @@ impl Task<'_> {
         let common = git.merge_base(self.site, self.base, self.head).await?;
         let common = common.ok_or_else(|| ForgeError::Unrelated { base: self.base_branch.clone() })?;
         match self.merge.method {
-            Method::Merge => self.join(git, &[self.base, self.head]).await,
-            Method::Squash => self.join(git, &[self.base]).await,
+            Method::Merge => {
+                let tree = self.blend(git, None, self.base, self.head).await?;
+                self.join(git, &tree, &[self.base, self.head]).await
+            }
+            Method::Squash => {
+                let tree = self.blend(git, None, self.base, self.head).await?;
+                // Everything is there already, perhaps by a merge that a crash cut short: no empty commit.
+                if self.tree_of_base(git).await? == tree {
+                    return Ok(self.base.clone());
+                }
+                self.join(git, &tree, &[self.base]).await
+            }
             Method::Rebase if common == *self.base => Ok(self.head.clone()),
             Method::Rebase => self.replay(git).await,
         }
     }
 
-    async fn join(&self, git: &Plumbing, parents: &[&Sha]) -> Result<Sha, ForgeError> {
-        let tree = self.blend(git, None, self.base, self.head).await?;
+    async fn tree_of_base(&self, git: &Plumbing) -> Result<Sha, GitError> {
+        let object = git.read(self.site, &[self.base.to_string()]).await?.into_iter().next().flatten();
+        let object = object.ok_or_else(|| GitError::answer("cat-file", "a commit is missing"))?;
+        Ok(OldCommit::parse(&object.bytes)?.tree)
+    }
+
+    async fn join(&self, git: &Plumbing, tree: &Sha, parents: &[&Sha]) -> Result<Sha, ForgeError> {
         let who = identity_line(&self.merge.identity, self.merge.at);
         let mut message = self.merge.message.clone();
         if !message.ends_with('\n') {
             message.push('\n');
         }
         let commit = NewCommit {
-            tree: &tree,
+            tree,
             parents,
             author: who.as_bytes(),
             committer: &who,

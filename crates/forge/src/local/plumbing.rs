@@ -299,41 +299,57 @@ impl Plumbing {
         if let Some(bench) = self.benches.lock().get(&site.format) {
             return Ok(bench.clone());
         }
-        let bench = self.host.work_root().join(".orcha/forge").join(format!("bench-{}.git", site.format));
-        if !self.is_repository(&bench).await? {
-            self.make_bench(site, &bench).await?;
+        let mut last = None;
+        // A second name is for the case that somebody died while making the first.
+        for name in ["bench", "bench-2"] {
+            let folder = format!("{name}-{}.git", site.format);
+            let bench = self.host.work_root().join(".orcha").join("forge").join(folder);
+            match self.make_bench(site, &bench).await? {
+                None => {
+                    self.benches.lock().insert(site.format.clone(), bench.clone());
+                    return Ok(bench);
+                }
+                Some(error) => last = Some(error),
+            }
         }
-        self.benches.lock().insert(site.format.clone(), bench.clone());
-        Ok(bench)
+        Err(last.unwrap_or(GitError::Answer { step: "init", text: String::new() }))
     }
 
-    async fn make_bench(&self, site: &Site, bench: &Path) -> Result<(), GitError> {
-        let made = self
-            .git
-            .nowhere(Path::new(ANYWHERE), "init")
-            .args(["--quiet", "--bare", "--template="])
-            .arg(format!("--object-format={}", site.format))
-            .arg("--")
-            .arg(bench.display().to_string())
-            .outcome(&*self.host)
-            .await?;
-        // Another process may have made it at the same time and held the lock; then it is there now.
-        if made.status.success() || self.is_repository(bench).await? {
-            Ok(())
-        } else {
-            Err(GitError::failed("init", &made))
+    /// Makes a bench or finds it, and returns what went wrong if there is none in the end. Another process may
+    /// be making it at the same time; then it holds a lock for some milliseconds.
+    async fn make_bench(&self, site: &Site, bench: &Path) -> Result<Option<GitError>, GitError> {
+        const TRIES: usize = 20;
+        let mut last = None;
+        for _ in 0..TRIES {
+            if self.is_bench(site, bench).await? {
+                return Ok(None);
+            }
+            let made = self
+                .git
+                .nowhere(Path::new(ANYWHERE), "init")
+                .args(["--quiet", "--bare", "--template="])
+                .arg(format!("--object-format={}", site.format))
+                .arg("--")
+                .arg(bench.display().to_string())
+                .outcome(&*self.host)
+                .await?;
+            if made.status.success() {
+                return Ok(None);
+            }
+            last = Some(GitError::failed("init", &made));
         }
+        Ok(last)
     }
 
-    async fn is_repository(&self, git_dir: &Path) -> Result<bool, GitError> {
+    async fn is_bench(&self, site: &Site, bench: &Path) -> Result<bool, GitError> {
         let output = self
             .git
             .nowhere(Path::new(ANYWHERE), "rev-parse")
-            .env("GIT_DIR", git_dir.display().to_string())
-            .arg("--git-dir")
+            .env("GIT_DIR", bench.display().to_string())
+            .arg("--show-object-format")
             .outcome(&*self.host)
             .await?;
-        Ok(output.status.success())
+        Ok(output.status.success() && output.text() == site.format)
     }
 
     /// Writes an object of a type from its bytes.
@@ -348,7 +364,8 @@ impl Plumbing {
         sha("mktree", &self.at(site, "mktree").stdin(lines).text(&*self.host).await?)
     }
 
-    /// Changes refs, all or none.
+    /// Changes refs, all or none, in the order given: where refs are files, a crash in the middle leaves a
+    /// beginning of it, so what makes the rest valid comes last.
     pub(super) async fn transact(&self, site: &Site, changes: &[RefChange]) -> Result<Transaction, GitError> {
         let mut lines = String::new();
         for change in changes {
