@@ -46,8 +46,8 @@ const INSERT_JOURNAL: &str = "INSERT INTO journal \
     (seq, tenant, scope, created_at, objective_id, session_id, kind, summary, data) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 const INSERT_ORDER: &str = "INSERT INTO outbox \
-    (seq, tenant, scope, created_at, objective_id, effect_key, lane, body, not_before, tries) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0)";
+    (seq, tenant, scope, created_at, objective_id, effect_key, body, not_before, tries) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, 0)";
 const DELETE_ORDER: &str = "DELETE FROM outbox WHERE effect_key = ?1";
 const RETRY_ORDER: &str = "UPDATE outbox SET not_before = ?2, tries = tries + 1, detail = ?3 WHERE effect_key = ?1";
 const INSERT_ARTIFACT: &str =
@@ -96,8 +96,8 @@ pub(crate) fn apply(conn: &dyn Conn, commit: &Prepared, numbers: &mut Numbers) -
     }
     let orders = numbers.outbox;
     for order in &commit.orders {
-        let [tenant, scope, at, objective, key, lane, body] = order.each_ref().map(Cell::value);
-        let values = [Value::Int(numbers.outbox), tenant, scope, at, objective, key, lane, body];
+        let [tenant, scope, at, objective, key, body] = order.each_ref().map(Cell::value);
+        let values = [Value::Int(numbers.outbox), tenant, scope, at, objective, key, body];
         conn.exec(INSERT_ORDER, &values).map_err(|error| unique(error, Unique::Order, "outbox"))?;
         numbers.outbox += 1;
     }
@@ -138,14 +138,21 @@ pub(crate) fn apply(conn: &dyn Conn, commit: &Prepared, numbers: &mut Numbers) -
 fn write_row(conn: &dyn Conn, change: &PreparedRow) -> Result<(), Failure> {
     let table = change.table;
     let conflict = || Failure::Alone(CommitError::Conflict { noun: change.noun, expected: change.expected });
-    let (sql, mut values): (&str, Vec<Value<'_>>) = match change.expected {
-        None => (&table.insert, change.values.iter().map(Cell::value).collect()),
-        Some(_) => (&table.update, change.values[..table.updated()].iter().map(Cell::value).collect()),
+    let written = match change.expected {
+        None => conn.exec(&table.insert, &change.values.iter().map(Cell::value).collect::<Vec<_>>()),
+        Some(expected) => {
+            let mut values: Vec<_> = change.values[..table.updated()].iter().map(Cell::value).collect();
+            values.push(Value::Int(i64::try_from(expected.0).unwrap_or(i64::MAX)));
+            match &table.update_steady {
+                None => conn.exec(&table.update, &values),
+                Some(steady) => match conn.exec(steady, &values) {
+                    Ok(0) => conn.exec(&table.update, &values),
+                    other => other,
+                },
+            }
+        }
     };
-    if let Some(expected) = change.expected {
-        values.push(Value::Int(i64::try_from(expected.0).unwrap_or(i64::MAX)));
-    }
-    match conn.exec(sql, &values) {
+    match written {
         Ok(0) => Err(conflict()),
         Ok(_) => Ok(()),
         Err(DbError::KeyTaken) => Err(conflict()),

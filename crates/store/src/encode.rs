@@ -18,7 +18,7 @@ pub(crate) struct Prepared {
     /// The values of each journal line, without its number.
     pub journal: Vec<[Cell; 8]>,
     /// The values of each order, without its number.
-    pub orders: Vec<[Cell; 7]>,
+    pub orders: Vec<[Cell; 6]>,
     pub done: Vec<String>,
     pub retried: Vec<(String, i64, String)>,
     pub transcript: Option<PreparedAppend>,
@@ -67,9 +67,11 @@ pub(crate) struct Table {
     pub name: &'static str,
     /// The one value besides the key that must be unique, if there is one.
     pub unique: Option<Unique>,
-    /// The columns that a change may change.
+    /// The columns that a change may change; the last of them seldom do.
     changing: &'static [&'static str],
     pub insert: String,
+    /// Changes a row whose steady columns stay as they are: their indexes are not touched.
+    pub update_steady: Option<String>,
     pub update: String,
 }
 
@@ -78,16 +80,25 @@ impl Table {
         name: &'static str,
         unique: Option<Unique>,
         changing: &'static [&'static str],
+        steady: usize,
         fixed: &'static [&'static str],
     ) -> Self {
         let columns: Vec<&str> = ["id"].iter().chain(changing).chain(fixed).copied().collect();
         let places: Vec<String> = (1..=columns.len()).map(|n| format!("?{n}")).collect();
         let insert = format!("INSERT INTO {name} ({}) VALUES ({})", columns.join(", "), places.join(", "));
-        let sets: Vec<String> =
-            changing.iter().enumerate().map(|(n, column)| format!("{column} = ?{}", n + 2)).collect();
         let expected = changing.len() + 2;
-        let update = format!("UPDATE {name} SET {} WHERE id = ?1 AND revision = ?{expected}", sets.join(", "));
-        Self { name, unique, changing, insert, update }
+        let each = |from: usize, to: usize, is: &str| -> Vec<String> {
+            (from..to).map(|n| format!("{} {is} ?{}", changing[n], n + 2)).collect()
+        };
+        let (all, restless) = (changing.len(), changing.len() - steady);
+        let found = format!("WHERE id = ?1 AND revision = ?{expected}");
+        let update = format!("UPDATE {name} SET {} {found}", each(0, all, "=").join(", "));
+        let update_steady = (steady > 0).then(|| {
+            let sets = each(0, restless, "=").join(", ");
+            let same = each(restless, all, "IS NOT DISTINCT FROM").join(" AND ");
+            format!("UPDATE {name} SET {sets} {found} AND {same}")
+        });
+        Self { name, unique, changing, insert, update_steady, update }
     }
 
     /// Returns how many leading values an update needs: the id and the changing columns.
@@ -100,7 +111,8 @@ static OBJECTIVES: LazyLock<Table> = LazyLock::new(|| {
     Table::new(
         "objectives",
         None,
-        &["revision", "state", "updated_at", "body", "over", "priority", "title", "repo"],
+        &["revision", "state", "updated_at", "body", "priority", "title", "repo", "over"],
+        1,
         &["tenant", "scope", "created_at"],
     )
 });
@@ -113,6 +125,13 @@ static SESSIONS: LazyLock<Table> = LazyLock::new(|| {
             "state",
             "updated_at",
             "body",
+            "attempt",
+            "agent",
+            "title",
+            "activity",
+            "tokens",
+            "started_at",
+            "completed_at",
             "over",
             "wants_place",
             "not_before",
@@ -120,15 +139,9 @@ static SESSIONS: LazyLock<Table> = LazyLock::new(|| {
             "target_id",
             "workspace_id",
             "pull_request_id",
-            "attempt",
             "priority",
-            "agent",
-            "title",
-            "activity",
-            "tokens",
-            "started_at",
-            "completed_at",
         ],
+        8,
         &["tenant", "scope", "created_at", "objective_id", "parent_id", "role", "counts"],
     )
 });
@@ -137,6 +150,7 @@ static WORKSPACES: LazyLock<Table> = LazyLock::new(|| {
         "workspaces",
         None,
         &["revision", "state", "updated_at", "body", "session_id", "target_id"],
+        0,
         &["tenant", "scope", "created_at", "objective_id"],
     )
 });
@@ -145,6 +159,7 @@ static PULL_REQUESTS: LazyLock<Table> = LazyLock::new(|| {
         "pull_requests",
         Some(Unique::PullRequestNumber),
         &["revision", "state", "updated_at", "body", "live", "number", "synced_at"],
+        0,
         &["tenant", "scope", "created_at", "objective_id", "repo"],
     )
 });
@@ -153,6 +168,7 @@ static FEEDBACK: LazyLock<Table> = LazyLock::new(|| {
         "feedback",
         Some(Unique::Feedback),
         &["revision", "state", "updated_at", "body"],
+        0,
         &["tenant", "scope", "created_at", "objective_id", "pull_request_id", "external"],
     )
 });
@@ -161,6 +177,7 @@ static QUESTIONS: LazyLock<Table> = LazyLock::new(|| {
         "questions",
         Some(Unique::OpenQuestion),
         &["revision", "state", "updated_at", "body", "session_id", "priority"],
+        0,
         &["tenant", "scope", "created_at", "objective_id", "cause"],
     )
 });
@@ -169,6 +186,7 @@ static MESSAGES: LazyLock<Table> = LazyLock::new(|| {
         "messages",
         Some(Unique::MessageCause),
         &["revision", "state", "updated_at", "body"],
+        0,
         &["tenant", "scope", "created_at", "objective_id", "session_id", "cause"],
     )
 });
@@ -177,6 +195,7 @@ static TARGETS: LazyLock<Table> = LazyLock::new(|| {
         "targets",
         Some(Unique::TargetName),
         &["revision", "state", "updated_at", "body", "name", "capacity"],
+        0,
         &["tenant", "scope", "created_at"],
     )
 });
@@ -207,14 +226,12 @@ pub(crate) fn prepare(commit: Commit) -> Result<Prepared, CommitError> {
 
     let mut orders = Vec::with_capacity(commit.orders.len());
     for order in commit.orders {
-        let (lane, id) = order.effect.lane().parts();
         orders.push([
             Cell::Text(order.tenant.as_str().to_owned()),
             Cell::Text(order.scope.as_str().to_owned()),
             Cell::Int(at),
             order.objective.map(|id| id.to_string()).into(),
             Cell::Text(order.key.to_string()),
-            Cell::Text(format!("{lane}:{id}")),
             Cell::Text(encode("an order", &OrderBody { key: &order.key, effect: &order.effect })?),
         ]);
     }
@@ -364,10 +381,10 @@ fn encode_row(change: &Change) -> Result<PreparedRow, CommitError> {
             &OBJECTIVES,
             cells!(it, "an objective", it.state.name(),
                 changing: [
-                    it.is_over(),
                     i64::from(it.priority),
                     it.title.clone(),
                     it.repo.as_ref().map(|repo| repo.url.as_str()),
+                    it.is_over(),
                 ],
                 fixed: []),
         ),
@@ -379,6 +396,13 @@ fn encode_row(change: &Change) -> Result<PreparedRow, CommitError> {
                 &SESSIONS,
                 cells!(it, "a session", it.state.name(),
                 changing: [
+                    i64::from(it.attempt.0),
+                    it.agent.kind.clone(),
+                    it.title.clone(),
+                    it.activity.clone(),
+                    count(it.counters.used.tokens()),
+                    micros(it.started_at),
+                    micros(it.completed_at),
                     it.is_over(),
                     wants_place,
                     it.wakes_at().filter(|_| wants_place).map_or(0, Timestamp::as_micros),
@@ -386,14 +410,7 @@ fn encode_row(change: &Change) -> Result<PreparedRow, CommitError> {
                     holds.map(|(target, _)| target.to_string()),
                     it.workspace.map(|id| id.to_string()),
                     it.pull_request.map(|id| id.to_string()),
-                    i64::from(it.attempt.0),
                     i64::from(it.priority),
-                    it.agent.kind.clone(),
-                    it.title.clone(),
-                    it.activity.clone(),
-                    count(it.counters.used.tokens()),
-                    micros(it.started_at),
-                    micros(it.completed_at),
                 ],
                 fixed: [
                     it.objective.to_string(),

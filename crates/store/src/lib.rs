@@ -21,7 +21,7 @@ pub use error::{CommitError, OpenError, ReadError, Unique};
 pub use open::StoreOptions;
 pub use page::{Cursor, InvalidCursor, Page, Paged, Viewer};
 pub use read::{
-    Candidates, CredentialOwner, Due, Entry, Event, EventFilter, Loaded, ObjectiveRow, OrderRow, Owned, Requested,
+    Candidates, CredentialOwner, Entry, Event, EventFilter, Loaded, ObjectiveRow, OrderRow, Owned, Requested,
     SessionFilter, SessionRow, Span, TargetRow, TranscriptCursor, Which,
 };
 pub use writer::Health;

@@ -122,8 +122,8 @@ fn connect(path: &Path, options: &StoreOptions) -> rusqlite::Result<Connection> 
          PRAGMA mmap_size = 0;
          PRAGMA temp_store = MEMORY;
          PRAGMA cache_size = -8192;
-         PRAGMA wal_autocheckpoint = 1000;
-         PRAGMA journal_size_limit = 16777216;",
+         PRAGMA wal_autocheckpoint = 4000;
+         PRAGMA journal_size_limit = 33554432;",
     )?;
     if let Some(pages) = options.max_pages {
         conn.pragma_update(None, "max_page_count", pages)?;

@@ -198,7 +198,33 @@ impl Writer {
     }
 
     /// Writes a group in one transaction: a commit that fails undoes only itself.
+    ///
+    /// Almost always all go through, so savepoints, which copy each page that is touched, are only used
+    /// when one did not.
     fn transact(&mut self, group: &[Waiting]) -> Result<Vec<Result<Committed, CommitError>>, DbError> {
+        let before = self.numbers;
+        let conn: &dyn Conn = &self.conn;
+        conn.exec("BEGIN IMMEDIATE", &[])?;
+        let mut results = Vec::with_capacity(group.len());
+        for (commit, ..) in group {
+            match apply(conn, commit, &mut self.numbers) {
+                Ok(committed) => results.push(Ok(committed)),
+                Err(Failure::Alone(error)) => {
+                    self.numbers = before;
+                    conn.exec("ROLLBACK", &[])?;
+                    return match group {
+                        [_] => Ok(vec![Err(error)]),
+                        _ => self.transact_apart(group),
+                    };
+                }
+                Err(Failure::All(error)) => return Err(error),
+            }
+        }
+        conn.exec("COMMIT", &[])?;
+        Ok(results)
+    }
+
+    fn transact_apart(&mut self, group: &[Waiting]) -> Result<Vec<Result<Committed, CommitError>>, DbError> {
         let conn: &dyn Conn = &self.conn;
         conn.exec("BEGIN IMMEDIATE", &[])?;
         let mut results = Vec::with_capacity(group.len());

@@ -279,30 +279,29 @@ async fn futures_join<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F:
 }
 
 #[tokio::test]
-async fn orders_are_done_oldest_first_in_each_lane_and_wait_for_their_time() {
+async fn orders_wait_in_order_until_they_are_done() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     world(&store).await;
     let orders = vec![order(1, 1, 1, 0), order(1, 2, 1, 0), order(1, 1, 2, 0)];
     store.commit(Commit { orders, ..Commit::at(at(0)) }).await.unwrap();
-    let due = async |secs| {
-        let due = store.due_orders(at(secs), 10).await.unwrap();
-        (due.orders.iter().map(|it| it.seq).collect::<Vec<_>>(), due.wakes_at)
+    let waiting = async |after| {
+        let found = store.orders_after(after, 10).await.unwrap();
+        found.iter().map(|it| it.seq).collect::<Vec<_>>()
     };
-    assert_eq!(due(0).await, (vec![1, 2], None));
+    assert_eq!(waiting(0).await, [1, 2, 3]);
 
     let retried = vec![Retried { key: order(1, 1, 1, 0).key, not_before: at(60), detail: "no network".into() }];
     store.commit(Commit { retried, ..Commit::at(at(1)) }).await.unwrap();
-    assert_eq!(due(1).await, (vec![2], Some(at(60))), "the second of the lane waits behind the first");
-    assert_eq!(due(60).await, (vec![1, 2], None));
     let first = store.orders_of(ObjectiveId::fixed(1)).await.unwrap().remove(0);
     assert_eq!((first.tries, first.detail.as_deref(), first.not_before), (1, Some("no network"), at(60)));
 
+    // A fact that comes twice is done twice.
     let done = vec![order(1, 1, 1, 0).key];
     store.commit(Commit { done: done.clone(), ..Commit::at(at(2)) }).await.unwrap();
     store.commit(Commit { done, ..Commit::at(at(3)) }).await.unwrap();
-    assert_eq!(due(2).await, (vec![2, 3], None));
-    assert_eq!(store.orders_after(2, 10).await.unwrap().iter().map(|it| it.seq).collect::<Vec<_>>(), [3]);
+    assert_eq!(waiting(0).await, [2, 3]);
+    assert_eq!(waiting(2).await, [3]);
 }
 
 fn said(text: &str) -> NewEntry {

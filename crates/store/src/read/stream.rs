@@ -75,7 +75,7 @@ pub enum EventFilter {
     All,
     /// Those about an objective.
     Objective(ObjectiveId),
-    /// Those about a session.
+    /// Those about a session; they name its objective, too.
     Session(SessionId),
 }
 
@@ -111,8 +111,14 @@ const EVENTS_AFTER: &str = events!("", "AND seq > ?3 ORDER BY seq LIMIT ?4");
 const EVENTS_BEFORE: &str = events!("", "AND seq < ?3 ORDER BY seq DESC LIMIT ?4");
 const OBJECTIVE_EVENTS_AFTER: &str = events!("objective_id = ?5 AND ", "AND seq > ?3 ORDER BY seq LIMIT ?4");
 const OBJECTIVE_EVENTS_BEFORE: &str = events!("objective_id = ?5 AND ", "AND seq < ?3 ORDER BY seq DESC LIMIT ?4");
-const SESSION_EVENTS_AFTER: &str = events!("session_id = ?5 AND ", "AND seq > ?3 ORDER BY seq LIMIT ?4");
-const SESSION_EVENTS_BEFORE: &str = events!("session_id = ?5 AND ", "AND seq < ?3 ORDER BY seq DESC LIMIT ?4");
+const SESSION_EVENTS_AFTER: &str = events!(
+    "objective_id = (SELECT s.objective_id FROM sessions s WHERE s.id = ?5) AND session_id = ?5 AND ",
+    "AND seq > ?3 ORDER BY seq LIMIT ?4"
+);
+const SESSION_EVENTS_BEFORE: &str = events!(
+    "objective_id = (SELECT s.objective_id FROM sessions s WHERE s.id = ?5) AND session_id = ?5 AND ",
+    "AND seq < ?3 ORDER BY seq DESC LIMIT ?4"
+);
 
 #[cfg(test)]
 pub(super) const PLANNED: &[&str] = &[

@@ -68,15 +68,6 @@ pub struct OrderRow {
     pub created_at: Timestamp,
 }
 
-/// Orders that can be done now.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Due {
-    /// The oldest of each lane, oldest first.
-    pub orders: Vec<OrderRow>,
-    /// When the next one that waits for its time becomes due.
-    pub wakes_at: Option<Timestamp>,
-}
-
 /// Sessions that want a place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidates {
@@ -138,12 +129,6 @@ macro_rules! order_columns {
 }
 const PENDING: &str = concat!(order_columns!(), "WHERE o.seq > ?1 ORDER BY o.seq LIMIT ?2");
 const PENDING_OF: &str = concat!(order_columns!(), "WHERE o.objective_id = ?1 ORDER BY o.seq");
-const DUE: &str = concat!(
-    order_columns!(),
-    "WHERE o.not_before <= ?1 AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.lane = o.lane AND e.seq < o.seq) \
-     ORDER BY o.seq LIMIT ?2"
-);
-const NEXT_DUE: &str = "SELECT min(not_before) FROM outbox WHERE not_before > 0 AND not_before > ?1";
 
 #[cfg(test)]
 pub(super) const PLANNED: &[&str] = &[
@@ -164,8 +149,6 @@ pub(super) const PLANNED: &[&str] = &[
     HOLDER,
     PENDING,
     PENDING_OF,
-    DUE,
-    NEXT_DUE,
 ];
 
 fn order(row: &dyn Columns) -> Result<OrderRow, DbError> {
@@ -269,18 +252,6 @@ impl Store {
         self.read(move |conn| {
             let values = [Value::Int(before.as_micros()), Value::Int(i64::from(limit))];
             bodies(conn, "pull request", WATCHED, &values)
-        })
-        .await
-    }
-
-    /// Returns the orders that can be done now: the oldest of each lane, if its time has come.
-    pub async fn due_orders(&self, now: Timestamp, limit: u32) -> Result<Due, ReadError> {
-        self.read(move |conn| {
-            let now = Value::Int(now.as_micros());
-            Ok(Due {
-                orders: rows(conn, DUE, &[now, Value::Int(i64::from(limit))], order)?,
-                wakes_at: row(conn, NEXT_DUE, &[now], instant)?.flatten(),
-            })
         })
         .await
     }
