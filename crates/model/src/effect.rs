@@ -89,6 +89,8 @@ pub enum Effect {
     Reclaim {
         /// The workspace.
         workspace: WorkspaceId,
+        /// The session that wrote in it: its process is ended first.
+        session: SessionId,
         /// Where it lies.
         target: TargetId,
         /// The repository, none for an empty folder.
@@ -98,6 +100,8 @@ pub enum Effect {
     Restore {
         /// The workspace.
         workspace: WorkspaceId,
+        /// The session that wrote in it.
+        session: SessionId,
         /// Where it lies.
         target: TargetId,
         /// The repository.
@@ -143,8 +147,8 @@ pub enum CheckoutStart {
     Base,
     /// Where earlier workspaces ended, merged in this order.
     After {
-        /// The workspaces.
-        workspaces: Vec<WorkspaceId>,
+        /// The workspaces, each with the branch that was worked on there.
+        workspaces: Vec<(WorkspaceId, BranchName)>,
     },
     /// At the head of an existing branch of the repository.
     Branch,
@@ -347,7 +351,8 @@ impl Effect {
             | Self::Merge { pull_request, .. }
             | Self::Close { pull_request, .. }
             | Self::Reopen { pull_request, .. } => NounId::PullRequest(*pull_request),
-            Self::Reclaim { workspace, .. } | Self::Restore { workspace, .. } => NounId::Workspace(*workspace),
+            // Behind the stop of its process: no folder is taken from under an agent.
+            Self::Reclaim { session, .. } | Self::Restore { session, .. } => NounId::Session(*session),
         }
     }
 }

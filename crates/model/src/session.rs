@@ -725,6 +725,10 @@ fn place(
 
 fn no_place(session: &Session, detail: String, now: Timestamp) -> Result<Decision<Session>, Refusal> {
     match &session.state {
+        // What it waits for is something else than a place, and is not forgotten for the want of one.
+        State::Queued { .. } | State::WaitingCapacity { .. } if !session.wants_place(now) => {
+            Ok(Decision::ignore(session.clone(), "it does not look for a place now"))
+        }
         State::Queued { .. } => {
             let note = session.said(NoteKind::SessionWaiting, format!("{} waits: {detail}", session.title));
             let state = State::WaitingCapacity { why: Waiting::NoTarget { detail }, until: None };
@@ -801,9 +805,12 @@ fn resume(session: &Session, now: Timestamp) -> Result<Decision<Session>, Refusa
 
 fn tripped(session: &Session, trip: Trip, now: Timestamp) -> Result<Decision<Session>, Refusal> {
     match session.state {
-        State::Queued { .. } | State::WaitingCapacity { .. } | State::Starting { .. } | State::Running { .. } => {
-            Ok(session.trip(trip, now))
-        }
+        State::Queued { released: true }
+        | State::WaitingCapacity { .. }
+        | State::Starting { .. }
+        | State::Running { .. } => Ok(session.trip(trip, now)),
+        // It uses nothing up, and an answer must not let it overtake what it depends on.
+        State::Queued { released: false } => Ok(Decision::ignore(session.clone(), "it waits for others anyway")),
         State::WaitingUser { .. } | State::Paused => Ok(Decision::ignore(session.clone(), "it rests already")),
         State::Succeeded { .. } | State::Failed { .. } | State::Canceled { .. } => Err(session.over()),
     }
@@ -1168,6 +1175,11 @@ fn turn_ended(
 fn exited(session: &Session, of: Attempt, exit: Exit, around: Around, now: Timestamp) -> Decision<Session> {
     let turn = match &session.state {
         State::Running { attempt, turn, .. } if *attempt == of => *turn,
+        // Its start is not known yet, and will never be more than the start of something that is gone.
+        State::Starting { attempt, phase: Phase::Launching, .. } if *attempt == of => {
+            let reason = "its agent ended before it was seen to run".into();
+            return session.fail(reason, FaultClass::Infrastructure, now);
+        }
         State::Starting { .. } | State::Running { .. } => {
             return Decision::ignore(session.clone(), "the exit of another attempt");
         }

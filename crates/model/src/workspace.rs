@@ -239,8 +239,12 @@ fn snapshotted(workspace: &Workspace, sha: Sha, now: Timestamp) -> Decision<Work
 fn reclaim(workspace: &Workspace, now: Timestamp) -> Result<Decision<Workspace>, Refusal> {
     match workspace.state {
         State::Ready | State::Failed { .. } => {
-            let effect =
-                Effect::Reclaim { workspace: workspace.id, target: workspace.target, repo: workspace.repo.clone() };
+            let effect = Effect::Reclaim {
+                workspace: workspace.id,
+                session: workspace.session,
+                target: workspace.target,
+                repo: workspace.repo.clone(),
+            };
             Ok(workspace.with(|next| next.reclaim_asked_at = Some(now), now).then(effect))
         }
         State::Archived => Ok(Decision::ignore(workspace.clone(), "gone already")),
@@ -269,6 +273,10 @@ fn reclaimed(workspace: &Workspace, snapshot: Option<Sha>, now: Timestamp) -> De
 }
 
 fn kept(workspace: &Workspace, reason: String, now: Timestamp) -> Decision<Workspace> {
+    // It is asked again every hour: the journal hears of it once.
+    if workspace.kept_because.as_ref() == Some(&reason) {
+        return Decision::ignore(workspace.clone(), "kept for the same reason as before");
+    }
     let note = workspace.note(NoteKind::WorkspaceKept, format!("workspace kept: {reason}"));
     workspace.with(|next| next.kept_because = Some(reason), now).note(note)
 }
@@ -282,7 +290,13 @@ fn restore(workspace: &Workspace, snapshot: Option<Sha>, now: Timestamp) -> Resu
     };
     match workspace.state {
         State::Ready | State::Archived => {
-            let effect = Effect::Restore { workspace: workspace.id, target: workspace.target, repo, snapshot };
+            let effect = Effect::Restore {
+                workspace: workspace.id,
+                session: workspace.session,
+                target: workspace.target,
+                repo,
+                snapshot,
+            };
             Ok(workspace.with(|_| {}, now).then(effect))
         }
         State::Preparing | State::Failed { .. } => {

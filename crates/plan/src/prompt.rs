@@ -6,7 +6,7 @@ use crate::World;
 use orcha_base::Attempt;
 use orcha_model::effect::Opening;
 use orcha_model::feedback::Trust;
-use orcha_model::session::{State, UserWait, Waiting};
+use orcha_model::session::State;
 use orcha_model::workspace::Facts;
 use orcha_model::{Feedback, PullRequest, Role, Session, pull_request};
 use std::fmt::Write;
@@ -31,21 +31,9 @@ fn opening_key(session: &Session, attempt: Attempt) -> String {
 }
 
 fn resumed(session: &Session) -> String {
-    let why = match &session.state {
-        State::WaitingUser { why: UserWait::Question, .. } => "the question that you asked was settled",
-        State::WaitingUser { .. } => "you were paused, and the user lets you go on",
-        State::WaitingCapacity { why: Waiting::Provider { .. }, .. } => "your provider had refused for a while",
-        State::Queued { .. }
-        | State::WaitingCapacity { .. }
-        | State::Starting { .. }
-        | State::Running { .. }
-        | State::Paused
-        | State::Succeeded { .. }
-        | State::Failed { .. }
-        | State::Canceled { .. } => "your process had ended and was started again",
-    };
     format!(
-        "You go on with the same conversation and the same folder: {why}. Look at what is done already, then finish your task.\nYour task was: {}",
+        "Your process had ended and was started again. You go on with the same conversation and the same folder. Look at \
+         what is done already, then finish your task.\nYour task was: {}",
         session.title
     )
 }
@@ -221,6 +209,11 @@ pub fn follow_up_goal(pr: &PullRequest, feedback: &[&Feedback]) -> String {
         push(&mut text, format_args!("\n{}. {} by {}{whose}:\n{}\n", at + 1, it.kind, it.author, quoted(&it.body)));
     }
     text
+}
+
+/// Reminds a worker that stopped in the middle of its task.
+pub fn go_on(session: &Session) -> String {
+    format!("Nothing more is on its way to you. Go on with your task and finish it: {}", session.title)
 }
 
 /// Reminds an idle manager.

@@ -8,6 +8,7 @@ use orcha_base::{
 };
 use orcha_model::effect::{Checkout, CheckoutStart};
 use orcha_model::guard::Counters;
+use orcha_model::push::{PushFacts, PushVerdict, push_verdict};
 use orcha_model::session::{AgentChoice, RepoChoice};
 use orcha_model::{
     Decision, Effect, EffectKey, Feedback, Message, Note, NoteKind, NounId, PullRequest, Question, Refusal, Role,
@@ -273,13 +274,16 @@ impl Turn<'_, '_, '_> {
         let now = self.mind.now;
         match stimulus {
             Stimulus::Tick => Ok(()),
-            Stimulus::Objective(input) => {
-                let decision = objective::decide(&self.world.objective, input, now)?;
-                let id = NounId::Objective(self.world.objective.id);
-                let slot = &mut self.world.objective;
-                settle!(self, slot, id, decision);
+            Stimulus::Objective(objective::Input::Resume) if self.world.objective.state == objective::State::Paused => {
+                self.objective(objective::Input::Resume)?;
+                // The pause went down to every session, so does its end.
+                let paused = self.world.sessions.values().filter(|it| it.state == session::State::Paused);
+                for id in paused.map(|it| it.id).collect::<Vec<_>>() {
+                    self.session(id, session::Input::Resume)?;
+                }
                 Ok(())
             }
+            Stimulus::Objective(input) => self.objective(input),
             Stimulus::Session(id, input) => self.session(id, input),
             Stimulus::Workspace(id, input) => {
                 let slot = self.world.workspaces.get_mut(&id).ok_or_else(|| unknown("workspace", id))?;
@@ -308,9 +312,20 @@ impl Turn<'_, '_, '_> {
             Stimulus::Message(id, input) => {
                 // A message that was settled long ago is no longer in the world; what is said of it is stale.
                 let Some(slot) = self.world.messages.get_mut(&id) else { return Ok(()) };
+                let to = slot.session;
+                let taken_up = match input {
+                    message::Input::Accepted { attempt } if slot.state == message::State::Sent { attempt } => {
+                        Some(attempt)
+                    }
+                    _ => None,
+                };
                 let decision = message::decide(slot, input, now)?;
                 settle!(self, slot, NounId::Message(id), decision);
-                Ok(())
+                // An agent that takes something up is at work, whatever was read of it before.
+                match taken_up.filter(|attempt| self.world.holds(to, *attempt)) {
+                    Some(attempt) => self.session(to, session::Input::Spoken { attempt, message: id }),
+                    None => Ok(()),
+                }
             }
             Stimulus::Place { session, target } => self.place(session, target),
             Stimulus::NewSession(new) => self.new_session(*new),
@@ -350,6 +365,14 @@ impl Turn<'_, '_, '_> {
         self.changes.effects.push((EffectKey { noun, revision, ordinal }, effect));
     }
 
+    fn objective(&mut self, input: objective::Input) -> Result<(), Refusal> {
+        let decision = objective::decide(&self.world.objective, input, self.mind.now)?;
+        let id = NounId::Objective(self.world.objective.id);
+        let slot = &mut self.world.objective;
+        settle!(self, slot, id, decision);
+        Ok(())
+    }
+
     fn session(&mut self, id: SessionId, input: session::Input) -> Result<(), Refusal> {
         let limits = self.world.objective.limits;
         let slot = self.world.sessions.get_mut(&id).ok_or_else(|| unknown("session", id))?;
@@ -361,6 +384,10 @@ impl Turn<'_, '_, '_> {
 
     fn place(&mut self, id: SessionId, target: TargetId) -> Result<(), Refusal> {
         let session = self.world.sessions.get(&id).ok_or_else(|| unknown("session", id))?.clone();
+        if self.world.objective.tripped.is_some() {
+            let rule = "a guard paused its objective";
+            return Err(Refusal::State { noun: "session", id: id.to_string(), state: session.state.name(), rule });
+        }
         let checkout = self.checkout_for(&session, target)?;
         let known = session
             .workspace
@@ -394,13 +421,10 @@ impl Turn<'_, '_, '_> {
             return Ok(None);
         };
         let before = session.depends_on.iter().chain(session.reviews.iter());
-        let workspaces: Vec<WorkspaceId> = before
-            .filter_map(|id| self.world.sessions.get(id)?.workspace)
-            .filter(|id| {
-                self.world.workspaces.get(id).is_some_and(|it| {
-                    it.target == target && it.repo.as_ref() == Some(&repo.url) && it.checkout.is_some()
-                })
-            })
+        let workspaces: Vec<(WorkspaceId, BranchName)> = before
+            .filter_map(|id| self.world.workspaces.get(&self.world.sessions.get(id)?.workspace?))
+            .filter(|it| it.target == target && it.repo.as_ref() == Some(&repo.url) && it.checkout.is_some())
+            .filter_map(|it| Some((it.id, it.branch.clone()?)))
             .collect();
         let start = if workspaces.is_empty() { CheckoutStart::Base } else { CheckoutStart::After { workspaces } };
         let name = format!("orcha/{}-{}", session.role.name(), session.id.short());
@@ -641,6 +665,9 @@ impl Turn<'_, '_, '_> {
             let id = self.world.objective.id.to_string();
             return Err(Refusal::Over { noun: "objective", id, state: self.world.objective.state.name() });
         }
+        for other in self.world.pull_requests.values().filter(|it| it.repo == new.repo && it.branch == new.branch) {
+            may_publish_beside(other)?;
+        }
         let id = NounId::PullRequest(new.id);
         let effect = new.publish(target, commit_message);
         self.changes.notes.push(
@@ -654,6 +681,24 @@ impl Turn<'_, '_, '_> {
         self.made(id);
         self.order(id, revision, effect);
         Ok(())
+    }
+}
+
+/// Judges whether a branch that has a pull request may be published once more: promise 6.
+fn may_publish_beside(other: &PullRequest) -> Result<(), Refusal> {
+    if other.state.is_live() {
+        let rule = "its branch is published already; use update_pr";
+        return Err(Refusal::State { noun: "pull request", id: other.label(), state: other.state.name(), rule });
+    }
+    // What never came to be stands in nobody's way.
+    if other.number.is_none() {
+        return Ok(());
+    }
+    match push_verdict(PushFacts { state: Some(&other.state), force: false, reason: None }) {
+        PushVerdict::Allowed | PushVerdict::ReasonMissing => Ok(()),
+        PushVerdict::Never { rule } | PushVerdict::AskFirst { rule } => {
+            Err(Refusal::PushForbidden { state: other.state.name(), rule })
+        }
     }
 }
 

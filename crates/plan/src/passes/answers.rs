@@ -92,9 +92,11 @@ fn words(question: &Question, session: SessionId, answer: &str) -> Option<Stimul
 
 /// Whatever a session waits for a person for: a person's words end the waiting.
 fn was_spoken_to(world: &World, session: &session::Session) -> bool {
-    let waits = matches!(session.state, session::State::WaitingUser { answered: false, .. });
+    let session::State::WaitingUser { why, answered: false } = &session.state else { return false };
+    // What paused the whole objective is not settled by a word to one of its sessions.
+    let with_all = matches!(why, UserWait::Guard { trip } if world.objective.tripped.as_ref() == Some(trip));
     let from_person = |it: &&message::Message| matches!(it.from, message::Sender::User);
-    waits && world.waiting_messages(session.id).any(|it| from_person(&it))
+    !with_all && world.waiting_messages(session.id).any(|it| from_person(&it))
 }
 
 fn go_on(session: SessionId) -> Stimulus {

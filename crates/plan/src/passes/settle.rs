@@ -61,11 +61,16 @@ fn messages_out_of_step(world: &World) -> impl Iterator<Item = Stimulus> {
 
 fn trips_of_the_objective(world: &World) -> Vec<Stimulus> {
     let Some(trip) = &world.objective.tripped else { return Vec::new() };
-    let resting = |it: &&Session| !matches!(it.state, State::WaitingUser { .. } | State::Paused) && !it.is_over();
+    let at_work = |it: &&Session| match it.state {
+        State::Queued { released } => released,
+        State::WaitingCapacity { .. } | State::Starting { .. } | State::Running { .. } => true,
+        State::WaitingUser { .. } | State::Paused => false,
+        State::Succeeded { .. } | State::Failed { .. } | State::Canceled { .. } => false,
+    };
     let mut proposals: Vec<Stimulus> = world
         .sessions
         .values()
-        .filter(resting)
+        .filter(at_work)
         .map(|it| Stimulus::Session(it.id, session::Input::Trip { trip: trip.clone() }))
         .collect();
     let about = question::About::ObjectiveGuard { trip: trip.clone() };

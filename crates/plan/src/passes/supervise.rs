@@ -54,7 +54,7 @@ fn look(world: &World) -> Sight<'_> {
         // An open pull request waits for people; what happened to it will bring a manager back.
         return if world.has_live_pull_request() && !untold { Sight::LeaveAlone } else { Sight::Missing };
     };
-    if world.has_live_pull_request() || world.waiting_messages(manager.id).next().is_some() {
+    if world.has_live_pull_request() || world.has_queued_message(manager.id) {
         return Sight::LeaveAlone;
     }
     match &manager.state {

@@ -1,0 +1,141 @@
+//! Every reachable state of one session with its workspace, pull request and outbox, under crash, duplicate and
+//! reorder; and random walks over several sessions.
+//!
+//! A failure prints the shortest way to it. `ORCHA_SEED` repeats one random walk.
+
+use orcha_base::SessionId;
+use orcha_model::Role;
+use orcha_model::session::State;
+use orcha_plan::World;
+use orcha_testkit::explore::{Budget, explore, one_session, walk};
+use orcha_testkit::make;
+
+/// Explores everything that a budget of troubles allows.
+fn all_of(what: &str, budget: Budget) {
+    up_to(60_000, what, budget);
+}
+
+fn up_to(most: usize, what: &str, budget: Budget) {
+    let started = std::time::Instant::now();
+    match explore(one_session(), budget, most) {
+        Ok(seen) => {
+            println!(
+                "{what}: {} states, {} steps, {} deep, in {:?}",
+                seen.states,
+                seen.steps,
+                seen.depth,
+                started.elapsed()
+            );
+            assert!(seen.complete, "{what}: there are more than {most} states; explore fewer troubles at once");
+        }
+        Err(broken) => panic!("{what}: {broken}"),
+    }
+}
+
+fn none() -> Budget {
+    Budget::default()
+}
+
+#[test]
+fn a_session_starts_runs_and_ends_whatever_is_lost_or_late() {
+    let troubles = Budget { crashes: 1, delays: 1, failures: 1, mischief: 1, reports: 1, cancels: 1, ..none() };
+    all_of("late", troubles);
+}
+
+#[test]
+fn a_session_starts_runs_and_ends_whatever_is_doubled() {
+    all_of("doubled", Budget { crashes: 2, echoes: 1, mischief: 1, cancels: 1, ..none() });
+}
+
+#[test]
+fn time_and_faults_wear_a_session_out_but_never_lose_it() {
+    all_of("time", Budget { mischief: 2, ticks: 1, full: 1, ..none() });
+}
+
+#[test]
+fn a_paused_session_goes_on_where_it_was() {
+    all_of("pauses", Budget { crashes: 1, delays: 1, pauses: 1, ..none() });
+}
+
+#[test]
+fn words_reach_the_agent_once() {
+    all_of("words", Budget { crashes: 1, steers: 1, interrupts: 1, mischief: 1, ..none() });
+    all_of("doubled words", Budget { echoes: 1, steers: 1, interrupts: 1, ..none() });
+}
+
+#[test]
+fn answers_reach_the_agent_that_asked() {
+    all_of("questions", Budget { crashes: 1, asks: 1, mischief: 1, ..none() });
+    all_of("doubled answers", Budget { echoes: 1, asks: 1, cancels: 1, ..none() });
+}
+
+#[test]
+fn work_becomes_one_pull_request_and_its_folder_goes_last() {
+    all_of("publish", Budget { crashes: 1, delays: 1, failures: 1, publishes: 2, ..none() });
+    all_of("reclaim", Budget { crashes: 1, publishes: 1, updates: 1, ticks: 1, ..none() });
+}
+
+/// Far more at once than a test run has time for.
+#[test]
+#[ignore = "minutes: cargo test --release -p orcha-testkit --test explore -- --ignored --nocapture"]
+fn everything_at_once() {
+    const MOST: usize = 3_000_000;
+    let life = Budget { crashes: 1, echoes: 1, delays: 1, failures: 1, mischief: 1, reports: 1, ..none() };
+    up_to(MOST, "life", Budget { cancels: 1, ticks: 1, ..life });
+    up_to(MOST, "pauses", Budget { pauses: 1, cancels: 1, full: 1, ticks: 1, failures: 0, reports: 0, ..life });
+    let words = Budget { crashes: 1, echoes: 1, mischief: 1, ticks: 1, ..none() };
+    up_to(MOST, "words", Budget { steers: 1, interrupts: 1, ..words });
+    up_to(MOST, "questions", Budget { asks: 1, pauses: 1, ..words });
+    let work = Budget { crashes: 1, echoes: 1, delays: 1, failures: 1, publishes: 2, updates: 1, ticks: 2, ..none() };
+    up_to(MOST, "pull request", work);
+}
+
+/// A manager with two workers, of which the second goes on with the work of the first.
+fn team() -> World {
+    let mut world = one_session();
+    let mut manager = make::session(9, Role::Manager);
+    manager.state = State::Queued { released: true };
+    world.objective.managers.escalated = false;
+    world.objective.managers.made = 1;
+    let mut first = make::session(1, Role::Implementer);
+    first.parent = Some(manager.id);
+    let mut second = make::session(2, Role::Implementer);
+    second.parent = Some(manager.id);
+    second.depends_on = vec![SessionId::fixed(1)];
+    second.state = State::Queued { released: false };
+    for it in [manager, first, second] {
+        world.sessions.insert(it.id, it);
+    }
+    world
+}
+
+#[test]
+fn random_walks_over_a_team_come_to_an_end() {
+    let troubles = Budget {
+        crashes: 4,
+        echoes: 4,
+        delays: 3,
+        failures: 1,
+        mischief: 4,
+        reports: 2,
+        asks: 2,
+        ticks: 6,
+        full: 2,
+        cancels: 1,
+        pauses: 2,
+        steers: 2,
+        interrupts: 2,
+        publishes: 2,
+        updates: 1,
+    };
+    let one = std::env::var("ORCHA_SEED").ok().and_then(|it| it.parse::<u64>().ok());
+    let seeds = one.map_or(0..WALKS, |seed| seed..seed + 1);
+    println!("random walks with the seeds {seeds:?}");
+    for seed in seeds {
+        if let Err(broken) = walk(team(), troubles, seed, 150) {
+            panic!("ORCHA_SEED={seed}: {broken}");
+        }
+    }
+}
+
+const WALKS: u64 = 150;
