@@ -1,0 +1,175 @@
+//! One connection's worth of knowledge: where the daemon is, and the token. How an answer is taken apart.
+
+use crate::ClientError;
+use orcha_base::Redacted;
+use orcha_wire::{IdRef, Method, NEXT_CURSOR, Problem, Route};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{RequestBuilder, Response, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+
+const CONNECT: Duration = Duration::from_secs(5);
+/// Long enough for a merge on a slow code host.
+const ANSWER: Duration = Duration::from_secs(120);
+/// The daemon sends a heartbeat more often than this.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// A client of one daemon. Cloning it is cheap and shares the connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    base: String,
+    calls: reqwest::Client,
+    streams: reqwest::Client,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// What to hand in as `after` to get the next part; `None` if this was the last.
+    pub next: Option<String>,
+}
+
+impl Client {
+    /// Makes a client for a daemon's address, `http://127.0.0.1:7433`, and its token. Connects to nothing yet.
+    pub fn new(url: &str, token: Redacted<String>) -> Result<Self, ClientError> {
+        let base = url.trim_end_matches('/').to_owned();
+        let rule = "expected `http://`, a host and a port, as in http://127.0.0.1:7433";
+        let parsed = reqwest::Url::parse(&base).ok().filter(|it| it.scheme() == "http" && it.has_host());
+        if parsed.is_none_or(|it| it.query().is_some() || it.fragment().is_some()) {
+            return Err(ClientError::Address { url: base, rule });
+        }
+        let mut bearer =
+            HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| ClientError::Token)?;
+        bearer.set_sensitive(true);
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, bearer)]);
+        // The token goes to the daemon and nowhere else: no proxy from the environment, no redirect.
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(concat!("orcha/", env!("CARGO_PKG_VERSION")))
+                .default_headers(headers.clone())
+                .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
+                .connect_timeout(CONNECT)
+        };
+        let setup = |source| ClientError::Setup { source };
+        Ok(Self {
+            base,
+            calls: builder().timeout(ANSWER).build().map_err(setup)?,
+            streams: builder().read_timeout(SILENCE).build().map_err(setup)?,
+        })
+    }
+
+    /// Returns the daemon's address.
+    pub fn url(&self) -> &str {
+        &self.base
+    }
+
+    pub(crate) fn ask(&self, route: &Route) -> RequestBuilder {
+        self.request(&self.calls, route.method, route.path)
+    }
+
+    pub(crate) fn ask_at(&self, route: &Route, id: &IdRef) -> RequestBuilder {
+        self.request(&self.calls, route.method, &route.at(id))
+    }
+
+    pub(crate) fn open(&self, path: &str) -> RequestBuilder {
+        self.request(&self.streams, Method::Get, path).header(ACCEPT, "text/event-stream")
+    }
+
+    fn request(&self, client: &reqwest::Client, method: Method, path: &str) -> RequestBuilder {
+        let method = match method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
+            Method::Patch => reqwest::Method::PATCH,
+            Method::Delete => reqwest::Method::DELETE,
+        };
+        client.request(method, format!("{}{path}", self.base))
+    }
+
+    pub(crate) async fn take<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+        let response = self.send(request).await?;
+        let bytes = response.bytes().await.map_err(|source| self.lost(source))?;
+        serde_json::from_slice(&bytes).map_err(|source| self.unreadable(source))
+    }
+
+    pub(crate) async fn take_page<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<Page<T>, ClientError> {
+        let response = self.send(request).await?;
+        let next = response.headers().get(NEXT_CURSOR).and_then(|it| it.to_str().ok()).map(str::to_owned);
+        let bytes = response.bytes().await.map_err(|source| self.lost(source))?;
+        let items = serde_json::from_slice(&bytes).map_err(|source| self.unreadable(source))?;
+        Ok(Page { items, next })
+    }
+
+    /// Sends a request and turns every answer but success into an error.
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let response = request.send().await.map_err(|source| self.lost(source))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let foreign = || ClientError::Foreign { url: self.base.clone(), status: status.as_u16() };
+        let bytes = response.bytes().await.map_err(|source| self.lost(source))?;
+        let mut problem: Problem = serde_json::from_slice(&bytes).map_err(|_| foreign())?;
+        if problem.detail.is_empty() && problem.error.is_empty() {
+            return Err(foreign());
+        }
+        // What an older daemon of the published API said stands in `error` alone.
+        if problem.detail.is_empty() {
+            problem.detail.clone_from(&problem.error);
+        }
+        problem.status = status.as_u16();
+        let problem = Box::new(problem);
+        Err(match status {
+            StatusCode::UNAUTHORIZED => ClientError::Unauthorized(problem),
+            it if it.is_server_error() => ClientError::Failed(problem),
+            _ => ClientError::Refused(problem),
+        })
+    }
+
+    pub(crate) fn unreadable(&self, source: serde_json::Error) -> ClientError {
+        ClientError::Unreadable { url: self.base.clone(), source }
+    }
+
+    fn lost(&self, source: reqwest::Error) -> ClientError {
+        let url = self.base.clone();
+        if source.is_connect() {
+            ClientError::Unreachable { url, source }
+        } else if source.is_timeout() {
+            ClientError::Timeout { url, source }
+        } else {
+            ClientError::Broken { url, source }
+        }
+    }
+}
+
+/// A query as `reqwest` takes it.
+pub(crate) fn with_query(request: RequestBuilder, query: &impl Serialize) -> RequestBuilder {
+    request.query(query)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(url: &str) -> Result<Client, ClientError> {
+        Client::new(url, Redacted::new("secret".into()))
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_a_daemon_is_refused_with_an_example() {
+        for bad in ["", "localhost:1", "https://x", "file:///x", "http://", "http://x/?a=b"] {
+            let error = client(bad).unwrap_err().to_string();
+            assert!(error.contains("http://127.0.0.1:7433"), "{bad:?}: {error}");
+        }
+        assert_eq!(client("http://127.0.0.1:1/").unwrap().url(), "http://127.0.0.1:1");
+    }
+
+    #[test]
+    fn a_client_does_not_print_its_token() {
+        assert!(!format!("{:?}", client("http://127.0.0.1:1").unwrap()).contains("secret"));
+    }
+}

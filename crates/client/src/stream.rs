@@ -1,0 +1,146 @@
+//! Streams that survive a lost connection: each item once, in order.
+//!
+//! The number of the last item is the place to go on. Nothing is kept but that number.
+
+use crate::client::with_query;
+use crate::{Client, ClientError};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use orcha_base::Backoff;
+use orcha_wire::{END, Event, LAST_EVENT_ID, ListEvents, TranscriptEntry};
+use serde::de::DeserializeOwned;
+use std::marker::PhantomData;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), cap: Duration::from_secs(3) };
+/// How long a daemon may stay away once it had answered.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An item of a stream, with the number that counts up.
+pub trait Numbered {
+    /// Returns its number.
+    fn number(&self) -> u64;
+}
+
+impl Numbered for Event {
+    fn number(&self) -> u64 {
+        self.id
+    }
+}
+
+impl Numbered for TranscriptEntry {
+    fn number(&self) -> u64 {
+        self.seq
+    }
+}
+
+/// Where a stream begins.
+pub(crate) enum Start {
+    After(u64),
+    /// After the newest event at the moment of the first connection.
+    Now,
+}
+
+type Connection = BoxStream<'static, Result<sse_stream::Sse, sse_stream::Error>>;
+
+pub(crate) struct Resuming<T> {
+    client: Client,
+    path: String,
+    filter: Vec<(&'static str, String)>,
+    /// The last item that was handed out; `None` while "now" has no number yet.
+    last: Option<u64>,
+    connection: Option<Connection>,
+    /// Connections in a row that brought no item.
+    fruitless: u32,
+    met: bool,
+    lost_at: Option<Instant>,
+    items: PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned + Numbered + Send + 'static> Resuming<T> {
+    pub(crate) fn new(client: Client, path: String, filter: Vec<(&'static str, String)>, start: Start) -> Self {
+        let last = match start {
+            Start::After(number) => Some(number),
+            Start::Now => None,
+        };
+        let (connection, items) = (None, PhantomData);
+        Self { client, path, filter, last, connection, fruitless: 0, met: false, lost_at: None, items }
+    }
+
+    /// The stream may be dropped and polled at any point; no item is lost between two calls of `next`.
+    pub(crate) fn into_stream(self) -> BoxStream<'static, Result<T, ClientError>> {
+        futures::stream::try_unfold(self, |mut this| async move { Ok(this.next().await?.map(|item| (item, this))) })
+            .boxed()
+    }
+
+    async fn next(&mut self) -> Result<Option<T>, ClientError> {
+        loop {
+            let Some(connection) = &mut self.connection else {
+                self.reconnect().await?;
+                continue;
+            };
+            match connection.next().await {
+                Some(Ok(sse)) if sse.event.as_deref() == Some(END) => return Ok(None),
+                Some(Ok(sse)) => {
+                    let Some(data) = sse.data.filter(|_| sse.event.is_none()) else { continue };
+                    let item: T = serde_json::from_str(&data).map_err(|source| self.client.unreadable(source))?;
+                    if self.last.is_some_and(|last| item.number() <= last) {
+                        continue;
+                    }
+                    self.last = Some(item.number());
+                    self.fruitless = 0;
+                    return Ok(Some(item));
+                }
+                None | Some(Err(sse_stream::Error::Body(_))) => {
+                    self.connection = None;
+                    self.fruitless = self.fruitless.saturating_add(1);
+                    sleep(BACKOFF.delay(self.fruitless)).await;
+                }
+                Some(Err(source)) => return Err(ClientError::Stream { url: self.client.url().to_owned(), source }),
+            }
+        }
+    }
+
+    /// Connects, or waits a little. Fails when that makes no sense any more.
+    async fn reconnect(&mut self) -> Result<(), ClientError> {
+        match self.connect().await {
+            Ok(connection) => {
+                self.connection = Some(connection);
+                self.met = true;
+                self.lost_at = None;
+                Ok(())
+            }
+            Err(error) => {
+                let lost_at = *self.lost_at.get_or_insert_with(Instant::now);
+                if !self.met || !error.may_pass() || lost_at.elapsed() > PATIENCE {
+                    return Err(error);
+                }
+                self.fruitless = self.fruitless.saturating_add(1);
+                sleep(BACKOFF.delay(self.fruitless)).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn connect(&mut self) -> Result<Connection, ClientError> {
+        let last = match self.last {
+            Some(last) => last,
+            // "Now" must have a number before anything can be missed.
+            None => {
+                let newest = self.client.events(&ListEvents { limit: Some(1), ..ListEvents::default() }).await?;
+                newest.items.last().map_or(0, |event| event.id)
+            }
+        };
+        self.last = Some(last);
+        // The parameter is for the first connection, the header for all later ones; servers prefer the header.
+        let mut request = with_query(self.client.open(&self.path), &self.filter);
+        request = if self.met {
+            request.header(LAST_EVENT_ID, last.to_string())
+        } else {
+            with_query(request, &[("after", last.to_string())])
+        };
+        let response = self.client.send(request).await?;
+        Ok(sse_stream::SseStream::from_bytes_stream(response.bytes_stream()).boxed())
+    }
+}
