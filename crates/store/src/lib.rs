@@ -21,7 +21,7 @@ pub use error::{CommitError, OpenError, ReadError, Unique};
 pub use open::StoreOptions;
 pub use page::{Cursor, InvalidCursor, Page, Paged, Viewer};
 pub use read::{
-    Candidates, CredentialOwner, Entry, Event, EventFilter, Loaded, ObjectiveRow, OrderRow, Owned, Requested,
+    Candidates, CredentialOwner, Entry, Event, EventFilter, Loaded, ObjectiveRow, OrderRow, Overview, Owned, Requested,
     SessionFilter, SessionRow, Span, TargetRow, TranscriptCursor, Which,
 };
 pub use writer::Health;
@@ -33,7 +33,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, oneshot, watch};
 use writer::{Job, Writer};
 
-/// The open database of one data folder. Clones share it.
+/// The open database of one data folder. Clones share it; once the last is gone the writer stores what
+/// waits and ends, and [`Store::close`] is how to wait for that.
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,

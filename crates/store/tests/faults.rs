@@ -211,7 +211,7 @@ async fn promise_3_no_kill_loses_an_acknowledged_commit() {
         let mut child =
             helper("commit_forever", folder.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let wanted = 1 + (seed >> 33) % 400;
+        let wanted = 1 + (seed >> 33) % 150;
         let mut seen = 0;
         for text in BufReader::new(child.stdout.take().unwrap()).lines() {
             if let Some(n) = text.unwrap().strip_prefix("stored ") {

@@ -137,3 +137,29 @@ async fn candidates_come_by_priority_then_age_and_wait_for_their_time() {
     assert_eq!(ask(30).await, (fixed(&[2, 5, 1]), Some(at(60))));
     assert_eq!(ask(60).await, (fixed(&[7, 2, 5, 1]), None));
 }
+
+#[tokio::test]
+async fn a_first_page_asks_once_for_what_belongs_to_each_objective() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    full(&store).await;
+    let mut wanted: Vec<ObjectiveId> = (100..160).map(ObjectiveId::fixed).collect();
+    // More than there are places for in one question, and those that have something at both ends.
+    wanted.insert(0, ObjectiveId::fixed(1));
+    wanted.push(ObjectiveId::fixed(2));
+    let sessions = store.sessions_of_each(&viewer(), wanted.clone(), 3).await.unwrap();
+    let found: Vec<(ObjectiveId, SessionId)> = sessions.iter().map(|it| (it.objective, it.id)).collect();
+    let of = |objective: u64, session: u64| (ObjectiveId::fixed(objective), SessionId::fixed(session));
+    assert_eq!(found, [of(1, 6), of(1, 8), of(1, 10), of(2, 5), of(2, 7), of(2, 9)]);
+    let pull_requests = store.pull_requests_of_each(&viewer(), wanted.clone(), 3).await.unwrap();
+    assert_eq!(pull_requests.iter().map(|it| it.number).collect::<Vec<_>>(), [Some(1), Some(2)]);
+
+    let overview = store.overview(&viewer()).await.unwrap();
+    let figures = (overview.active_objectives, overview.open_pull_requests, overview.open_questions);
+    assert_eq!((figures, overview.running_sessions, overview.journal_end), ((2, 2, 1), 0, 0));
+
+    let stranger = orcha_store::Viewer::of(orcha_base::TenantId::new("somebody-else"));
+    assert!(store.sessions_of_each(&stranger, wanted.clone(), 3).await.unwrap().is_empty());
+    assert!(store.pull_requests_of_each(&stranger, wanted, 3).await.unwrap().is_empty());
+    assert_eq!(store.overview(&stranger).await.unwrap().active_objectives, 0);
+}

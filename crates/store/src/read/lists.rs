@@ -326,11 +326,11 @@ impl List<'_> {
     }
 }
 
-fn scope(viewer: &Viewer) -> Value<'_> {
+pub(super) fn scope(viewer: &Viewer) -> Value<'_> {
     optional(viewer.scope.as_ref().map(|it| it.as_str()))
 }
 
-fn small(number: i64) -> u32 {
+pub(super) fn small(number: i64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
@@ -358,7 +358,7 @@ fn objective_row(row: &dyn Columns) -> Result<ObjectiveRow, DbError> {
     })
 }
 
-fn session_row(row: &dyn Columns) -> Result<SessionRow, DbError> {
+pub(super) fn session_row(row: &dyn Columns) -> Result<SessionRow, DbError> {
     Ok(SessionRow {
         id: parse("session id", row.text(0)?)?,
         objective: parse("objective id", row.text(1)?)?,

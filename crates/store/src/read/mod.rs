@@ -1,12 +1,15 @@
 //! What can be asked. Questions only; nothing here writes.
 //!
-//! `wheel` is for the loop that decides, `lists` for people and clients, `stream` for what grows.
+//! `wheel` is for the loop that decides, `lists` for people and clients, `overview` for a first page, `stream` for
+//! what grows.
 
 mod lists;
+mod overview;
 mod stream;
 mod wheel;
 
 pub use lists::{ObjectiveRow, Requested, SessionFilter, SessionRow, TargetRow, Which};
+pub use overview::Overview;
 pub use stream::{Entry, Event, EventFilter, Owned, Span};
 pub use wheel::{Candidates, CredentialOwner, Loaded, OrderRow, TranscriptCursor};
 
