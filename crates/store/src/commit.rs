@@ -219,6 +219,35 @@ impl Commit {
     pub fn at(at: Timestamp) -> Self {
         Self { at, ..Self::default() }
     }
+
+    /// Tells whether there is nothing to store.
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            at: _,
+            changes,
+            guards,
+            journal,
+            orders,
+            done,
+            retried,
+            transcript,
+            artifacts,
+            projects,
+            credentials,
+            receipt,
+        } = self;
+        changes.is_empty()
+            && guards.is_empty()
+            && journal.is_empty()
+            && orders.is_empty()
+            && done.is_empty()
+            && retried.is_empty()
+            && transcript.is_none()
+            && artifacts.is_empty()
+            && projects.is_empty()
+            && credentials.is_empty()
+            && receipt.is_none()
+    }
 }
 
 impl Row {
