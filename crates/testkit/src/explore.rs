@@ -180,7 +180,7 @@ pub fn explore(world: World, budget: Budget, most: usize) -> Result<Explored, Bo
         for action in moment.actions() {
             explored.steps += 1;
             let mut after = moment.clone();
-            let judged = after.apply(&action).and_then(|()| invariants::check(&moment, &after));
+            let judged = after.apply(&action).and_then(|()| invariants::check(&moment, &action, &after));
             if let Err(rule) = judged {
                 return Err(Box::new(Broken { rule, trace: way(&ways, at, &action) }));
             }
@@ -238,7 +238,7 @@ pub fn walk(world: World, budget: Budget, seed: u64, steps: usize) -> Result<(),
         let action = &actions[dice.below(actions.len())];
         trace.push(format!("{action:?}"));
         let before = moment.clone();
-        let judged = moment.apply(action).and_then(|()| invariants::check(&before, &moment));
+        let judged = moment.apply(action).and_then(|()| invariants::check(&before, action, &moment));
         if let Err(rule) = judged {
             return Err(Box::new(Broken { rule, trace }));
         }
@@ -656,13 +656,13 @@ impl Moment {
                 }
                 self.budget.ticks = 1;
                 let before = self.clone();
-                self.apply(&Action::Tick).and_then(|()| invariants::check(&before, &self))?;
+                self.apply(&Action::Tick).and_then(|()| invariants::check(&before, &Action::Tick, &self))?;
                 continue;
             };
             let before = self.clone();
             done.push(format!("{action:?}"));
             self.apply(&action)
-                .and_then(|()| invariants::check(&before, &self))
+                .and_then(|()| invariants::check(&before, &action, &self))
                 .map_err(|rule| format!("{rule}\n  on the way to the end: {}", done.join("; ")))?;
         }
         Err(format!("it does not come to an end: {}", invariants::describe(&self)))

@@ -1,16 +1,17 @@
 //! What must hold at every moment, and at the end.
 
-use super::Moment;
-use orcha_base::SessionId;
+use super::{Action, Moment};
+use orcha_base::{Attempt, SessionId};
 use orcha_model::question::{self, About};
 use orcha_model::session::{Session, State, Turn, UserWait};
-use orcha_model::{Effect, NounId, message, pull_request};
-use orcha_plan::{Settings, passes, why};
+use orcha_model::{Effect, NounId, message, pull_request, session};
+use orcha_plan::{Settings, Stimulus, passes, why};
 use std::fmt::Write;
 
-/// Checks a moment against the one before.
-pub(super) fn check(before: &Moment, after: &Moment) -> Result<(), String> {
+/// Checks a moment against the one before and what happened in between.
+pub(super) fn check(before: &Moment, action: &Action, after: &Moment) -> Result<(), String> {
     terminal_states_are_final(before, after)?;
+    stale_facts_change_nothing(before, action, after)?;
     for session in after.world.sessions.values() {
         processes(after, session)?;
         way_out(after, session)?;
@@ -54,6 +55,41 @@ fn terminal_states_are_final(before: &Moment, after: &Moment) -> Result<(), Stri
     ensure(!before.world.objective.is_over() || after.world.objective.state == before.world.objective.state, || {
         "an ended objective came back".into()
     })
+}
+
+/// A fact of an attempt that a session does not hold moves nothing.
+fn stale_facts_change_nothing(before: &Moment, action: &Action, after: &Moment) -> Result<(), String> {
+    let of = match action {
+        Action::Read(session, attempt) => Some((*session, *attempt)),
+        Action::Late(at) => attempt_of(&before.late[*at]),
+        Action::Echo(at) => attempt_of(&before.echoes[*at]),
+        _ => None,
+    };
+    let Some((id, attempt)) = of else { return Ok(()) };
+    let (old, new) = (&before.world.sessions[&id], &after.world.sessions[&id]);
+    ensure(before.world.holds(id, attempt) || old.state == new.state, || {
+        format!(
+            "a fact of attempt {attempt} moved a session that holds another one: {:?} became {:?}",
+            old.state, new.state
+        )
+    })
+}
+
+fn attempt_of(fact: &Stimulus) -> Option<(SessionId, Attempt)> {
+    match fact {
+        Stimulus::Exited { session, attempt, .. }
+        | Stimulus::TurnEnded { session, attempt, .. }
+        | Stimulus::Prepared { session, attempt, .. }
+        | Stimulus::Session(
+            session,
+            session::Input::Started { attempt, .. }
+            | session::Input::Stopped { attempt }
+            | session::Input::Conversation { attempt, .. }
+            | session::Input::PrepareFailed { attempt, .. }
+            | session::Input::LaunchFailed { attempt, .. },
+        ) => Some((*session, *attempt)),
+        _ => None,
+    }
 }
 
 fn processes(at: &Moment, session: &Session) -> Result<(), String> {
