@@ -1,0 +1,404 @@
+//! What can be typed. No behaviour: see `commands`.
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use orcha_base::{BranchName, RepoUrl, Sha};
+use orcha_wire::{CheckVerdict, IdRef, MergeMethod, ReviewVerdict, Strategy};
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "\
+Ids: every list shows short ids of eight digits; any command takes them, or the full ones that --json prints.
+
+Exit codes:
+  0  done; for `run`, the objective succeeded
+  1  refused or failed; for `run`, the objective did not succeed
+  2  the command line is wrong
+  3  the daemon cannot be reached
+  4  the daemon does not accept the token";
+
+/// Tells a running orchad what to do, and shows what it does.
+#[derive(Debug, Parser)]
+#[command(name = "orcha", version, propagate_version = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(flatten)]
+    pub connection: Connection,
+    /// Print JSON: one document, or one per line for what goes on and on.
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where the daemon is. The token never stands on the command line, where other users of the machine would see it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection")]
+pub struct Connection {
+    /// The daemon's address [default: the one that the daemon left in its data folder].
+    #[arg(long, global = true, env = "ORCHA_URL", value_name = "URL")]
+    pub url: Option<String>,
+    /// The file that holds the token [default: `token` in the data folder; ORCHA_TOKEN is the token itself].
+    #[arg(long, global = true, env = "ORCHA_TOKEN_FILE", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub token_file: Option<PathBuf>,
+    /// The daemon's data folder [default: `orcha` in the user's data folder].
+    #[arg(long, global = true, env = "ORCHA_DATA", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub data: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make an objective, and follow it to its end.
+    Run(Run),
+    /// List things: what lives, or everything.
+    Ls(Ls),
+    /// Show one thing, whatever it is.
+    Show { id: IdRef },
+    /// Show what was said in a session, or what happened to an objective.
+    Logs(Logs),
+    /// Say something to an agent: a session's, an objective's manager, or whoever works on a pull request.
+    Steer {
+        id: IdRef,
+        /// The text, `@FILE`, or `-` for the standard input.
+        text: String,
+        /// Cut the running turn off for it.
+        #[arg(long)]
+        interrupt: bool,
+    },
+    /// Answer a question.
+    Answer {
+        id: IdRef,
+        /// The text, `@FILE`, or `-` for the standard input.
+        text: String,
+    },
+    /// End an objective or a session.
+    Cancel {
+        id: IdRef,
+        /// Why, for people.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Try a failed session or objective again.
+    Retry { id: IdRef },
+    /// Pause an objective or a session.
+    Pause { id: IdRef },
+    /// Let a paused objective or session go on.
+    Resume { id: IdRef },
+    /// Explain why something does not move, and what will change that.
+    Why { id: IdRef },
+    /// Change title or priority of an objective.
+    Edit {
+        id: IdRef,
+        #[arg(long)]
+        title: Option<String>,
+        /// Higher goes first.
+        #[arg(long, allow_negative_numbers = true)]
+        priority: Option<i32>,
+    },
+    /// Look at pull requests, comment on them, review and merge them.
+    #[command(subcommand)]
+    Pr(Pr),
+    /// Look after the machines that run sessions.
+    #[command(subcommand)]
+    Target(Target),
+    /// Look after repositories and their settings.
+    #[command(subcommand)]
+    Project(Project),
+    /// Look at the folders that sessions work in, and get lost work back.
+    #[command(subcommand)]
+    Workspace(Workspace),
+    /// Show what happened, and what happens.
+    Events(Events),
+    /// Show how the daemon fares.
+    Health,
+    /// Print a link that logs a browser in, once.
+    Login,
+    /// Stop the daemon; agents go on, and the next daemon takes them up again.
+    Shutdown,
+    /// Print completions for a shell.
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page, or write all of them into a folder.
+    Man {
+        #[arg(value_hint = ValueHint::DirPath)]
+        dir: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    /// What it is about, in a line.
+    pub title: String,
+    /// The repository: a folder of this machine or an address.
+    #[arg(long, value_name = "PATH|URL", conflicts_with = "project", value_hint = ValueHint::DirPath)]
+    pub repo: Option<String>,
+    /// The project, instead of a repository.
+    #[arg(long, value_name = "ID")]
+    pub project: Option<IdRef>,
+    /// What shall be done: the text, `@FILE`, or `-` for the standard input [default: the title].
+    #[arg(long, value_name = "TEXT|@FILE|-")]
+    pub prompt: Option<String>,
+    /// The kind of agent.
+    #[arg(long, value_name = "KIND")]
+    pub agent: Option<String>,
+    /// Another program than the kind's usual one.
+    #[arg(long, value_name = "PROGRAM", value_hint = ValueHint::CommandName)]
+    pub agent_program: Option<String>,
+    /// An argument that the program gets first; may be given several times.
+    #[arg(long, value_name = "ARG", requires = "agent_program", allow_hyphen_values = true)]
+    pub agent_arg: Vec<String>,
+    /// The model.
+    #[arg(long)]
+    pub model: Option<String>,
+    /// The base branch [default: the repository's default branch].
+    #[arg(long, value_name = "BRANCH")]
+    pub base: Option<BranchName>,
+    /// Higher goes first.
+    #[arg(long, allow_negative_numbers = true)]
+    pub priority: Option<i32>,
+    /// How it is run: `manager` or `direct`.
+    #[arg(long)]
+    pub strategy: Option<Strategy>,
+    /// Do not wait for its end.
+    #[arg(long)]
+    pub detach: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum What {
+    #[default]
+    Objectives,
+    Sessions,
+    Questions,
+    Prs,
+    Targets,
+    Projects,
+    Workspaces,
+}
+
+#[derive(Debug, Args)]
+pub struct Ls {
+    #[arg(value_enum, default_value_t)]
+    pub what: What,
+    /// Also what has ended.
+    #[arg(long, short)]
+    pub all: bool,
+    /// Only what belongs to this objective.
+    #[arg(long, value_name = "ID")]
+    pub objective: Option<IdRef>,
+    /// At most so many; 0 for no end.
+    #[arg(long, default_value_t = 100)]
+    pub limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// A session or an objective.
+    pub id: IdRef,
+    /// Go on as it happens.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Only the last so many entries.
+    #[arg(long, value_name = "N")]
+    pub tail: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Go on as it happens.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Only events after this number.
+    #[arg(long, value_name = "N")]
+    pub after: Option<u64>,
+    /// Only those of this objective.
+    #[arg(long, value_name = "ID")]
+    pub objective: Option<IdRef>,
+    /// At most so many of what already happened.
+    #[arg(long, default_value_t = 50)]
+    pub limit: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Pr {
+    /// List pull requests.
+    List {
+        /// Also merged and closed ones.
+        #[arg(long, short)]
+        all: bool,
+        /// Only those of this objective.
+        #[arg(long, value_name = "ID")]
+        objective: Option<IdRef>,
+    },
+    /// Show a pull request with what was said about it.
+    Show { id: IdRef },
+    /// Comment on a pull request.
+    Comment {
+        id: IdRef,
+        /// The text, `@FILE`, or `-` for the standard input.
+        body: String,
+        /// The file that it is about.
+        #[arg(long)]
+        path: Option<String>,
+        /// The line in that file.
+        #[arg(long, requires = "path")]
+        line: Option<u32>,
+    },
+    /// Review a pull request.
+    Review {
+        id: IdRef,
+        /// `approve`, `request_changes` or `comment`.
+        verdict: ReviewVerdict,
+        /// The text, `@FILE`, or `-` for the standard input.
+        #[arg(default_value = "")]
+        body: String,
+    },
+    /// Report what a check says about the head of a pull request.
+    Check {
+        id: IdRef,
+        /// The check's name.
+        name: String,
+        /// `pending`, `passing` or `failing`.
+        state: CheckVerdict,
+        /// Where one can read more.
+        #[arg(long)]
+        link: Option<String>,
+    },
+    /// Merge a pull request.
+    Merge {
+        id: IdRef,
+        /// `merge`, `squash` or `rebase`.
+        #[arg(long)]
+        method: Option<MergeMethod>,
+    },
+    /// Close a pull request without merging.
+    Close {
+        id: IdRef,
+        /// Why; posted as a comment first.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Open a closed pull request again.
+    Reopen { id: IdRef },
+    /// Ask the code host about a pull request now.
+    Refresh { id: IdRef },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Target {
+    /// List targets.
+    List,
+    /// Register a target.
+    Add {
+        name: String,
+        /// The folder below which everything of ours shall lie.
+        #[arg(long, value_hint = ValueHint::DirPath)]
+        work_root: Option<PathBuf>,
+        /// What it offers; may be given several times.
+        #[arg(long)]
+        label: Vec<String>,
+        /// How many workers it takes at once.
+        #[arg(long)]
+        capacity: Option<u32>,
+    },
+    /// Show a target.
+    Show { id: IdRef },
+    /// Change a target.
+    Edit {
+        id: IdRef,
+        #[arg(long)]
+        name: Option<String>,
+        /// What it offers instead; may be given several times.
+        #[arg(long)]
+        label: Vec<String>,
+        /// Take all labels away.
+        #[arg(long, conflicts_with = "label")]
+        no_labels: bool,
+        /// How many workers it takes at once.
+        #[arg(long)]
+        capacity: Option<u32>,
+    },
+    /// Let it finish what it has.
+    Drain { id: IdRef },
+    /// Let it take sessions again.
+    Enable { id: IdRef },
+    /// Leave it alone.
+    Disable { id: IdRef },
+    /// Look at it now.
+    Check { id: IdRef },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Project {
+    /// List projects.
+    List,
+    /// Register a repository.
+    Add {
+        /// The repository: a folder of this machine or an address.
+        #[arg(value_name = "PATH|URL", value_hint = ValueHint::DirPath)]
+        repo: String,
+        #[arg(long)]
+        name: Option<String>,
+        /// The base branch [default: the repository's default branch].
+        #[arg(long, value_name = "BRANCH")]
+        base: Option<BranchName>,
+    },
+    /// Change a project.
+    Edit {
+        id: IdRef,
+        #[arg(long)]
+        name: Option<String>,
+        #[arg(long, value_name = "URL")]
+        repo: Option<RepoUrl>,
+        /// The base branch; an empty text goes back to the repository's default branch.
+        #[arg(long, value_name = "BRANCH")]
+        base: Option<String>,
+    },
+    /// Forget a project; the repository stays as it is.
+    Rm { id: IdRef },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Workspace {
+    /// List workspaces.
+    List {
+        /// Also those that were let go.
+        #[arg(long, short)]
+        all: bool,
+        /// Only those of this objective.
+        #[arg(long, value_name = "ID")]
+        objective: Option<IdRef>,
+    },
+    /// Show a workspace with its snapshots.
+    Show { id: IdRef },
+    /// Put a snapshot back into a folder of its own.
+    Restore {
+        id: IdRef,
+        /// Which [default: the newest].
+        #[arg(long, value_name = "COMMIT")]
+        snapshot: Option<Sha>,
+    },
+    /// Let a workspace go if that loses nothing.
+    Reclaim { id: IdRef },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_token_cannot_stand_on_the_command_line() {
+        let takes_token = |it: &clap::Command| it.get_arguments().any(|arg| arg.get_long() == Some("token"));
+        let cli = Cli::command();
+        assert!(!takes_token(&cli) && !cli.get_subcommands().any(takes_token));
+    }
+
+    #[test]
+    fn a_wrong_id_is_refused_before_anything_is_asked() {
+        let error = Cli::try_parse_from(["orcha", "show", "../../x"]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("eight hexadecimal digits"), "{error}");
+    }
+}

@@ -1,0 +1,136 @@
+//! What each command does: one or a few calls, then the answer.
+
+mod act;
+mod look;
+mod place;
+mod run;
+
+use crate::cli::{Cli, Command};
+use crate::connect;
+use crate::say::Say;
+use crate::tables;
+use anyhow::{Context, Result, bail};
+use clap::CommandFactory;
+use orcha_client::Client;
+use orcha_wire::{Code, EditObjective, IdRef};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Runs a command, and returns the code to exit with.
+pub async fn run(cli: Cli) -> Result<ExitCode> {
+    let say = Say { json: cli.json };
+    match &cli.command {
+        Command::Completions { shell } => return completions(*shell),
+        Command::Man { dir } => return man(dir.as_deref()),
+        _ => {}
+    }
+    let client = connect::client(&cli.connection)?;
+    match cli.command {
+        Command::Run(options) => return run::run(&client, say, options).await,
+        Command::Ls(options) => look::list(&client, say, &options).await?,
+        Command::Show { id } => look::show(&client, say, id).await?,
+        Command::Logs(options) => return look::logs(&client, say, options).await,
+        Command::Events(options) => look::events(&client, say, options).await?,
+        Command::Why { id } => say.answer(&client.why(id).await?, tables::why)?,
+        Command::Steer { id, text, interrupt } => act::steer(&client, say, id, &text, interrupt).await?,
+        Command::Answer { id, text } => act::answer(&client, say, id, &text).await?,
+        Command::Cancel { id, reason } => act::cancel(&client, say, id, reason).await?,
+        Command::Retry { id } => act::go(&client, say, id, act::Verb::Retry).await?,
+        Command::Pause { id } => act::go(&client, say, id, act::Verb::Pause).await?,
+        Command::Resume { id } => act::go(&client, say, id, act::Verb::Resume).await?,
+        Command::Edit { id, title, priority } => {
+            if title.is_none() && priority.is_none() {
+                bail!("nothing to change; name --title or --priority");
+            }
+            let edit = EditObjective { title, priority, limits: None };
+            say.answer(&client.edit_objective(id, &edit).await?, tables::objective)?;
+        }
+        Command::Pr(command) => act::pull_request(&client, say, command).await?,
+        Command::Target(command) => place::target(&client, say, command).await?,
+        Command::Project(command) => place::project(&client, say, command).await?,
+        Command::Workspace(command) => place::workspace(&client, say, command).await?,
+        Command::Health => say.answer(&client.health().await?, tables::health)?,
+        Command::Login => say.answer(&client.login_link().await?, |link, out| writeln!(out, "{}", link.url))?,
+        Command::Shutdown => say.answer(&client.shutdown().await?, tables::health)?,
+        Command::Completions { .. } | Command::Man { .. } => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "orcha", &mut script);
+    std::io::stdout().write_all(&script)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn man(dir: Option<&Path>) -> Result<ExitCode> {
+    match dir {
+        Some(dir) => {
+            std::fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
+            clap_mangen::generate_to(Cli::command(), dir)
+                .with_context(|| format!("cannot write the pages into {}", dir.display()))?;
+        }
+        None => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+            std::io::stdout().write_all(&page)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What an id names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Noun {
+    Objective,
+    Session,
+    PullRequest,
+    Question,
+    Workspace,
+    Target,
+    Project,
+    /// Something that has no page of its own.
+    Other,
+}
+
+/// Finds out what an id names, and its full form.
+async fn find(client: &Client, id: IdRef) -> Result<(Noun, IdRef)> {
+    let missing = match client.why(id.clone()).await {
+        Ok(why) => {
+            let noun = match why.noun.as_str() {
+                "objective" => Noun::Objective,
+                "session" => Noun::Session,
+                "pull_request" => Noun::PullRequest,
+                "question" => Noun::Question,
+                "workspace" => Noun::Workspace,
+                "target" => Noun::Target,
+                _ => Noun::Other,
+            };
+            return Ok((noun, why.id.parse().unwrap_or(id)));
+        }
+        Err(error) => error,
+    };
+    // A project has no life, and so nobody can ask it why.
+    if missing.problem().and_then(|it| it.known()) == Some(Code::NotFound) {
+        let projects = client.projects().await?;
+        if let Some(it) = projects.iter().find(|it| it.id.to_string() == id.as_str() || it.id.short() == id.as_str()) {
+            return Ok((Noun::Project, it.id.into()));
+        }
+    }
+    Err(missing.into())
+}
+
+/// Reads a text argument: itself, `@FILE`, or `-` for the standard input.
+fn text_of(argument: &str) -> Result<String> {
+    if argument == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("cannot read the standard input")?;
+        return Ok(text);
+    }
+    match argument.strip_prefix('@') {
+        Some(file) => std::fs::read_to_string(file).with_context(|| format!("cannot read {file}")),
+        None => Ok(argument.to_owned()),
+    }
+}

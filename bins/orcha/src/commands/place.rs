@@ -1,0 +1,73 @@
+//! Commands about the places where work happens: targets, projects, workspaces.
+
+use super::{look, run::repository};
+use crate::cli::{Project, Target, Workspace};
+use crate::say::Say;
+use crate::tables;
+use anyhow::{Context, Result, bail};
+use orcha_client::Client;
+use orcha_wire::*;
+
+pub async fn target(client: &Client, say: Say, command: Target) -> Result<()> {
+    let target = match command {
+        Target::List => return say.answer(&client.targets().await?, |rows, out| tables::targets(rows, out)),
+        Target::Add { name, work_root, label, capacity } => {
+            let work_root = match work_root {
+                Some(path) => {
+                    let path = std::path::absolute(&path).context("cannot tell the absolute path of the folder")?;
+                    Some(path.to_str().context("the path of the folder is not UTF-8")?.to_owned())
+                }
+                None => None,
+            };
+            let create = CreateTarget { name, kind: None, work_root, labels: label, capacity_sessions: capacity };
+            return say.answer(&client.create_target(&create).await?, tables::target_report);
+        }
+        Target::Check { id } => return say.answer(&client.check_target(id).await?, tables::target_report),
+        Target::Show { id } => client.target(id).await?,
+        Target::Edit { id, name, label, no_labels, capacity } => {
+            let labels = (no_labels || !label.is_empty()).then_some(label);
+            let edit = EditTarget { name, labels, capacity_sessions: capacity };
+            if edit == EditTarget::default() {
+                bail!("nothing to change; name --name, --label, --no-labels or --capacity");
+            }
+            client.edit_target(id, &edit).await?
+        }
+        Target::Drain { id } => client.drain_target(id).await?,
+        Target::Enable { id } => client.enable_target(id).await?,
+        Target::Disable { id } => client.disable_target(id).await?,
+    };
+    say.answer(&target, tables::target)
+}
+
+pub async fn project(client: &Client, say: Say, command: Project) -> Result<()> {
+    let project = match command {
+        Project::List => return say.answer(&client.projects().await?, |rows, out| tables::projects(rows, out)),
+        Project::Add { repo, name, base } => {
+            client.create_project(&CreateProject { name, repo: repository(&repo)?, base_branch: base }).await?
+        }
+        Project::Edit { id, name, repo, base } => {
+            let edit = EditProject { name, repo, base_branch: base };
+            if edit == EditProject::default() {
+                bail!("nothing to change; name --name, --repo or --base");
+            }
+            client.edit_project(id, &edit).await?
+        }
+        Project::Rm { id } => {
+            let deleted = client.delete_project(id).await?;
+            return say.answer(&deleted, |it, out| writeln!(out, "{}", it.status));
+        }
+    };
+    say.answer(&project, tables::project)
+}
+
+pub async fn workspace(client: &Client, say: Say, command: Workspace) -> Result<()> {
+    match command {
+        Workspace::List { all, objective } => look::workspaces(client, say, 0, all, objective).await,
+        Workspace::Show { id } => say.answer(&client.workspace(id).await?, tables::workspace_detail),
+        Workspace::Restore { id, snapshot } => {
+            let restored = client.restore_workspace(id, &RestoreWorkspace { snapshot }).await?;
+            say.answer(&restored, tables::restored)
+        }
+        Workspace::Reclaim { id } => say.answer(&client.reclaim_workspace(id).await?, tables::workspace),
+    }
+}

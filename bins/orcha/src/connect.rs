@@ -1,0 +1,75 @@
+//! How the daemon is found: options, then environment, then the two files in its data folder.
+
+use crate::cli::Connection;
+use anyhow::{Context, Result};
+use orcha_base::Redacted;
+use orcha_client::Client;
+use serde::Deserialize;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// No daemon has left its address in the data folder.
+#[derive(Debug)]
+pub struct NotRunning {
+    data: PathBuf,
+}
+
+impl std::fmt::Display for NotRunning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let data = self.data.display();
+        write!(
+            f,
+            "no daemon was started with the data folder {data}; start one with `orchad serve`, or name another by --data or --url"
+        )
+    }
+}
+
+impl std::error::Error for NotRunning {}
+
+#[derive(Deserialize)]
+struct Address {
+    url: String,
+}
+
+/// Makes a client of the daemon that is meant.
+pub fn client(connection: &Connection) -> Result<Client> {
+    let url = match &connection.url {
+        Some(url) => url.clone(),
+        None => address(&data_dir(connection)?)?,
+    };
+    Ok(Client::new(&url, token(connection)?)?)
+}
+
+fn address(data: &Path) -> Result<String> {
+    let path = data.join("daemon.json");
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(NotRunning { data: data.to_owned() }.into()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let address: Address = serde_json::from_str(&text)
+        .with_context(|| format!("{} does not say where the daemon is; name it by --url", path.display()))?;
+    Ok(address.url)
+}
+
+fn token(connection: &Connection) -> Result<Redacted<String>> {
+    let path = match (&connection.token_file, std::env::var("ORCHA_TOKEN")) {
+        (Some(path), _) => path.clone(),
+        (None, Ok(token)) => return Ok(Redacted::new(token.trim().to_owned())),
+        (None, Err(_)) => data_dir(connection)?.join("token"),
+    };
+    let text = fs::read_to_string(&path).with_context(|| {
+        format!("cannot read the token from {}; name its file by --token-file or set ORCHA_TOKEN", path.display())
+    })?;
+    Ok(Redacted::new(text.trim().to_owned()))
+}
+
+fn data_dir(connection: &Connection) -> Result<PathBuf> {
+    use etcetera::BaseStrategy;
+    if let Some(data) = &connection.data {
+        return Ok(data.clone());
+    }
+    let dirs = etcetera::choose_base_strategy().context("there is no home folder; name the data folder by --data")?;
+    Ok(dirs.data_dir().join("orcha"))
+}

@@ -1,0 +1,460 @@
+//! Answers as text for people: tables, and the lines of one thing. Short ids, relative ages, nothing that a terminal
+//! would obey.
+
+use crate::say::now;
+use anstream::ColorChoice;
+use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+use orcha_base::Timestamp;
+use orcha_client::text::{self, age, amount, block, cut, line, toned};
+use orcha_wire::*;
+use std::io::{self, Write};
+
+const TITLE: usize = 48;
+
+struct Rows {
+    table: Table,
+    coloured: bool,
+}
+
+impl Rows {
+    fn new(header: &[&str]) -> Self {
+        let stdout = io::stdout();
+        let coloured = anstream::AutoStream::choice(&stdout) != ColorChoice::Never;
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        if coloured {
+            table.enforce_styling();
+        }
+        let bold =
+            |text: &&str| if coloured { Cell::new(text).add_attribute(Attribute::Bold) } else { Cell::new(text) };
+        table.set_header(header.iter().map(bold).collect::<Vec<_>>());
+        Self { table, coloured }
+    }
+
+    fn state(&self, state: &str) -> Cell {
+        let colour = text::tone(state).get_fg_color().map_or(Color::DarkGrey, comfy);
+        if self.coloured { Cell::new(state).fg(colour) } else { Cell::new(state) }
+    }
+
+    fn row(&mut self, cells: Vec<Cell>) {
+        self.table.add_row(cells);
+    }
+
+    fn write(&self, empty: &str, out: &mut dyn Write) -> io::Result<()> {
+        if self.table.is_empty() {
+            return writeln!(out, "{empty}");
+        }
+        for line in self.table.lines() {
+            writeln!(out, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+fn comfy(colour: anstyle::Color) -> Color {
+    use anstyle::{AnsiColor, Color as From};
+    match colour {
+        From::Ansi(AnsiColor::Green) => Color::Green,
+        From::Ansi(AnsiColor::Yellow) => Color::DarkYellow,
+        From::Ansi(AnsiColor::BrightYellow) => Color::Yellow,
+        From::Ansi(AnsiColor::Blue) => Color::Blue,
+        From::Ansi(AnsiColor::Magenta) => Color::Magenta,
+        From::Ansi(AnsiColor::Red) => Color::Red,
+        From::Ansi(_) | From::Ansi256(_) | From::Rgb(_) => Color::Reset,
+    }
+}
+
+fn ago(at: Timestamp) -> Cell {
+    Cell::new(age(now().since(at)))
+}
+
+fn foreign(text: &str, width: usize) -> Cell {
+    Cell::new(cut(&line(text), width))
+}
+
+pub fn objectives(rows: &[ObjectiveRow], out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Rows::new(&["ID", "STATE", "TITLE", "SESSIONS", "PRS", "QUESTIONS", "CHANGED", "ACTIVITY"]);
+    for it in rows {
+        let state = table.state(it.status.as_str());
+        table.row(vec![
+            Cell::new(it.id.short()),
+            state,
+            foreign(&it.title, TITLE),
+            Cell::new(it.active_sessions),
+            Cell::new(it.pr_count),
+            Cell::new(it.open_questions),
+            ago(it.updated_at),
+            foreign(&it.latest_activity, TITLE),
+        ]);
+    }
+    table.write("no objectives; make one with `orcha run`, or list ended ones with --all", out)
+}
+
+pub fn sessions(rows: &[SessionRow], out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Rows::new(&["ID", "ROLE", "STATE", "TITLE", "TOKENS", "AGE", "ACTIVITY"]);
+    for it in rows {
+        let state = table.state(it.status.as_str());
+        let doing = it.reason.as_deref().or(it.current_activity.as_deref()).unwrap_or_default();
+        table.row(vec![
+            Cell::new(it.id.short()),
+            Cell::new(it.role),
+            state,
+            foreign(&it.title, TITLE),
+            Cell::new(amount(it.used_tokens)),
+            ago(it.created_at),
+            foreign(doing, TITLE),
+        ]);
+    }
+    table.write("no sessions; ended ones are listed with --all", out)
+}
+
+pub fn questions(rows: &[Question], out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Rows::new(&["ID", "STATE", "ASKED", "SESSION", "QUESTION", "ANSWER"]);
+    for it in rows {
+        let state = table.state(it.status.as_str());
+        table.row(vec![
+            Cell::new(it.id.short()),
+            state,
+            ago(it.created_at),
+            Cell::new(it.session_id.map_or_else(String::new, |id| id.short())),
+            foreign(&it.question, 200),
+            foreign(it.answer.as_deref().unwrap_or_default(), TITLE),
+        ]);
+    }
+    table.write("no open questions", out)
+}
+
+pub fn pull_requests(rows: &[PullRequest], out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Rows::new(&["ID", "NUMBER", "STATE", "CHECKS", "REVIEW", "TITLE", "BRANCH", "CHANGED"]);
+    for it in rows {
+        let (state, checks) = (table.state(it.status.as_str()), table.state(it.checks_state.as_str()));
+        let review = table.state(it.review_state.as_str());
+        table.row(vec![
+            Cell::new(it.id.short()),
+            Cell::new(number(it)),
+            state,
+            checks,
+            review,
+            foreign(&it.title, TITLE),
+            foreign(&format!("{} → {}", it.branch, it.base_branch), 80),
+            ago(it.updated_at),
+        ]);
+    }
+    table.write("no open pull requests; merged and closed ones are listed with --all", out)
+}
+
+pub fn targets(rows: &[Target], out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Rows::new(&["ID", "NAME", "STATE", "FREE", "LABELS", "FOLDER", "PROBLEM"]);
+    for it in rows {
+        let state = table.state(it.status.as_str());
+        table.row(vec![
+            Cell::new(it.id.short()),
+            foreign(&it.name, TITLE),
+            state,
+            Cell::new(format!("{}/{}", it.available_sessions, it.capacity_sessions)),
+            foreign(&it.labels.join(", "), TITLE),
+            foreign(&it.work_root, 80),
+            foreign(it.problem.as_deref().unwrap_or_default(), 80),
+        ]);
+    }
+    table.write("no targets; add one with `orcha target add`", out)
+}
+
+pub fn projects(rows: &[Project], out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Rows::new(&["ID", "NAME", "BASE", "REPOSITORY"]);
+    for it in rows {
+        table.row(vec![
+            Cell::new(it.id.short()),
+            foreign(&it.name, TITLE),
+            Cell::new(it.base_branch.as_ref().map_or("(default)", |it| it.as_str())),
+            foreign(it.repo.as_str(), 120),
+        ]);
+    }
+    table.write("no projects; add one with `orcha project add`", out)
+}
+
+pub fn workspaces(rows: &[Workspace], out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Rows::new(&["ID", "STATE", "KIND", "SESSION", "BRANCH", "AGE", "FOLDER"]);
+    for it in rows {
+        let state = table.state(it.status.as_str());
+        table.row(vec![
+            Cell::new(it.id.short()),
+            state,
+            Cell::new(it.kind),
+            Cell::new(it.session_id.map_or_else(String::new, |id| id.short())),
+            Cell::new(it.branch_name.as_ref().map_or("", |it| it.as_str())),
+            ago(it.created_at),
+            foreign(&it.path, 120),
+        ]);
+    }
+    table.write("no workspaces; those that were let go are listed with --all", out)
+}
+
+/// Names and values, one per line; empty values are left out.
+struct Facts<'a>(&'a mut dyn Write);
+
+impl Facts<'_> {
+    fn fact(&mut self, name: &str, value: impl std::fmt::Display) -> io::Result<()> {
+        let value = value.to_string();
+        if value.is_empty() { Ok(()) } else { writeln!(self.0, "{name:<12} {value}") }
+    }
+
+    fn text(&mut self, name: &str, value: Option<&str>) -> io::Result<()> {
+        self.fact(name, cut(&line(value.unwrap_or_default()), 400))
+    }
+
+    fn since(&mut self, name: &str, at: Option<Timestamp>) -> io::Result<()> {
+        match at {
+            Some(at) => self.fact(name, format!("{} ago", age(now().since(at)))),
+            None => Ok(()),
+        }
+    }
+
+    fn long(&mut self, name: &str, value: Option<&str>) -> io::Result<()> {
+        match value.filter(|it| !it.trim().is_empty()) {
+            Some(value) => {
+                writeln!(self.0, "\n{name}:")?;
+                block(value).trim_end().lines().try_for_each(|it| writeln!(self.0, "  {it}"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+pub fn objective(objective: &Objective, out: &mut dyn Write) -> io::Result<()> {
+    let mut facts = Facts(out);
+    facts.fact("objective", objective.id)?;
+    facts.text("title", Some(&objective.title))?;
+    facts.fact("state", toned(objective.status.as_str(), 0))?;
+    facts.text("reason", objective.reason.as_deref())?;
+    facts.text("tripped", objective.tripped.as_deref())?;
+    facts.fact("repository", objective.metadata.repo.as_ref().map_or("", |it| it.as_str()))?;
+    facts.fact("base", objective.metadata.base_branch.as_ref().map_or("", |it| it.as_str()))?;
+    facts.text("agent", Some(&objective.agent))?;
+    facts.fact("priority", objective.priority)?;
+    facts.since("made", Some(objective.created_at))?;
+    facts.since("ended", objective.completed_at)
+}
+
+pub fn objective_detail(detail: &ObjectiveDetail, out: &mut dyn Write) -> io::Result<()> {
+    objective(&detail.objective, out)?;
+    let mut facts = Facts(out);
+    facts.fact("tokens", amount(detail.usage.total_tokens))?;
+    facts.long("prompt", Some(&detail.objective.prompt))?;
+    facts.long("summary", detail.objective.summary.as_deref())?;
+    if !detail.sessions.is_empty() {
+        writeln!(out)?;
+        sessions(&detail.sessions, out)?;
+    }
+    if !detail.pull_requests.is_empty() {
+        writeln!(out)?;
+        pull_requests(&detail.pull_requests, out)?;
+    }
+    if !detail.questions.is_empty() {
+        writeln!(out)?;
+        questions(&detail.questions, out)?;
+    }
+    for it in &detail.artifacts {
+        Facts(out).long(&format!("{} {}", it.kind, line(&it.title)), it.summary.as_deref())?;
+    }
+    Ok(())
+}
+
+pub fn session(session: &Session, out: &mut dyn Write) -> io::Result<()> {
+    let mut facts = Facts(out);
+    facts.fact("session", session.id)?;
+    facts.fact("objective", session.objective_id.map_or_else(String::new, |it| it.to_string()))?;
+    facts.text("title", Some(&session.title))?;
+    facts.fact("role", session.role)?;
+    let detail = session.phase.map(Phase::as_str).or(session.turn.map(Turn::as_str));
+    let detail = detail.map_or_else(String::new, |it| format!(" ({it})"));
+    facts.fact("state", format!("{}{detail}", toned(session.status.as_str(), 0)))?;
+    facts.text("reason", session.reason.as_deref())?;
+    facts.fact("until", session.until.map_or_else(String::new, |it| it.to_string()))?;
+    facts.text("activity", session.current_activity.as_deref())?;
+    facts.text("agent", Some(&session.agent))?;
+    facts.text("model", session.model.as_deref())?;
+    facts.fact("attempt", session.attempt)?;
+    facts.fact("workspace", session.workspace_id.map_or_else(String::new, |it| it.to_string()))?;
+    let waits: Vec<String> = session.metadata.depends_on.iter().map(|it| it.short()).collect();
+    facts.fact("depends on", waits.join(", "))?;
+    facts.fact("tokens", amount(session.used_tokens))?;
+    facts.since("made", Some(session.created_at))?;
+    facts.since("started", session.started_at)?;
+    facts.since("ended", session.completed_at)?;
+    facts.long("goal", Some(&session.goal))?;
+    facts.long("report", session.handoff_summary.as_deref())?;
+    facts.long("said last", session.latest_summary.as_deref())
+}
+
+fn number(pr: &PullRequest) -> String {
+    if pr.number == 0 { String::new() } else { format!("#{}", pr.number) }
+}
+
+pub fn pull_request(pr: &PullRequest, out: &mut dyn Write) -> io::Result<()> {
+    let mut facts = Facts(out);
+    facts.fact("pull request", pr.id)?;
+    facts.text("title", Some(&pr.title))?;
+    facts.fact("number", number(pr))?;
+    facts.fact("state", toned(pr.status.as_str(), 0))?;
+    facts.text("reason", pr.reason.as_deref())?;
+    facts.fact("checks", toned(pr.checks_state.as_str(), 0))?;
+    facts.fact("review", toned(pr.review_state.as_str(), 0))?;
+    facts.fact("mergeable", pr.mergeable.map_or("", |it| if it { "yes" } else { "no, it conflicts" }))?;
+    facts.text("refused", pr.refusal.as_deref())?;
+    facts.fact("branch", format!("{} → {}", pr.branch, pr.base_branch))?;
+    facts.fact("head", pr.head_sha.as_ref().map_or("", |it| it.short()))?;
+    facts.fact("merged as", pr.merged_sha.as_ref().map_or("", |it| it.short()))?;
+    facts.text("repository", Some(&pr.repo))?;
+    facts.text("link", Some(&pr.url))?;
+    facts.since("made", Some(pr.created_at))
+}
+
+pub fn pull_request_detail(detail: &PullRequestDetail, out: &mut dyn Write) -> io::Result<()> {
+    pull_request(&detail.pull_request, out)?;
+    Facts(out).long("text", detail.pull_request.summary.as_deref())?;
+    for it in &detail.comments {
+        let place = match (&it.path, it.line) {
+            (Some(path), Some(number)) => format!(" on {}:{number}", line(path)),
+            (Some(path), None) => format!(" on {}", line(path)),
+            (None, _) => String::new(),
+        };
+        let verdict = it.verdict.map_or_else(String::new, |it| format!(" ({it})"));
+        let who = format!("{}, {} ago{place}{verdict}", line(&it.author), age(now().since(it.created_at)));
+        Facts(out).long(&who, Some(if it.body.is_empty() { "(no text)" } else { &it.body }))?;
+    }
+    for it in &detail.pending_feedback {
+        let state = toned(it.state.as_str(), 0);
+        Facts(out).long(&format!("pending: {} from {}, {state}", it.kind, line(&it.author)), it.body.as_deref())?;
+    }
+    Ok(())
+}
+
+pub fn question(question: &Question, out: &mut dyn Write) -> io::Result<()> {
+    let mut facts = Facts(out);
+    facts.fact("question", question.id)?;
+    facts.fact("state", toned(question.status.as_str(), 0))?;
+    facts.fact("session", question.session_id.map_or_else(String::new, |it| it.to_string()))?;
+    facts.since("asked", Some(question.created_at))?;
+    facts.text("options", Some(&question.options.join(" | ")))?;
+    facts.long("question", Some(&question.question))?;
+    facts.long("context", question.context.as_deref())?;
+    facts.long("answer", question.answer.as_deref())
+}
+
+pub fn target(target: &Target, out: &mut dyn Write) -> io::Result<()> {
+    let mut facts = Facts(out);
+    facts.fact("target", target.id)?;
+    facts.text("name", Some(&target.name))?;
+    facts.fact("kind", target.kind)?;
+    facts.fact("state", toned(target.status.as_str(), 0))?;
+    facts.text("problem", target.problem.as_deref())?;
+    facts.fact("free", format!("{} of {}", target.available_sessions, target.capacity_sessions))?;
+    facts.text("labels", Some(&target.labels.join(", ")))?;
+    facts.text("folder", Some(&target.work_root))?;
+    facts.since("seen", target.last_seen_at)
+}
+
+pub fn target_report(report: &TargetReport, out: &mut dyn Write) -> io::Result<()> {
+    target(&report.target, out)?;
+    Facts(out).text("error", report.error.as_deref())
+}
+
+pub fn project(project: &Project, out: &mut dyn Write) -> io::Result<()> {
+    let mut facts = Facts(out);
+    facts.fact("project", project.id)?;
+    facts.text("name", Some(&project.name))?;
+    facts.fact("repository", &project.repo)?;
+    facts.fact("base", project.base_branch.as_ref().map_or("(the default branch)", |it| it.as_str()))
+}
+
+pub fn workspace(workspace: &Workspace, out: &mut dyn Write) -> io::Result<()> {
+    let mut facts = Facts(out);
+    facts.fact("workspace", workspace.id)?;
+    facts.fact("state", toned(workspace.status.as_str(), 0))?;
+    facts.text("reason", workspace.reason.as_deref())?;
+    facts.fact("kind", workspace.kind)?;
+    facts.fact("session", workspace.session_id.map_or_else(String::new, |it| it.to_string()))?;
+    facts.text("repository", Some(&workspace.project_path))?;
+    facts.fact("branch", workspace.branch_name.as_ref().map_or("", |it| it.as_str()))?;
+    facts.fact("based on", workspace.base_sha.as_ref().map_or("", |it| it.short()))?;
+    facts.text("folder", Some(&workspace.path))?;
+    facts.text("kept because", workspace.kept_because.as_deref())?;
+    facts.since("made", Some(workspace.created_at))
+}
+
+pub fn workspace_detail(detail: &WorkspaceDetail, out: &mut dyn Write) -> io::Result<()> {
+    workspace(&detail.workspace, out)?;
+    if detail.snapshots.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let mut table = Rows::new(&["SNAPSHOT", "AGE", "WHY", "COMMIT"]);
+    for it in &detail.snapshots {
+        table.row(vec![Cell::new(it.number), ago(it.created_at), foreign(&it.why, 80), Cell::new(&it.sha)]);
+    }
+    table.write("", out)
+}
+
+pub fn restored(restored: &Restored, out: &mut dyn Write) -> io::Result<()> {
+    match &restored.dir {
+        Some(dir) => writeln!(out, "restored to {}", line(dir)),
+        None => writeln!(out, "being restored; `orcha events -f` tells when it is there, and where"),
+    }
+}
+
+pub fn steered(steered: &Steered, out: &mut dyn Write) -> io::Result<()> {
+    let message = &steered.message;
+    writeln!(out, "{} for session {}", toned(message.state.as_str(), 0), steered.session_id.short())
+}
+
+pub fn why(why: &Why, out: &mut dyn Write) -> io::Result<()> {
+    let mut facts = Facts(out);
+    facts.fact(&why.noun, &why.id)?;
+    facts.fact("state", toned(&line(&why.state), 0))?;
+    facts.text("because", Some(&why.reason))?;
+    facts.fact("since", format!("{} ago ({})", age(now().since(why.since)), why.since))?;
+    facts.text("way out", Some(&why.way_out))
+}
+
+pub fn health(health: &Health, out: &mut dyn Write) -> io::Result<()> {
+    let mut facts = Facts(out);
+    facts.fact("status", toned(health.status.as_str(), 0))?;
+    facts.fact("version", format!("{} ({})", health.version, health.build))?;
+    facts.fact("process", health.pid)?;
+    facts.fact("running for", age(health.time.since(health.started)))?;
+    facts.fact("objectives", health.active_objectives)?;
+    facts.fact("sessions", health.running_sessions)?;
+    facts.fact("questions", health.open_questions)?;
+    facts.fact("effects", health.pending_effects)
+}
+
+/// One entry of a transcript: when, who, and what.
+pub fn entry(entry: &TranscriptEntry, out: &mut dyn Write) -> io::Result<()> {
+    let dim = anstyle::Style::new().dimmed();
+    let who = match entry.kind {
+        MessageKind::Text => entry.source.as_str(),
+        MessageKind::Usage => return Ok(()),
+        kind => kind.as_str(),
+    };
+    let clock = clock(entry.created_at);
+    let text = match entry.kind {
+        MessageKind::ToolCall | MessageKind::ToolResult | MessageKind::Status => cut(&line(&entry.content), 400),
+        _ => block(&entry.content),
+    };
+    let mut lines = text.lines();
+    writeln!(out, "{dim}{clock}{dim:#}  {who:<12} {}", lines.next().unwrap_or_default())?;
+    lines.try_for_each(|it| writeln!(out, "{:<22} {it}", ""))
+}
+
+pub fn event(event: &Event, out: &mut dyn Write) -> io::Result<()> {
+    let dim = anstyle::Style::new().dimmed();
+    let who = event.session_id.map(|it| it.short()).or(event.objective_id.map(|it| it.short())).unwrap_or_default();
+    let (clock, summary) = (clock(event.created_at), cut(&line(&event.summary), 400));
+    writeln!(out, "{dim}{:>6} {clock}{dim:#}  {who:<8}  {:<22} {summary}", event.id, line(&event.kind))
+}
+
+fn clock(at: Timestamp) -> String {
+    let text = at.to_string();
+    text.get(11..19).unwrap_or(&text).to_owned()
+}

@@ -1,0 +1,296 @@
+//! The real program against a daemon that says what a test tells it to: what it prints, asks, and exits with.
+
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
+
+use expect_test::expect;
+use orcha_client::fake::{FakeDaemon, TOKEN, sample};
+use orcha_wire::*;
+use serde_json::{Value, json};
+use std::process::{Output, Stdio};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+struct House {
+    daemon: FakeDaemon,
+    dir: TempDir,
+}
+
+impl House {
+    async fn new() -> Self {
+        let daemon = FakeDaemon::start().await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let address = json!({"url": daemon.url(), "pid": 1});
+        std::fs::write(dir.path().join("daemon.json"), address.to_string()).unwrap();
+        std::fs::write(dir.path().join("token"), format!("{TOKEN}\n")).unwrap();
+        Self { daemon, dir }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_orcha"));
+        command.args(args).env_clear().env("HOME", self.dir.path()).env("ORCHA_DATA", self.dir.path());
+        command.current_dir(self.dir.path()).stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
+    async fn orcha(&self, args: &[&str]) -> Output {
+        self.command(args).output().await.unwrap()
+    }
+
+    /// Runs a command that succeeds, and returns what it printed.
+    async fn says(&self, args: &[&str]) -> String {
+        let output = self.orcha(args).await;
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a command that fails, and returns its code and what it complained.
+    async fn fails(&self, args: &[&str]) -> (i32, String) {
+        let output = self.orcha(args).await;
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    fn is(&self, id: &str, noun: &str) {
+        let full = format!("00000000-0000-0000-0000-0000{id}");
+        let why = json!({"id": full, "noun": noun, "state": "running", "reason": "its agent is at work",
+            "since": sample::at(0), "way_out": "the turn ends"});
+        self.daemon.answers(&format!("GET /api/why/{id}"), 200, &why);
+    }
+}
+
+#[tokio::test]
+async fn lists_are_tables_for_people_and_arrays_for_programs() {
+    let house = House::new().await;
+    let row = sample::objective_row(ObjectiveStatus::Active);
+    house.daemon.answers("GET /api/objectives", 200, &[(); 0]);
+    house.daemon.answers_page("GET /api/objectives?state=active&limit=100", &[&row], None);
+    let text = house.says(&["ls"]).await;
+    assert!(!text.contains('\x1b'), "a pipe got colours: {text:?}");
+    let (head, body) = text.trim_end().split_once('\n').unwrap();
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(head), ["ID", "STATE", "TITLE", "SESSIONS", "PRS", "QUESTIONS", "CHANGED", "ACTIVITY"]);
+    assert_eq!(words(body)[..2], ["aaaa0001", "active"]);
+    let rows: Value = serde_json::from_str(&house.says(&["ls", "--json"]).await).unwrap();
+    assert_eq!(rows, json!([row]));
+
+    house.daemon.answers("GET /api/questions", 200, &[sample::question(QuestionStatus::Open)]);
+    let text = house.says(&["ls", "questions"]).await;
+    assert!(text.contains("Which colour?[2J") && !text.contains('\x1b'), "{text:?}");
+}
+
+#[tokio::test]
+async fn a_long_list_is_read_page_by_page() {
+    let house = House::new().await;
+    let row = sample::objective_row(ObjectiveStatus::Succeeded);
+    house.daemon.answers_page("GET /api/objectives?limit=3", &[&row, &row], Some("c1"));
+    house.daemon.answers_page("GET /api/objectives?after=c1&limit=1", &[&row], Some("c2"));
+    let output = house.orcha(&["ls", "--all", "--limit", "3", "--json"]).await;
+    let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(rows.len(), 3);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("there is more"));
+}
+
+#[tokio::test]
+async fn run_makes_an_objective_on_a_folder_and_follows_it_to_its_end() {
+    let house = House::new().await;
+    let sub = house.dir.path().join("site/sub");
+    std::fs::create_dir_all(&sub).unwrap();
+    std::fs::create_dir(house.dir.path().join("site/.git")).unwrap();
+    std::fs::write(house.dir.path().join("wish.md"), "The site needs an about page.").unwrap();
+    let objective = sample::objective(ObjectiveStatus::Active);
+    house.daemon.answers("POST /api/objectives", 201, &CreatedObjective { objective, manager: None });
+    let sessions = vec![sample::session_row(1, SessionStatus::Succeeded)];
+    let detail = sample::detail(ObjectiveStatus::Succeeded, sessions);
+    house.daemon.answers("GET /api/objectives/00000000-0000-0000-0000-0000aaaa0001", 200, &detail);
+    let done = sample::event(3, "objective_done", None, "objective done");
+    house.daemon.answers("GET /api/events", 200, &[&done]);
+    house.daemon.streams("/api/stream", 2, &sample::event(2, "session_started", Some(1), "session started"));
+    house.daemon.streams("/api/stream", 3, &done);
+
+    let args = ["run", "Add a page", "--repo", "site/sub", "--prompt", "@wish.md", "--agent", "claude"];
+    let args = [&args[..], &["--agent-program", "/bin/agent", "--agent-arg", "--fast"]].concat();
+    expect![[r#"
+        22:13:22  manager bbbb0001      session started
+        22:13:23                        objective done
+        Add an about page: succeeded after 60.0 s
+          The page is there.
+          manager      bbbb0001 succeeded         28s  Session 1
+          24.6k tokens, 1.23 USD
+    "#]]
+    .assert_eq(&house.says(&args).await);
+    let asked = house.daemon.asked().into_iter().find(|it| it.line == "POST /api/objectives").unwrap();
+    let repo = house.dir.path().canonicalize().unwrap().join("site");
+    let wish = json!({"title": "Add a page", "prompt": "The site needs an about page.", "agent": "claude",
+        "agent_program": ["/bin/agent", "--fast"], "repo": repo});
+    assert_eq!(asked.body, wish);
+
+    let text = house.says(&[&args[..], &["--json"]].concat()).await;
+    let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!((last["type"].as_str(), text.lines().count()), (Some("summary"), 3));
+}
+
+#[tokio::test]
+async fn an_objective_that_fails_fails_the_command() {
+    let house = House::new().await;
+    house.is("aaaa0001", "objective");
+    let detail = sample::detail(ObjectiveStatus::Failed, vec![]);
+    house.daemon.answers("GET /api/objectives/00000000-0000-0000-0000-0000aaaa0001", 200, &detail);
+    house.daemon.answers("GET /api/events", 200, &[(); 0]);
+    house.daemon.streams("/api/stream", 0, &());
+    assert_eq!(house.orcha(&["logs", "-f", "aaaa0001"]).await.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_folder_that_is_no_repository_is_refused_before_anything_is_asked() {
+    let house = House::new().await;
+    let (code, text) = house.fails(&["run", "x", "--repo", "."]).await;
+    assert!(code == 1 && text.contains("git init"), "{text}");
+    let (code, text) = house.fails(&["run", "x", "--repo", "nowhere"]).await;
+    assert!(code == 1 && text.contains("there is no folder nowhere"), "{text}");
+    assert_eq!(house.daemon.asked(), []);
+}
+
+#[tokio::test]
+async fn a_verb_finds_out_what_its_id_names() {
+    let house = House::new().await;
+    house.is("aaaa0001", "objective");
+    house.is("bbbb0002", "session");
+    house.is("eeee0001", "question");
+    let objective = sample::objective(ObjectiveStatus::Canceled);
+    let path = "POST /api/objectives/00000000-0000-0000-0000-0000aaaa0001";
+    house.daemon.answers(&format!("{path}/cancel"), 200, &objective);
+    let text = house.says(&["cancel", "aaaa0001", "--reason", "enough"]).await;
+    assert!(text.contains("canceled"), "{text}");
+    assert_eq!(house.daemon.asked().pop().unwrap().body, json!({"reason": "enough"}));
+
+    let (code, text) = house.fails(&["steer", "eeee0001", "red"]).await;
+    assert!(code == 1 && text.contains("orcha answer"), "{text}");
+    let (code, text) = house.fails(&["retry", "eeee0001"]).await;
+    assert!(code == 1 && text.contains("orcha show"), "{text}");
+
+    let problem = Problem::new(Code::Over, "session bbbb0002 has ended (succeeded); ended work is never revived");
+    house.daemon.answers("POST /api/sessions/00000000-0000-0000-0000-0000bbbb0002/pause", 409, &problem);
+    let (code, text) = house.fails(&["pause", "bbbb0002"]).await;
+    assert_eq!(
+        (code, text.as_str()),
+        (1, "error: session bbbb0002 has ended (succeeded); ended work is never revived\n")
+    );
+}
+
+#[tokio::test]
+async fn logs_follow_a_session_through_a_restart_of_the_daemon() {
+    let house = House::new().await;
+    house.is("bbbb0002", "session");
+    let path = "/api/sessions/00000000-0000-0000-0000-0000bbbb0002";
+    let say = |seq, text| sample::entry(seq, MessageSource::Agent, MessageKind::Text, text);
+    let hidden = sample::entry(2, MessageSource::System, MessageKind::Usage, "10 tokens");
+    house.daemon.answers(&format!("GET {path}/messages"), 200, &[say(1, "I look around."), hidden]);
+    let stream = format!("{path}/stream");
+    house.daemon.streams(&stream, 3, &say(3, "I write:\n\tthe page\x1b[31m"));
+    let child = house.command(&["logs", "-f", "bbbb0002"]).stdout(Stdio::piped()).spawn().unwrap();
+    house.daemon.was_asked(&format!("GET {stream}"), 1).await;
+    house.daemon.restarts(1);
+    house.daemon.streams(&stream, 4, &say(4, "Done."));
+    house.daemon.ends(&stream);
+    let output = child.wait_with_output().await.unwrap();
+    expect![[r#"
+        22:13:21  agent        I look around.
+        22:13:23  agent        I write:
+                               	the page[31m
+        22:13:24  agent        Done.
+    "#]]
+    .assert_eq(&String::from_utf8(output.stdout).unwrap());
+}
+
+#[tokio::test]
+async fn show_and_why_explain_one_thing() {
+    let house = House::new().await;
+    house.is("dddd0001", "pull_request");
+    let detail = PullRequestDetail {
+        pull_request: sample::pull_request(PullRequestStatus::Open),
+        pending_feedback: vec![],
+        comments: vec![Comment {
+            id: "c1".into(),
+            author: "ada".into(),
+            trust: Trust::Outside,
+            kind: CommentKind::Review,
+            verdict: Some(ReviewVerdict::RequestChanges),
+            path: None,
+            line: None,
+            body: "Please mend\nthe title.".into(),
+            ours: false,
+            created_at: sample::at(0),
+        }],
+    };
+    house.daemon.answers("GET /api/pull-requests/00000000-0000-0000-0000-0000dddd0001", 200, &detail);
+    let text = house.says(&["show", "dddd0001"]).await;
+    for part in ["#1", "orcha/implementer-bbbb0002 → main", "ada, ", "(request_changes)", "  the title."] {
+        assert!(text.contains(part), "{part} is missing:\n{text}");
+    }
+    let document: Value = serde_json::from_str(&house.says(&["show", "dddd0001", "--json"]).await).unwrap();
+    assert_eq!(document["comments"][0]["author"], "ada");
+    let text = house.says(&["why", "dddd0001"]).await;
+    assert!(text.contains("its agent is at work") && text.contains("the turn ends"), "{text}");
+}
+
+#[tokio::test]
+async fn an_error_has_its_own_exit_code_and_a_next_step() {
+    let house = House::new().await;
+    let (code, text) = house.fails(&["show", "not-an-id"]).await;
+    assert!(code == 2 && text.contains("eight hexadecimal digits"), "{text}");
+    let (code, text) = house.fails(&["show", "12345678"]).await;
+    assert!(code == 1 && text.contains("no answer"), "{text}");
+    let (code, text) = house.fails(&["--url", "http://127.0.0.1:9", "health"]).await;
+    assert!(code == 3 && text.contains("orchad serve"), "{text}");
+    let (code, text) = house.fails(&["--url", "ftp://x", "health"]).await;
+    assert!(code == 1 && text.contains("http://127.0.0.1:7433"), "{text}");
+
+    std::fs::write(house.dir.path().join("token"), "wrong").unwrap();
+    let (code, text) = house.fails(&["health"]).await;
+    assert!(code == 4 && text.contains("token"), "{text}");
+    let with_token = house.command(&["whoami-is-no-command"]).output().await.unwrap();
+    assert_eq!(with_token.status.code(), Some(2));
+
+    std::fs::remove_file(house.dir.path().join("daemon.json")).unwrap();
+    let (code, text) = house.fails(&["ls"]).await;
+    assert!(code == 3 && text.contains("orchad serve"), "{text}");
+}
+
+#[tokio::test]
+async fn the_token_may_come_from_the_environment_or_a_file() {
+    let house = House::new().await;
+    std::fs::remove_file(house.dir.path().join("token")).unwrap();
+    house.daemon.answers(
+        "POST /api/login-link",
+        200,
+        &json!({"url": "http://x/login?ticket=1", "expires_at": sample::at(0)}),
+    );
+    let output = house.command(&["login"]).env("ORCHA_TOKEN", TOKEN).output().await.unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "http://x/login?ticket=1\n");
+    let file = house.dir.path().join("other");
+    std::fs::write(&file, TOKEN).unwrap();
+    let output = house.command(&["login"]).env("ORCHA_TOKEN_FILE", &file).output().await.unwrap();
+    assert!(output.status.success());
+}
+
+#[tokio::test]
+async fn a_reader_that_has_seen_enough_is_no_error() {
+    let house = House::new().await;
+    let events: Vec<Event> =
+        (1..=1000).map(|id| sample::event(id, "session_started", None, &"x".repeat(300))).collect();
+    house.daemon.answers("GET /api/events", 200, &events);
+    let mut child = house.command(&["events"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().await.unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
+
+#[tokio::test]
+async fn completions_and_manual_pages_need_no_daemon() {
+    let house = House::new().await;
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(house.says(&["completions", shell]).await.contains("workspace"));
+    }
+    assert!(house.says(&["man"]).await.starts_with(".ie"));
+    house.says(&["man", "pages"]).await;
+    assert!(house.dir.path().join("pages/orcha-pr-merge.1").exists());
+}
