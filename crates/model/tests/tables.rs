@@ -3,12 +3,16 @@
 //! Nothing is written here about what a noun does: each cell is an answer of `decide`. A new state or input
 //! does not compile until it is listed.
 
+#![expect(clippy::unwrap_used, reason = "a test says what must be there")]
+
 #[path = "tables/lists.rs"]
 mod lists;
 
 use orcha_model::{Decision, Refusal};
 use std::collections::BTreeMap;
 use std::path::Path;
+
+type Decide<'a, N, I> = &'a dyn Fn(&N, I) -> Result<Decision<N>, Refusal>;
 
 /// One noun's table before it is printed.
 struct Table<'a, N, I> {
@@ -17,7 +21,7 @@ struct Table<'a, N, I> {
     states: Vec<(String, N)>,
     inputs: Vec<(String, I)>,
     name: &'a dyn Fn(&N) -> String,
-    decide: &'a dyn Fn(&N, I) -> Result<Decision<N>, Refusal>,
+    decide: Decide<'a, N, I>,
 }
 
 const COMMAND: &str = "UPDATE_TABLES=1 cargo test -p orcha-model --test tables";

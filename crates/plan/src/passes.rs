@@ -16,11 +16,14 @@ mod triage;
 use crate::{Settings, Stimulus, World};
 use orcha_base::Timestamp;
 
+/// A look at the whole world that proposes what is missing.
+type Pass = fn(&World, Timestamp, &Settings) -> Vec<Stimulus>;
+
 /// Runs the passes in order and returns what the first one with something to say proposes.
 ///
 /// One pass at a time: what it proposes is decided before the next one looks.
 pub fn propose(world: &World, now: Timestamp, settings: &Settings) -> Vec<Stimulus> {
-    let passes: [fn(&World, Timestamp, &Settings) -> Vec<Stimulus>; 9] = [
+    let passes: [Pass; 9] = [
         |world, _, _| cascade::cascade(world),
         |world, _, _| settle::settle(world),
         |world, _, _| answers::answers(world),

@@ -283,6 +283,11 @@ impl Turn<'_, '_, '_> {
                 }
                 Ok(())
             }
+            Stimulus::Objective(objective::Input::Done { .. }) if self.world.has_live_pull_request() => {
+                // Asked here, in the turn that would end it: one may have been opened since somebody looked.
+                let open = self.world.pull_requests.values().filter(|it| it.state.is_live());
+                Err(Refusal::OpenPullRequests { open: open.map(PullRequest::label).collect() })
+            }
             Stimulus::Objective(input) => self.objective(input),
             Stimulus::Session(id, input) => self.session(id, input),
             Stimulus::Workspace(id, input) => {

@@ -2,7 +2,7 @@
 //!
 //! Nothing here is ever a normal dependency.
 
-#![allow(clippy::unwrap_used, reason = "tests may say what must be there")]
+#![expect(clippy::unwrap_used, reason = "a test says what must be there")]
 
 pub mod explore;
 pub mod make;

@@ -689,6 +689,15 @@ mod stepping {
     }
 
     #[test]
+    fn an_objective_with_an_open_pull_request_is_not_done() {
+        let mut stage = Stage::managed();
+        stage.world.pull_requests.insert(PullRequestId::fixed(1), make::open_pull_request(1));
+        let done = Stimulus::Objective(objective::Input::Done { summary: "all merged".into() });
+        let said = stage.try_step(done).unwrap_err();
+        assert_eq!(said.to_string(), "pull requests are still open: #1");
+    }
+
+    #[test]
     fn a_second_manager_is_refused() {
         let mut stage = Stage::managed();
         let new = NewSession::new(Role::Manager, "Another", "Steer");
