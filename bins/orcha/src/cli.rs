@@ -19,11 +19,11 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "orcha", version, propagate_version = true, after_help = EXIT_CODES)]
 pub struct Cli {
-    #[command(flatten)]
-    pub connection: Connection,
     /// Print JSON: one document, or one per line for what goes on and on.
     #[arg(long, global = true)]
     pub json: bool,
+    #[command(flatten)]
+    pub connection: Connection,
     #[command(subcommand)]
     pub command: Command,
 }

@@ -1,7 +1,7 @@
 //! A typed client of the daemon's HTTP API, and the live view of a run.
 //!
 //! It speaks `orcha-wire` and nothing else: no state machine, no database, no guess about what the daemon will do.
-//! It reads no file and no environment; address and token are handed in.
+//! It reads no file; address and token are handed in.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -32,9 +32,11 @@ pub enum Output {
 }
 
 impl Output {
-    /// Chooses what suits a person: live if both output streams are a terminal, plain lines otherwise.
+    /// Chooses what suits a person: live if both output streams are a terminal that can redraw, plain lines otherwise.
     pub fn for_people() -> Self {
-        if std::io::stdout().is_terminal() && std::io::stderr().is_terminal() { Self::Live } else { Self::Plain }
+        let redraws = std::env::var_os("TERM").is_some_and(|term| term != "dumb");
+        let terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
+        if redraws && terminal { Self::Live } else { Self::Plain }
     }
 }
 
@@ -147,7 +149,7 @@ pub async fn follow(
             _ = tick.tick(), if output == Output::Live => stale = true,
         }
     }
-    shown.close();
+    shown.close()?;
     Ok(Outcome::new(detail))
 }
 
@@ -179,8 +181,8 @@ impl<'a> Shown<'a> {
     fn look(&mut self, detail: &ObjectiveDetail) -> std::io::Result<()> {
         match self {
             Self::Live(screen) => {
-                screen.draw(view::lines(detail, now(), screen.height()));
-                Ok(())
+                let lines = view::lines(detail, now(), screen.height());
+                screen.draw(lines)
             }
             Self::Plain { out, asked } => {
                 for question in detail.questions.iter().filter(|it| it.status == QuestionStatus::Open) {
@@ -211,9 +213,10 @@ impl<'a> Shown<'a> {
         }
     }
 
-    fn close(self) {
-        if let Self::Live(screen) = self {
-            screen.close();
+    fn close(self) -> std::io::Result<()> {
+        match self {
+            Self::Live(screen) => screen.close(),
+            Self::Plain { .. } | Self::Json { .. } => Ok(()),
         }
     }
 }

@@ -1,25 +1,24 @@
-//! Lines that are redrawn in place: only those that changed, and not more often than a person can see.
+//! Lines that are redrawn in place, a whole picture in one write: nothing flickers, and nothing of an older picture
+//! stays behind.
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::stderr;
+use std::io::{self, Write, stderr};
 
-const REDRAWS_PER_SECOND: u8 = 10;
+/// Lines are cut at the edge of the terminal instead of wrapped, so that a line is a row.
+const NO_WRAP: &str = "\x1b[?7l";
+const WRAP: &str = "\x1b[?7h";
+const ERASE_REST_OF_LINE: &str = "\x1b[K";
+const ERASE_BELOW: &str = "\x1b[J";
 
+/// The lower part of the terminal of the standard error stream.
 pub(super) struct Screen {
-    all: MultiProgress,
-    lines: Vec<(ProgressBar, String)>,
-    style: ProgressStyle,
+    shown: Vec<String>,
     coloured: bool,
 }
 
 impl Screen {
     pub(super) fn new() -> Self {
-        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND));
-        // Moves over the old lines instead of wiping them first: no flicker.
-        all.set_move_cursor(true);
-        let style = ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
         let coloured = anstream::AutoStream::choice(&stderr()) != anstream::ColorChoice::Never;
-        Self { all, lines: Vec::new(), style, coloured }
+        Self { shown: Vec::new(), coloured }
     }
 
     /// Returns how many lines fit, so that the top never scrolls away.
@@ -28,33 +27,59 @@ impl Screen {
         usize::from(rows).saturating_sub(1).max(4)
     }
 
-    pub(super) fn draw(&mut self, lines: Vec<String>) {
-        while self.lines.len() > lines.len() {
-            if let Some((bar, _)) = self.lines.pop() {
-                self.all.remove(&bar);
+    /// Shows these lines instead of those before.
+    pub(super) fn draw(&mut self, mut lines: Vec<String>) -> io::Result<()> {
+        if !self.coloured {
+            for line in &mut lines {
+                *line = anstream::adapter::strip_str(line).to_string();
             }
         }
-        for (at, text) in lines.into_iter().enumerate() {
-            let text = if self.coloured { text } else { anstream::adapter::strip_str(&text).to_string() };
-            match self.lines.get_mut(at) {
-                Some((_, old)) if *old == text => {}
-                Some((bar, old)) => {
-                    bar.set_message(text.clone());
-                    *old = text;
-                }
-                None => {
-                    let bar = self.all.add(ProgressBar::new_spinner().with_style(self.style.clone()));
-                    bar.set_message(text.clone());
-                    self.lines.push((bar, text));
-                }
-            }
+        if lines == self.shown {
+            return Ok(());
         }
+        let picture = picture(self.shown.len(), &lines);
+        self.shown = lines;
+        write(&picture)
     }
 
     /// Takes the lines away: the summary takes their place.
-    pub(super) fn close(self) {
-        for (bar, _) in &self.lines {
-            bar.finish_and_clear();
-        }
+    pub(super) fn close(self) -> io::Result<()> {
+        write(&picture(self.shown.len(), &[]))
+    }
+}
+
+/// Draws over as many old lines; the cursor stands below the last line before and after.
+fn picture(old: usize, lines: &[String]) -> String {
+    let mut picture = String::from(NO_WRAP);
+    if old > 0 {
+        picture.push_str(&format!("\x1b[{old}A\r"));
+    }
+    for line in lines {
+        picture.push_str(line);
+        picture.push_str(ERASE_REST_OF_LINE);
+        picture.push_str("\r\n");
+    }
+    picture.push_str(ERASE_BELOW);
+    picture.push_str(WRAP);
+    picture
+}
+
+fn write(picture: &str) -> io::Result<()> {
+    let mut out = stderr().lock();
+    out.write_all(picture.as_bytes())?;
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shorter_picture_leaves_nothing_of_the_longer_one() {
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let first = picture(0, &lines("a\nbb\nccc"));
+        assert_eq!(first, "\x1b[?7la\x1b[K\r\nbb\x1b[K\r\nccc\x1b[K\r\n\x1b[J\x1b[?7h");
+        assert_eq!(picture(3, &lines("a")), "\x1b[?7l\x1b[3A\ra\x1b[K\r\n\x1b[J\x1b[?7h");
+        assert_eq!(picture(1, &[]), "\x1b[?7l\x1b[1A\r\x1b[J\x1b[?7h");
     }
 }
