@@ -45,6 +45,9 @@ fn without_null(schema: &mut Value) {
             object.insert("type".into(), only);
         }
     }
+    if let Some(Value::Array(choices)) = object.get_mut("enum") {
+        choices.retain(|it| !it.is_null());
+    }
     if let Some(Value::Array(choices)) = object.get_mut("anyOf") {
         choices.retain(|it| it["type"] != "null");
         if let [Value::Object(only)] = choices.as_slice() {

@@ -1,0 +1,81 @@
+//! Which role has which tools, and how they are described.
+
+use super::stage::{Agent, Stage};
+use orcha_model::{Role, Tool};
+use serde_json::{Value, json};
+use strum::IntoEnumIterator;
+
+/// One running session of each role.
+async fn one_of_each(stage: &Stage) -> Vec<(Role, Agent)> {
+    let manager = stage.manager().await;
+    let (_, pr) = stage.published(&manager).await;
+    let mut all = Vec::new();
+    for role in [Role::Implementer, Role::Reviewer, Role::Validator, Role::Researcher, Role::Custom] {
+        all.push((role, stage.worker(manager.objective, role).await));
+    }
+    manager.get("address_pr_feedback", json!({"pr_id": pr.number, "instructions": "Rename it."})).await;
+    all.push((Role::PrFollowup, stage.follow_up(manager.objective, pr.id).await));
+    let (_, red) = stage.published(&manager).await;
+    let wish = json!({"pr_id": red.id, "instructions": "Make it green.", "role": "ci_followup"});
+    manager.get("address_pr_feedback", wish).await;
+    all.push((Role::CiFollowup, stage.follow_up(manager.objective, red.id).await));
+    all.push((Role::Manager, manager));
+    all
+}
+
+#[tokio::test]
+async fn promise_15_each_role_has_its_tools_and_no_other() {
+    let stage = Stage::open().await;
+    let sessions = one_of_each(&stage).await;
+    assert_eq!(sessions.len(), Role::iter().count());
+    for (role, agent) in &sessions {
+        assert_eq!(stage.session(agent).await.role, *role);
+        let mine: Vec<String> = role.traits().tools.iter().map(ToString::to_string).collect();
+        assert_eq!(agent.client.tools().await, mine, "{role}");
+        for tool in Tool::iter() {
+            // Wrong on purpose: a tool that is there complains about this argument, and does nothing.
+            let said = agent.refusal(&tool.to_string(), json!({"no_such_argument": true})).await;
+            if role.traits().tools.contains(&tool) {
+                assert!(said.contains("`no_such_argument` is not an argument"), "{role}: {said}");
+            } else {
+                assert!(said.contains(&format!("there is no tool `{tool}` for")), "{role}: {said}");
+                assert!(mine.iter().all(|it| said.contains(it)), "{role}: {said}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_schema_is_complete() {
+    let stage = Stage::open().await;
+    let mut seen = std::collections::BTreeSet::new();
+    let manager = stage.manager().await;
+    for agent in [&manager, &stage.worker(manager.objective, Role::Reviewer).await] {
+        let listed = agent.client.request("tools/list", json!({})).await.json();
+        for tool in listed["result"]["tools"].as_array().unwrap() {
+            let (name, schema) = (tool["name"].as_str().unwrap(), &tool["inputSchema"]);
+            seen.insert(name.to_owned());
+            assert!(tool["description"].as_str().is_some_and(|it| it.len() > 20), "{name}");
+            assert_eq!(schema["type"], "object", "{name}");
+            assert_eq!(schema["additionalProperties"], json!(false), "{name}");
+            assert!(schema["required"].is_array(), "{name}");
+            for (property, rule) in schema["properties"].as_object().unwrap() {
+                assert!(rule["description"].is_string(), "{name}.{property}: {rule}");
+                assert!(rule["type"].is_string() || rule["type"].is_array(), "{name}.{property}: {rule}");
+                let text = rule.to_string();
+                assert!(!text.contains("null") && !text.contains("$ref"), "{name}.{property}: {rule}");
+            }
+        }
+    }
+    assert_eq!(seen.len(), Tool::iter().count());
+}
+
+#[tokio::test]
+async fn a_tool_that_nobody_has_is_answered_with_those_that_there_are() {
+    let stage = Stage::open().await;
+    let agent = stage.alone(Role::Researcher).await;
+    for name in ["", "exec", "Report_Result", "mcp__orcha__report_result", "\0"] {
+        let said = agent.refusal(name, Value::Null).await;
+        assert!(said.ends_with("for a researcher; there are report_result, create_note, ask_user"), "{said}");
+    }
+}
