@@ -38,6 +38,8 @@ const OVERVIEW: &str = "SELECT \
         AND (CAST(?2 AS TEXT) IS NULL OR scope = ?2))";
 
 /// Rows of one table that belong to any of the objectives `?4` to `?53`, at most `?3` of each.
+///
+/// The empty text behind the tenant keeps the database from walking through all rows of the tenant.
 macro_rules! of_each {
     ($columns:literal, $table:literal, $newest:literal) => {
         concat!(
@@ -53,7 +55,7 @@ macro_rules! of_each {
             $table,
             " n WHERE n.objective_id = wanted.objective ORDER BY ",
             $newest,
-            " LIMIT ?3) WHERE t.tenant = ?1 AND (CAST(?2 AS TEXT) IS NULL OR t.scope = ?2)"
+            " LIMIT ?3) WHERE t.tenant || '' = ?1 AND (CAST(?2 AS TEXT) IS NULL OR t.scope = ?2)"
         )
     };
 }
@@ -145,5 +147,30 @@ impl Store {
             Ok(found)
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_each_objective_are_found_by_their_ids() {
+        let folder = tempfile::tempdir().unwrap();
+        let conn = crate::open::open(folder.path(), &Default::default()).unwrap().conn;
+        for sql in [SESSIONS_OF_EACH, PULL_REQUESTS_OF_EACH] {
+            let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let values = vec![rusqlite::types::Null; statement.parameter_count()];
+            let plan: Vec<String> = statement
+                .query_map(rusqlite::params_from_iter(values), |row| row.get("detail"))
+                .unwrap()
+                .collect::<Result<_, _>>()
+                .unwrap();
+            assert!(plan.iter().any(|it| it.starts_with("SEARCH t USING") && it.ends_with("(id=?)")), "{plan:#?}");
+            assert!(
+                plan.iter().any(|it| it.starts_with("SEARCH n USING") && it.contains("(objective_id=?)")),
+                "{plan:#?}"
+            );
+        }
     }
 }
