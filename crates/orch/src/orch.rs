@@ -506,19 +506,22 @@ impl Orch {
             Strategy::Manager => vec![(NewSession::new(Role::Manager, "Manager", new.prompt), Vec::new())],
             Strategy::Direct => new.sessions,
         };
-        let mut ids = Uuid::now_v7;
-        let mut mind = Mind { now, ids: &mut ids, settings: &shared.settings.plan };
-        for (mut session, after) in wanted {
-            session.depends_on = after.iter().filter_map(|at| made.get(*at).copied()).collect();
-            let changes = step(&mut world, Stimulus::NewSession(Box::new(session)), &mut mind)?;
-            if let Some(NounId::Session(session)) = changes.made {
-                made.push(session);
+        {
+            // What the mind is given must not live across an await.
+            let mut ids = Uuid::now_v7;
+            let mut mind = Mind { now, ids: &mut ids, settings: &shared.settings.plan };
+            for (mut session, after) in wanted {
+                session.depends_on = after.iter().filter_map(|at| made.get(*at).copied()).collect();
+                let changes = step(&mut world, Stimulus::NewSession(Box::new(session)), &mut mind)?;
+                if let Some(NounId::Session(session)) = changes.made {
+                    made.push(session);
+                }
+                for (noun, was) in changes.before {
+                    before.entry(noun).or_insert(was);
+                }
+                commit.journal.extend(changes.notes.into_iter().map(line));
+                effects.extend(changes.effects);
             }
-            for (noun, was) in changes.before {
-                before.entry(noun).or_insert(was);
-            }
-            commit.journal.extend(changes.notes.into_iter().map(line));
-            effects.extend(changes.effects);
         }
         commit.changes = rows(&world, &before);
         let objective = world.objective.clone();
@@ -951,6 +954,14 @@ impl Orch {
     pub async fn put_project(&self, project: Project) -> Result<(), SubmitError> {
         let mut commit = Commit::at(self.now());
         commit.projects.push(project);
+        self.shared.store(commit).await?;
+        Ok(())
+    }
+
+    /// Forgets a project; what was made for it stays.
+    pub async fn remove_project(&self, id: ProjectId) -> Result<(), SubmitError> {
+        let mut commit = Commit::at(self.now());
+        commit.removed_projects.push(id);
         self.shared.store(commit).await?;
         Ok(())
     }

@@ -55,6 +55,7 @@ const INSERT_ARTIFACT: &str =
 const SAVE_PROJECT: &str = "INSERT INTO projects (id, tenant, scope, created_at, repo, updated_at, body) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
     ON CONFLICT (id) DO UPDATE SET repo = excluded.repo, updated_at = excluded.updated_at, body = excluded.body";
+const REMOVE_PROJECT: &str = "DELETE FROM projects WHERE id = ?1";
 const DELETE_CREDENTIAL: &str = "DELETE FROM credentials WHERE session_id = ?1 AND attempt = ?2";
 const INSERT_CREDENTIAL: &str = "INSERT INTO credentials (hash, tenant, scope, created_at, session_id, attempt) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -108,6 +109,9 @@ pub(crate) fn apply(conn: &dyn Conn, commit: &Prepared, numbers: &mut Numbers) -
     for project in &commit.projects {
         let values = project.each_ref().map(Cell::value);
         conn.exec(SAVE_PROJECT, &values).map_err(|error| unique(error, Unique::ProjectRepo, "projects"))?;
+    }
+    for project in &commit.removed_projects {
+        conn.exec(REMOVE_PROJECT, &[Value::Text(project)])?;
     }
     for credential in &commit.credentials {
         let session = credential.session.to_string();
@@ -302,6 +306,7 @@ pub(crate) const PLANNED: &[&str] = &[
     UPDATER_OF,
     DELETE_ORDER,
     RETRY_ORDER,
+    REMOVE_PROJECT,
     LAST_ENTRY,
     FIND_CURSOR,
     MOVE_CURSOR,

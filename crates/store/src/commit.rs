@@ -3,7 +3,7 @@
 //! Only words. How it is written is the writer's business; see `writer`.
 
 use orcha_base::{Attempt, ObjectiveId, Revision, ScopeId, SessionId, TargetId, TenantId, Timestamp};
-use orcha_base::{PullRequestId, WorkspaceId};
+use orcha_base::{ProjectId, PullRequestId, WorkspaceId};
 use orcha_model::{
     Artifact, Effect, EffectKey, Feedback, Message, Note, NounId, Objective, Project, PullRequest, Question, Session,
     Target, Workspace,
@@ -33,6 +33,8 @@ pub struct Commit {
     pub artifacts: Vec<Artifact>,
     /// Projects that are new or were edited.
     pub projects: Vec<Project>,
+    /// Projects that are forgotten; one that is not there is forgotten already.
+    pub removed_projects: Vec<ProjectId>,
     /// New credentials; each takes the place of the one that its attempt had before.
     pub credentials: Vec<Credential>,
     /// The answer to a request that must not take effect twice.
@@ -233,6 +235,7 @@ impl Commit {
             transcript,
             artifacts,
             projects,
+            removed_projects,
             credentials,
             receipt,
         } = self;
@@ -245,6 +248,7 @@ impl Commit {
             && transcript.is_none()
             && artifacts.is_empty()
             && projects.is_empty()
+            && removed_projects.is_empty()
             && credentials.is_empty()
             && receipt.is_none()
     }

@@ -24,6 +24,7 @@ pub(crate) struct Prepared {
     pub transcript: Option<PreparedAppend>,
     pub artifacts: Vec<[Cell; 6]>,
     pub projects: Vec<[Cell; 7]>,
+    pub removed_projects: Vec<String>,
     pub credentials: Vec<Credential>,
     pub receipt: Option<[String; 4]>,
     /// Roughly how much it writes.
@@ -315,6 +316,7 @@ pub(crate) fn prepare(commit: Commit) -> Result<Prepared, CommitError> {
         transcript,
         artifacts,
         projects,
+        removed_projects: commit.removed_projects.iter().map(ToString::to_string).collect(),
         credentials: commit.credentials,
         receipt,
         size: 0,

@@ -5,11 +5,13 @@
 
 mod lists;
 mod overview;
+mod short;
 mod stream;
 mod wheel;
 
 pub use lists::{ObjectiveRow, Requested, SessionFilter, SessionRow, TargetRow, Which};
 pub use overview::Overview;
+pub use short::Shortened;
 pub use stream::{Entry, Event, EventFilter, Owned, Span};
 pub use wheel::{Candidates, CredentialOwner, Loaded, OrderRow, TranscriptCursor};
 

@@ -1,6 +1,6 @@
 //! Proves by the database's own plans that no question of a hot path reads or sorts a whole table.
 
-use super::{lists, overview, stream, wheel};
+use super::{lists, overview, short, stream, wheel};
 use crate::{apply, open};
 
 /// Holds a handful of rows whatever happens, or only what is still to be done.
@@ -21,7 +21,8 @@ const SHORT: &[&str] = &[
 fn no_question_reads_or_sorts_a_whole_table() {
     let folder = tempfile::tempdir().unwrap();
     let conn = open::open(folder.path(), &Default::default()).unwrap().conn;
-    let questions = [apply::PLANNED, wheel::PLANNED, lists::PLANNED, overview::PLANNED, stream::PLANNED].concat();
+    let questions =
+        [apply::PLANNED, wheel::PLANNED, lists::PLANNED, overview::PLANNED, short::PLANNED, stream::PLANNED].concat();
     let mut bad = Vec::new();
     for sql in &questions {
         let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();

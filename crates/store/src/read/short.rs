@@ -20,8 +20,7 @@ pub enum Shortened {
 
 impl Shortened {
     /// Every noun.
-    pub const ALL: [Self; 5] =
-        [Self::Objective, Self::Session, Self::Workspace, Self::PullRequest, Self::Question];
+    pub const ALL: [Self; 5] = [Self::Objective, Self::Session, Self::Workspace, Self::PullRequest, Self::Question];
 
     const fn sql(self) -> &'static str {
         match self {
