@@ -1,3 +1,96 @@
 //! Floor 4: HTTP, SSE and MCP. Parses, authorises, translates; decides nothing.
+//!
+//! ```text
+//!  request ─▶ gate: host, origin ─▶ auth: token or cookie ─▶ find ─▶ wheel ─▶ translate ─▶ answer
+//!                                └▶ /mcp: a credential of its own per session
+//! ```
+//!
+//! Every route of `orcha-wire` is registered from one table, and no route is reachable without proof of who asks,
+//! except the one that takes a login ticket.
 
+mod auth;
+mod find;
+mod gate;
+mod input;
+mod list;
 pub mod mcp;
+mod page;
+mod problem;
+mod rest;
+mod shared;
+mod stream;
+mod translate;
+
+pub use auth::Asker;
+pub use shared::{ApiSettings, Connect};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
+use orcha_orch::Orch;
+use orcha_wire::{Code, Problem, Route, routes};
+use shared::Api;
+use std::any::Any;
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::error;
+
+/// Returns everything that the daemon serves, without pages.
+pub fn router(orch: Orch, settings: ApiSettings) -> Router {
+    router_with(orch, settings, Router::new())
+}
+
+/// Returns everything that the daemon serves, with the routes of pages beside the API.
+///
+/// Pages pass the same checks of host and origin as every other route, and need the token or the cookie of a browser
+/// that was logged in. Each of their requests carries an [`Asker`] as an extension.
+pub fn router_with(orch: Orch, settings: ApiSettings, pages: Router) -> Router {
+    let tools = mcp::routes(orch.clone(), settings.hosts.clone());
+    let max_body = settings.max_body;
+    let api = Api::new(orch, settings);
+    let (mut open, mut closed) = (Router::new(), Router::new());
+    for route in routes::ALL {
+        let Some(handler) = rest::handler(route) else {
+            error!(route = ?route, "a route has no handler");
+            continue;
+        };
+        if is_open(route) {
+            open = open.route(route.path, handler);
+        } else {
+            closed = closed.route(route.path, handler);
+        }
+    }
+    let closed = closed
+        .with_state(api.clone())
+        .merge(pages)
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(not_like_this)
+        .layer(from_fn_with_state(api.clone(), auth::enter));
+    let open: Router = open.with_state(api.clone());
+    open.merge(closed)
+        .layer(DefaultBodyLimit::max(max_body))
+        .nest("/mcp", tools)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(api, gate::enter))
+}
+
+/// The one route that proves who asks by what it carries.
+fn is_open(route: &Route) -> bool {
+    *route == routes::LOGIN
+}
+
+async fn nothing_here() -> Response {
+    problem::respond(&Problem::new(Code::NotFound, "there is nothing at this address"))
+}
+
+async fn not_like_this() -> Response {
+    problem::respond(&Problem::new(Code::MethodNotAllowed, "this address does not take that method"))
+}
+
+/// A defect of ours ends one request, not the daemon.
+fn panicked(what: Box<dyn Any + Send>) -> Response {
+    let text =
+        what.downcast_ref::<&str>().map(|it| (*it).to_owned()).or_else(|| what.downcast_ref::<String>().cloned());
+    error!(panic = text.as_deref().unwrap_or("unknown"), "a request panicked");
+    problem::respond(&Problem::new(Code::Internal, "the daemon could not answer; its log says why"))
+}

@@ -1,0 +1,181 @@
+//! What comes in: JSON bodies, query strings and ids, each refused with the field and the rule when it is wrong.
+
+use crate::problem::ApiError;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use http::request::Parts;
+use http::{HeaderMap, header};
+use orcha_wire::{Code, IdRef};
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+
+/// How long a client may take to send a body.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// A JSON body.
+pub(crate) struct Json<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = ApiError;
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let json = is_json(request.headers());
+        let body = body(request, state).await?;
+        if !json {
+            return Err(ApiError::new(
+                Code::UnsupportedMediaType,
+                "the request needs a JSON body and the header `content-type: application/json`",
+            ));
+        }
+        read(&body).map(Self)
+    }
+}
+
+/// A JSON body that may be left out.
+pub(crate) struct OptionalJson<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJson<T> {
+    type Rejection = ApiError;
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let json = is_json(request.headers());
+        let body = body(request, state).await?;
+        if body.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        if !json {
+            return Err(ApiError::new(
+                Code::UnsupportedMediaType,
+                "a body needs the header `content-type: application/json`",
+            ));
+        }
+        read(&body).map(Self)
+    }
+}
+
+/// No body, or an empty JSON object: the verbs that take nothing.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
+
+/// Tells whether a request says that its body is JSON.
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}
+
+async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    match tokio::time::timeout(BODY_TIME, Bytes::from_request(request, state)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(BytesRejection::FailedToBufferBody(fault))) if fault.status() == http::StatusCode::PAYLOAD_TOO_LARGE => {
+            Err(ApiError::new(Code::TooLarge, "the body is larger than the daemon takes"))
+        }
+        Ok(Err(_)) => Err(ApiError::new(Code::BadRequest, "the body broke off")),
+        Err(_) => Err(ApiError::new(Code::BadRequest, format!("the body did not arrive within {BODY_TIME:?}"))),
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|fault| {
+        let detail = fault.to_string();
+        if !fault.is_data() {
+            return ApiError::new(Code::BadRequest, format!("the body is not JSON: {detail}"));
+        }
+        let mut refused = ApiError::new(Code::Invalid, detail);
+        if let Some(field) = field_at(body, fault.line(), fault.column()) {
+            refused.0 = refused.0.at(field);
+        }
+        refused
+    })
+}
+
+/// Finds the field of the outermost object that a place in a JSON text belongs to; none at its end, where it is
+/// noticed that a field is missing.
+fn field_at(body: &[u8], line: usize, column: usize) -> Option<String> {
+    let start: usize = body.split(|byte| *byte == b'\n').take(line.checked_sub(1)?).map(|it| it.len() + 1).sum();
+    let place = start + column;
+    let (mut depth, mut key, mut field, mut at) = (0_u32, true, None, 0);
+    while at < body.len().min(place) {
+        match body[at] {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => {
+                depth = depth.checked_sub(1)?;
+                if depth == 0 {
+                    return None;
+                }
+            }
+            b':' if depth == 1 => key = false,
+            b',' if depth == 1 => key = true,
+            b'"' => {
+                let from = at;
+                at += 1;
+                while *body.get(at)? != b'"' {
+                    at += if body[at] == b'\\' { 2 } else { 1 };
+                }
+                if depth == 1 && key {
+                    field = serde_json::from_slice(&body[from..=at]).ok();
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    field
+}
+
+/// A query string.
+pub(crate) struct Query<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match axum::extract::Query::<T>::from_request_parts(parts, state).await {
+            Ok(query) => Ok(Self(query.0)),
+            Err(refused) => Err(ApiError::new(Code::Invalid, refused.body_text())),
+        }
+    }
+}
+
+/// The id in the path, full or short.
+pub(crate) struct Id(pub IdRef);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Ok(Path(text)) = Path::<String>::from_request_parts(parts, state).await else {
+            return Err(ApiError::new(Code::NotFound, "the path holds no id"));
+        };
+        text.parse()
+            .map(Self)
+            .map_err(|wrong: orcha_wire::InvalidIdRef| ApiError::new(Code::NotFound, wrong.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its reading is tested")]
+    struct Body {
+        title: String,
+        priority: Option<i32>,
+        sub: Option<Vec<i32>>,
+    }
+
+    #[test]
+    fn a_wrong_field_is_named() {
+        for (body, field) in [
+            (r#"{"title": 5}"#, Some("title")),
+            (r#"{"title": "x", "priority": "high"}"#, Some("priority")),
+            (r#"{"title": "a \" , { b", "nonsense": 1, "priority": 2}"#, Some("nonsense")),
+            ("{\n  \"title\": \"x\",\n  \"sub\": [1, \"x\"]\n}", Some("sub")),
+            (r#"{"priority": 2}"#, None),
+            (r#"[1]"#, None),
+        ] {
+            let refused = read::<Body>(body.as_bytes()).unwrap_err().0;
+            assert_eq!((refused.field.as_deref(), refused.status), (field, 422), "{body}");
+        }
+        assert_eq!(read::<Body>(b"{").unwrap_err().0.status, 400);
+    }
+}

@@ -1,0 +1,87 @@
+//! Projects: repositories with their settings.
+
+use crate::auth::Asker;
+use crate::input::{Id, Json};
+use crate::list::array;
+use crate::problem::ApiError;
+use crate::shared::Api;
+use crate::translate;
+use axum::Json as Answer;
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use orcha_base::ProjectId;
+use orcha_model::Project;
+use orcha_wire::{Code, CreateProject, Deleted, EditProject};
+use uuid::Uuid;
+
+pub(crate) async fn list(State(api): State<Api>, asker: Asker) -> Result<Response, ApiError> {
+    let all = api.orch.store().projects(&asker.viewer).await?;
+    Ok(array(all.iter().map(translate::project).collect(), None))
+}
+
+pub(crate) async fn create(
+    State(api): State<Api>,
+    asker: Asker,
+    Json(body): Json<CreateProject>,
+) -> Result<(StatusCode, Answer<orcha_wire::Project>), ApiError> {
+    if let Some(known) = api.orch.store().project_by_repo(&asker.viewer, &body.repo).await? {
+        return Err(ApiError::new(Code::Conflict, format!("the repository is project {} already", known.id)));
+    }
+    let now = api.orch.now();
+    let project = Project {
+        id: ProjectId::from_uuid(Uuid::now_v7()),
+        tenant: asker.actor.tenant.clone(),
+        scope: asker.actor.scope.clone(),
+        name: named(body.name.unwrap_or_else(|| translate::repo_name(&body.repo)))?,
+        repo: body.repo,
+        base_branch: body.base_branch,
+        created_at: now,
+        updated_at: now,
+    };
+    api.orch.put_project(project.clone()).await?;
+    Ok((StatusCode::CREATED, Answer(translate::project(&project))))
+}
+
+pub(crate) async fn edit(
+    State(api): State<Api>,
+    asker: Asker,
+    Id(id): Id,
+    Json(body): Json<EditProject>,
+) -> Result<Answer<orcha_wire::Project>, ApiError> {
+    let mut project = api.project(&asker, &id).await?;
+    if let Some(name) = body.name {
+        project.name = named(name)?;
+    }
+    if let Some(repo) = body.repo {
+        project.repo = repo;
+    }
+    match body.base_branch.as_deref() {
+        None => {}
+        Some("") => project.base_branch = None,
+        Some(branch) => {
+            let branch = branch.parse().map_err(|wrong: orcha_base::InvalidName| {
+                let mut refused = ApiError::new(Code::Invalid, wrong.to_string());
+                refused.0 = refused.0.at("base_branch");
+                refused
+            })?;
+            project.base_branch = Some(branch);
+        }
+    }
+    project.updated_at = api.orch.now();
+    api.orch.put_project(project.clone()).await?;
+    Ok(Answer(translate::project(&project)))
+}
+
+pub(crate) async fn remove(State(api): State<Api>, asker: Asker, Id(id): Id) -> Result<Answer<Deleted>, ApiError> {
+    let project = api.project(&asker, &id).await?;
+    api.orch.remove_project(project.id).await?;
+    Ok(Answer(Deleted::default()))
+}
+
+fn named(name: String) -> Result<String, ApiError> {
+    if name.trim().is_empty() || name.len() > 200 || name.contains('\n') {
+        return Err(ApiError::invalid("name", "must be one line of 1 to 200 bytes"));
+    }
+    Ok(name)
+}

@@ -1,0 +1,362 @@
+//! Server-sent events: the journal and transcripts as they grow, without a gap and without a repeat.
+//!
+//! A stream reads what is stored after the number that its reader saw last, and then listens. Whatever a listener
+//! misses it reads from the store. A reader that takes nothing is cut off by the server (see `serve`); it holds
+//! nothing back, and resumes where it was.
+
+use crate::auth::Asker;
+use crate::input::{Id, Query};
+use crate::problem::{ApiError, chain};
+use crate::shared::Api;
+use crate::translate;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use orcha_base::{ObjectiveId, SessionId};
+use orcha_model::Effect;
+use orcha_store::{Event, EventFilter, Owned, ReadError, Span, Viewer};
+use orcha_wire::{Code, END, LAST_EVENT_ID, StreamEvents, StreamMessages};
+use parking_lot::Mutex;
+use serde::Serialize;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+/// How many rows are read at once.
+const PAGE: u32 = 500;
+/// How many rendered events are kept for other readers.
+const KEPT: usize = 1024;
+/// How long is waited when the store does not answer, and while the last words of a session are read.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Answers with the journal as it grows.
+pub(crate) async fn events(
+    State(api): State<Api>,
+    asker: Asker,
+    headers: HeaderMap,
+    Query(query): Query<StreamEvents>,
+) -> Result<Response, ApiError> {
+    let objective = match &query.objective_id {
+        Some(id) => Some(api.objective(&asker, id).await?.id),
+        None => None,
+    };
+    let seat = Seat::take(&api)?;
+    // Listening begins before the end is looked up: what comes in between is heard and dropped, not missed.
+    let heard = api.orch.journal();
+    let end = api.orch.store().journal_end().await?;
+    // A number beyond the end is from another database: there is nothing to be found below it.
+    let after = last_seen(&headers, query.after)?.map_or(end, |it| it.min(end));
+    let reader = Events { viewer: asker.viewer, objective, heard, last_heard: None, sent: after, behind: true };
+    Ok(respond(api, seat, Source::Events(reader)))
+}
+
+/// Answers with a session's transcript as it grows.
+pub(crate) async fn messages(
+    State(api): State<Api>,
+    asker: Asker,
+    Id(id): Id,
+    headers: HeaderMap,
+    Query(query): Query<StreamMessages>,
+) -> Result<Response, ApiError> {
+    let session = api.session(&asker, &id).await?;
+    let seat = Seat::take(&api)?;
+    let reader = Messages {
+        viewer: asker.viewer,
+        session: session.id,
+        objective: session.objective,
+        grown: api.orch.transcripts(),
+        journal: api.orch.journal(),
+        sent: last_seen(&headers, query.after)?.unwrap_or(0),
+    };
+    Ok(respond(api, seat, Source::Messages(reader)))
+}
+
+/// Returns the number that the reader saw last; the header wins.
+fn last_seen(headers: &HeaderMap, asked: Option<u64>) -> Result<Option<i64>, ApiError> {
+    let number = |it: u64| i64::try_from(it).unwrap_or(i64::MAX);
+    match headers.get(LAST_EVENT_ID).map(|it| it.to_str().unwrap_or_default().trim()) {
+        None | Some("") => Ok(asked.map(number)),
+        Some(text) => match text.parse() {
+            Ok(it) => Ok(Some(number(it))),
+            Err(_) => Err(ApiError::invalid(LAST_EVENT_ID, "must be the `id` of an event of this stream")),
+        },
+    }
+}
+
+/// One of the places for readers.
+struct Seat {
+    _place: OwnedSemaphorePermit,
+}
+
+impl Seat {
+    fn take(api: &Api) -> Result<Self, ApiError> {
+        match Arc::clone(&api.streams).try_acquire_owned() {
+            Ok(place) => Ok(Self { _place: place }),
+            Err(_) => Err(ApiError::new(Code::Unavailable, "too many streams are open; close one and try again")),
+        }
+    }
+}
+
+fn respond(api: Api, seat: Seat, source: Source) -> Response {
+    let mut pulse = tokio::time::interval_at(Instant::now() + api.settings.heartbeat, api.settings.heartbeat);
+    pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let stopping = api.orch.stopping();
+    // The first words let proxies and clients know that the stream is open.
+    let queue = VecDeque::from([Bytes::from_static(b"retry: 1000\n: open\n\n")]);
+    let stream = Stream { api, source, queue, pulse, stopping, over: false, _seat: seat };
+    let body = futures::stream::unfold(stream, |mut stream| async {
+        let frame = stream.next().await?;
+        Some((Ok::<_, Infallible>(frame), stream))
+    });
+    let mut response = Response::new(Body::from_stream(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
+}
+
+/// One reader's stream.
+struct Stream {
+    api: Api,
+    source: Source,
+    /// What was read and not yet taken: at most one page.
+    queue: VecDeque<Bytes>,
+    pulse: Interval,
+    stopping: CancellationToken,
+    over: bool,
+    _seat: Seat,
+}
+
+enum Source {
+    Events(Events),
+    Messages(Messages),
+}
+
+/// What a source says when it is asked to go on.
+enum Step {
+    /// Something was read.
+    Read(VecDeque<Bytes>),
+    /// Nothing was there; wait and ask again.
+    Nothing,
+    /// It is complete.
+    Complete,
+    /// The daemon is on its way down.
+    Gone,
+}
+
+impl Stream {
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(frame) = self.queue.pop_front() {
+                return Some(frame);
+            }
+            if self.over {
+                return None;
+            }
+            let step = tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => return None,
+                step = self.source.step(&self.api) => step,
+                _ = self.pulse.tick() => return Some(Bytes::from_static(b": alive\n\n")),
+            };
+            match step {
+                Ok(Step::Read(frames)) => {
+                    self.queue = frames;
+                    self.pulse.reset();
+                }
+                Ok(Step::Nothing) => {}
+                Ok(Step::Complete) => {
+                    self.over = true;
+                    return Some(Bytes::from(format!("event: {END}\ndata: {{}}\n\n")));
+                }
+                Ok(Step::Gone) | Err(ReadError::Closed) => return None,
+                Err(fault) => {
+                    warn!(error = %chain(&fault), "a stream could not be read; trying again");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+}
+
+impl Source {
+    /// Goes on. It may be dropped at any await and asked again: nothing is taken before it is handed out.
+    async fn step(&mut self, api: &Api) -> Result<Step, ReadError> {
+        match self {
+            Self::Events(reader) => reader.step(api).await,
+            Self::Messages(reader) => reader.step(api).await,
+        }
+    }
+}
+
+struct Events {
+    viewer: Viewer,
+    objective: Option<ObjectiveId>,
+    heard: broadcast::Receiver<Arc<Owned>>,
+    /// The last number that was heard: numbers have no gap, so the next one is known.
+    last_heard: Option<i64>,
+    /// The last number that was sent, or passed over.
+    sent: i64,
+    /// Whether something has to be read from the store.
+    behind: bool,
+}
+
+impl Events {
+    async fn step(&mut self, api: &Api) -> Result<Step, ReadError> {
+        if self.behind {
+            let filter = self.objective.map_or(EventFilter::All, EventFilter::Objective);
+            let page = api.orch.store().events(&self.viewer, filter, Span::After(self.sent), PAGE).await?;
+            let Some(last) = page.last() else {
+                self.behind = false;
+                return Ok(Step::Nothing);
+            };
+            self.sent = last.seq;
+            return Ok(Step::Read(page.iter().map(|it| api.rendered.event(it)).collect()));
+        }
+        match self.heard.recv().await {
+            Ok(line) => Ok(self.take(api, &line)),
+            Err(RecvError::Lagged(_)) => {
+                self.behind = true;
+                self.last_heard = None;
+                Ok(Step::Nothing)
+            }
+            Err(RecvError::Closed) => Ok(Step::Gone),
+        }
+    }
+
+    fn take(&mut self, api: &Api, line: &Owned) -> Step {
+        let seq = line.event.seq;
+        let gap = self.last_heard.is_some_and(|last| seq > last + 1);
+        self.last_heard = Some(seq);
+        if seq <= self.sent {
+            return Step::Nothing;
+        }
+        if gap {
+            self.behind = true;
+            return Step::Nothing;
+        }
+        self.sent = seq;
+        if self.wants(line) { Step::Read(VecDeque::from([api.rendered.event(&line.event)])) } else { Step::Nothing }
+    }
+
+    fn wants(&self, line: &Owned) -> bool {
+        line.tenant == self.viewer.tenant
+            && self.viewer.scope.as_ref().is_none_or(|it| *it == line.scope)
+            && self.objective.is_none_or(|it| line.event.objective == Some(it))
+    }
+}
+
+struct Messages {
+    viewer: Viewer,
+    session: SessionId,
+    objective: ObjectiveId,
+    grown: broadcast::Receiver<(SessionId, i64)>,
+    journal: broadcast::Receiver<Arc<Owned>>,
+    sent: i64,
+}
+
+impl Messages {
+    async fn step(&mut self, api: &Api) -> Result<Step, ReadError> {
+        let (ended, reading) = self.ended(api).await?;
+        let page = api.orch.store().transcript(&self.viewer, self.session, Span::After(self.sent), PAGE).await?;
+        if let Some(last) = page.last() {
+            self.sent = last.seq;
+            return Ok(Step::Read(
+                page.into_iter().map(|it| frame(it.seq, &translate::entry(self.session, it))).collect(),
+            ));
+        }
+        if ended && !reading {
+            return Ok(Step::Complete);
+        }
+        self.wait(ended).await;
+        Ok(Step::Nothing)
+    }
+
+    /// Tells whether the session has ended, and whether its process still has last words to be read.
+    async fn ended(&self, api: &Api) -> Result<(bool, bool), ReadError> {
+        let session = api.orch.store().session(&self.viewer, self.session).await?;
+        if !session.is_none_or(|it| it.is_over()) {
+            return Ok((false, true));
+        }
+        let orders = api.orch.store().orders_of(self.objective).await?;
+        let stops = |it: &Effect| matches!(it, Effect::Stop(stop) if stop.session == self.session);
+        Ok((true, orders.iter().any(|it| stops(&it.effect))))
+    }
+
+    /// Waits until something may have been added, or the session may have ended.
+    async fn wait(&mut self, ended: bool) {
+        let session = self.session;
+        let grown = async {
+            loop {
+                match self.grown.recv().await {
+                    Ok((of, _)) if of != session => {}
+                    Ok(_) | Err(_) => return,
+                }
+            }
+        };
+        let moved = async {
+            loop {
+                match self.journal.recv().await {
+                    Ok(line) if line.event.session != Some(session) => {}
+                    Ok(_) | Err(_) => return,
+                }
+            }
+        };
+        tokio::select! {
+            () = grown => {}
+            () = moved => {}
+            // That a process was ended is no line in the journal.
+            () = tokio::time::sleep(AGAIN), if ended => {}
+        }
+    }
+}
+
+/// Events that were rendered lately, so that a thousand readers cost one rendering.
+#[derive(Debug, Default)]
+pub(crate) struct Rendered {
+    kept: Mutex<VecDeque<(i64, Bytes)>>,
+}
+
+impl Rendered {
+    fn event(&self, event: &Event) -> Bytes {
+        let seq = event.seq;
+        {
+            let kept = self.kept.lock();
+            if let Ok(at) = kept.binary_search_by_key(&seq, |(it, _)| *it)
+                && let Some((_, frame)) = kept.get(at)
+            {
+                return frame.clone();
+            }
+        }
+        let frame = frame(seq, &translate::event(event));
+        let mut kept = self.kept.lock();
+        // Only the newest are kept, in order; whoever reads old ones renders them alone.
+        if kept.back().is_none_or(|(last, _)| *last < seq) {
+            if kept.len() == KEPT {
+                kept.pop_front();
+            }
+            kept.push_back((seq, frame.clone()));
+        }
+        frame
+    }
+}
+
+/// Writes one event. JSON has no line breaks of its own.
+fn frame(seq: i64, document: &impl Serialize) -> Bytes {
+    match serde_json::to_string(document) {
+        Ok(json) => Bytes::from(format!("id: {seq}\ndata: {json}\n\n")),
+        Err(fault) => {
+            // Nothing that is sent here can fail; if it does, the reader still learns the number.
+            warn!(error = %fault, "an event could not be written");
+            Bytes::from(format!("id: {seq}\ndata: null\n\n"))
+        }
+    }
+}
