@@ -1,9 +1,11 @@
 //! Who gets in, and what the protocol's clients see.
 
 use super::stage::Stage;
+use orcha_forge::fake::{Fault, Op};
 use orcha_model::Role;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 #[tokio::test]
 async fn promise_15_nobody_gets_in_without_a_good_credential() {
@@ -172,4 +174,30 @@ async fn a_session_that_calls_without_end_is_slowed_down_and_others_are_not() {
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "{}", refused.text);
     assert!(refused.headers["retry-after"].to_str().unwrap().parse::<u32>().unwrap() <= 61);
     assert_eq!(other.client.tools().await.len(), 11);
+}
+
+#[tokio::test]
+async fn a_daemon_that_goes_down_answers_nothing_that_looks_like_an_answer() {
+    let stage = Stage::open().await;
+    let manager = stage.manager().await;
+    let worker = stage.worker(manager.objective, Role::Implementer).await;
+    stage.commit(&worker, "src/it.rs").await;
+    worker.get("report_result", json!({"summary": "Did it."})).await;
+    stage.finish(&worker).await;
+    for _ in 0..6 {
+        stage.forge.fail(Op::Open, Fault::Before);
+    }
+    let client = manager.client.clone();
+    let wish = json!({"session_id": worker.id, "title": "Do it", "body": ""});
+    let pending = tokio::spawn(async move { client.call("publish_pr", wish, None).await });
+    let forge = stage.forge.clone();
+    stage.until(manager.objective, move |_| forge.calls().iter().any(|it| it.op == Op::Open)).await;
+    stage.orch.shut_down().await;
+    // Whoever asks again is served by the next daemon; an error of the tool would be believed.
+    assert_eq!(pending.await.unwrap().status, StatusCode::INTERNAL_SERVER_ERROR);
+
+    let late = http::Request::post("/").header("authorization", format!("Bearer {}", manager.token));
+    let late = late.body(axum::body::Body::empty()).unwrap();
+    let late = crate::mcp::routes(stage.orch.clone(), Vec::new()).oneshot(late).await.unwrap();
+    assert_eq!(late.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
