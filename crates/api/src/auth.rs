@@ -130,7 +130,7 @@ pub(crate) async fn enter(State(api): State<Api>, mut request: Request, next: Ne
             request.extensions_mut().insert(asker);
             next.run(request).await
         }
-        Err(refused) if refused.0.known() == Some(Code::Unauthorized) && gate::is_navigation(&request) => {
+        Err(refused) if refused.problem().known() == Some(Code::Unauthorized) && gate::is_navigation(&request) => {
             page::log_in()
         }
         Err(refused) => refused.into_response(),

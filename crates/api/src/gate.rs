@@ -33,7 +33,7 @@ const HEADERS: [(HeaderName, &str); 7] = [
 pub(crate) async fn enter(State(api): State<Api>, request: Request, next: Next) -> Response {
     let mut response = match allowed(&api, &request) {
         Ok(()) => next.run(request).await,
-        Err(refused) if is_navigation(&request) => page::refused(&refused.0),
+        Err(refused) if is_navigation(&request) => page::refused(refused.problem()),
         Err(refused) => refused.into_response(),
     };
     let headers = response.headers_mut();

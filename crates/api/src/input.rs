@@ -80,11 +80,11 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
         if !fault.is_data() {
             return ApiError::new(Code::BadRequest, format!("the body is not JSON: {detail}"));
         }
-        let mut refused = ApiError::new(Code::Invalid, detail);
-        if let Some(field) = field_at(body, fault.line(), fault.column()) {
-            refused.0 = refused.0.at(field);
+        let refused = ApiError::new(Code::Invalid, detail);
+        match field_at(body, fault.line(), fault.column()) {
+            Some(field) => refused.at(field),
+            None => refused,
         }
-        refused
     })
 }
 
@@ -173,9 +173,9 @@ mod tests {
             (r#"{"priority": 2}"#, None),
             (r#"[1]"#, None),
         ] {
-            let refused = read::<Body>(body.as_bytes()).unwrap_err().0;
+            let refused = read::<Body>(body.as_bytes()).unwrap_err().problem().clone();
             assert_eq!((refused.field.as_deref(), refused.status), (field, 422), "{body}");
         }
-        assert_eq!(read::<Body>(b"{").unwrap_err().0.status, 400);
+        assert_eq!(read::<Body>(b"{").unwrap_err().problem().status, 400);
     }
 }

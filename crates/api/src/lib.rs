@@ -17,11 +17,13 @@ pub mod mcp;
 mod page;
 mod problem;
 mod rest;
+mod serve;
 mod shared;
 mod stream;
 mod translate;
 
 pub use auth::Asker;
+pub use serve::serve;
 pub use shared::{ApiSettings, Connect};
 
 use axum::Router;

@@ -30,11 +30,10 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     pub fn new(after: Option<String>, limit: Option<u32>) -> Result<Self, ApiError> {
-        let after = after.map(|text| text.parse()).transpose().map_err(|wrong: InvalidCursor| {
-            let mut refused = ApiError::new(Code::Invalid, wrong.to_string());
-            refused.0 = refused.0.at("after");
-            refused
-        })?;
+        let after = after
+            .map(|text| text.parse())
+            .transpose()
+            .map_err(|wrong: InvalidCursor| ApiError::new(Code::Invalid, wrong.to_string()).at("after"))?;
         Ok(Self { after, limit: self::limit(limit, DEFAULT_LIMIT)? as usize })
     }
 

@@ -12,17 +12,27 @@ use tracing::error;
 
 /// A problem on its way to a client.
 #[derive(Debug)]
-pub(crate) struct ApiError(pub Problem);
+pub(crate) struct ApiError(Box<Problem>);
 
 impl ApiError {
     /// Describes one request that was not done.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self(Problem::new(code, detail))
+        Self(Box::new(Problem::new(code, detail)))
     }
 
     /// A value of the request breaks a rule.
     pub fn invalid(field: &str, rule: &str) -> Self {
-        Self(Problem::new(Code::Invalid, format!("`{field}` {rule}")).at(field))
+        Self::new(Code::Invalid, format!("`{field}` {rule}")).at(field)
+    }
+
+    /// Names the field that is wrong.
+    pub fn at(self, field: impl Into<String>) -> Self {
+        Self(Box::new(self.0.at(field)))
+    }
+
+    /// Returns the problem.
+    pub fn problem(&self) -> &Problem {
+        &self.0
     }
 
     /// There is no such noun, or the asker may not see it.
@@ -72,11 +82,11 @@ pub(crate) fn chain(fault: &dyn std::error::Error) -> String {
 
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
-        let problem = Problem::new(code_of(&refusal), refusal.to_string());
-        Self(match refusal {
-            Refusal::Invalid { field, .. } => problem.at(field),
-            _ => problem,
-        })
+        let refused = Self::new(code_of(&refusal), refusal.to_string());
+        match refusal {
+            Refusal::Invalid { field, .. } => refused.at(field),
+            _ => refused,
+        }
     }
 }
 

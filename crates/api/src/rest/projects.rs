@@ -61,9 +61,7 @@ pub(crate) async fn edit(
         Some("") => project.base_branch = None,
         Some(branch) => {
             let branch = branch.parse().map_err(|wrong: orcha_base::InvalidName| {
-                let mut refused = ApiError::new(Code::Invalid, wrong.to_string());
-                refused.0 = refused.0.at("base_branch");
-                refused
+                ApiError::new(Code::Invalid, wrong.to_string()).at("base_branch")
             })?;
             project.base_branch = Some(branch);
         }
