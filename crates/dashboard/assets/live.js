@@ -15,19 +15,17 @@ const stream = /** @type {string} */ (document.body.dataset.stream);
 let seen = document.body.dataset.after ?? "0";
 /** What the daemon's clock is ahead of ours. */
 let ahead = 0;
-/** The ids of the elements to fetch. @type {Set<string>} */
-const stale = new Set();
-/** @type {number | undefined} */
-let timer;
+/** The ids of the elements to fetch. */
+const stale = /** @type {Set<string>} */ (new Set());
+let timer = /** @type {number | undefined} */ (undefined);
 let fetching = false;
 
 /** @param {string} state @param {string} words */
 function link(state, words) {
   const link = document.getElementById("link");
-  if (link && link.dataset.state !== state) {
-    link.dataset.state = state;
-    link.textContent = words;
-  }
+  if (!link || link.dataset.state === state) return;
+  link.dataset.state = state;
+  link.textContent = words;
 }
 
 /** @param {string[]} ids */
@@ -46,7 +44,6 @@ async function update() {
     fetching = false;
     if (stale.size) changed();
   } catch {
-    // The daemon is away, or will not have us: say so, and try again.
     fetching = false;
     ids.forEach((id) => stale.add(id));
     link("again", "reconnecting");
@@ -88,21 +85,25 @@ function merge(now, next) {
     const old = partner(now, at, child);
     if (!old) {
       now.insertBefore(child, at);
-    } else {
-      // What stands before it goes behind it, rather than it being moved: that would end its focus.
-      const before = [];
-      for (let it = at; it && it !== old; it = it.nextSibling) before.push(it);
-      now.append(...before);
-      at = old.nextSibling;
-      if (old instanceof Element && child instanceof Element) merge(old, child);
-      else if (old.nodeValue !== child.nodeValue) old.nodeValue = child.nodeValue;
+      continue;
     }
+    // What stands before it goes behind it, rather than it being moved: that would end its focus.
+    const before = [];
+    for (let it = at; it && it !== old; it = it.nextSibling) before.push(it);
+    now.append(...before);
+    at = old.nextSibling;
+    if (old instanceof Element && child instanceof Element) merge(old, child);
+    else if (old.nodeValue !== child.nodeValue) old.nodeValue = child.nodeValue;
   }
   while (at) {
     const gone = at;
     at = at.nextSibling;
-    if (gone instanceof Element && busy(gone)) gone.classList.add("gone");
-    else gone.remove();
+    if (!(gone instanceof Element && busy(gone))) gone.remove();
+    else if (!gone.matches(".gone")) {
+      gone.classList.add("gone");
+      const problem = gone.querySelector(".problem");
+      if (problem) problem.textContent = "This question is no longer open. What you wrote is still here.";
+    }
   }
 }
 
@@ -116,28 +117,24 @@ function partner(now, at, child) {
 
 /** @param {number} secs */
 function span(secs) {
-  /** @param {number} n */
-  const two = (n) => String(Math.floor(n)).padStart(2, "0");
+  const two = (/** @type {number} */ n) => String(Math.floor(n)).padStart(2, "0");
   if (secs < 60) return `${Math.floor(secs)}s`;
   if (secs < 3600) return `${Math.floor(secs / 60)}m ${two(secs % 60)}s`;
   if (secs < 86400) return `${Math.floor(secs / 3600)}h ${two((secs % 3600) / 60)}m`;
   return `${Math.floor(secs / 86400)}d ${two((secs % 86400) / 3600)}h`;
 }
 
-/** Says all ages anew. */
 function tick() {
   if (document.hidden) return;
   for (const it of document.querySelectorAll("time")) {
     const text = span(Math.max(0, Date.now() + ahead - Date.parse(it.dateTime)) / 1000);
-    if (it.textContent !== text) it.textContent = text;
-    it.title = it.dateTime;
+    if (it.textContent !== text) [it.textContent, it.title] = [text, it.dateTime];
   }
   const needs = Number(document.getElementById("summary")?.dataset.needs ?? 0);
   const title = document.title.replace(/^\(\d+\) /, "");
   document.title = needs ? `(${needs}) ${title}` : title;
 }
 
-/** Looks at what running sessions are doing. */
 function look() {
   if (document.hidden || fetching || !document.querySelector('tr[data-state="running"]')) return;
   load("/fragments/sessions").catch(() => link("again", "reconnecting"));
@@ -174,6 +171,7 @@ document.addEventListener("submit", async (event) => {
   const option = /** @type {HTMLButtonElement | null} */ (event.submitter);
   const answer = option?.name === "answer" ? option.value : text.value;
   const problem = /** @type {HTMLElement} */ (form.querySelector(".problem"));
+  if (form.closest(".gone")) return;
   problem.textContent = answer.trim() ? "" : "Write an answer first.";
   if (!answer.trim() || form.ariaBusy === "true") return;
   form.ariaBusy = "true";
@@ -202,5 +200,5 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("visibilitychange", () => (tick(), look()));
 setInterval(tick, 1000);
 setInterval(look, LOOK);
-tick();
 listen();
+tick();

@@ -10,13 +10,14 @@ mod board;
 mod page;
 mod text;
 
-use axum::extract::{Extension, Path, Query, State};
+use axum::extract::{Extension, Path, Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::map_response;
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use board::{Board, Names};
 use maud::Markup;
+use orcha_api::Asker;
 use orcha_base::ObjectiveId;
 use orcha_store::{Cursor, InvalidCursor, ReadError, Store, Viewer};
 use serde::Deserialize;
@@ -28,8 +29,20 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// How many questions a page shows.
 const QUESTIONS: u32 = 50;
 
-/// Returns the pages. Each request must carry its [`Viewer`] as an extension; without one nothing is shown.
+/// Returns the pages. Each request must carry an [`Asker`] as an extension, as `orcha_api::router_with` adds it to
+/// those that it lets in; the others are refused.
 pub fn pages(store: Store) -> axum::Router {
+    rooms(store).route_layer(from_fn(entered))
+}
+
+/// Hands on whose rows may be seen.
+async fn entered(asker: Asker, mut request: Request, next: Next) -> Response {
+    request.extensions_mut().insert(asker.viewer);
+    next.run(request).await
+}
+
+/// The pages for the [`Viewer`] that each request carries.
+fn rooms(store: Store) -> axum::Router {
     axum::Router::new()
         .route("/", get(first))
         .route("/objectives/{id}", get(one))

@@ -155,7 +155,7 @@ impl House {
         let store = Store::open(folder.path(), StoreOptions::default()).unwrap();
         let changes = rows.into_iter().map(|row| Change { row, expected: None }).collect();
         store.commit(Commit { changes, ..Commit::at(at(0)) }).await.unwrap();
-        let pages = pages(store.clone()).layer(Extension(Viewer::of(TenantId::default())));
+        let pages = rooms(store.clone()).layer(Extension(Viewer::of(TenantId::default())));
         Self { store, pages, _folder: folder }
     }
 
@@ -396,10 +396,21 @@ async fn what_is_not_there_or_somebody_elses_is_not_shown() {
     }
     assert_eq!(house.ask("/?after=nonsense").await.status(), StatusCode::BAD_REQUEST);
     assert_eq!(house.ask("/?token=x").await.status(), StatusCode::BAD_REQUEST);
-    let stranger = pages(house.store.clone()).layer(Extension(Viewer::of(TenantId::new("somebody-else"))));
+    let stranger = rooms(house.store.clone()).layer(Extension(Viewer::of(TenantId::new("somebody-else"))));
     for path in ["/".to_owned(), format!("/objectives/{ONE}"), format!("/fragments/detail/{ONE}")] {
         let answer = stranger.clone().oneshot(Request::get(&path).body(Body::empty()).unwrap()).await.unwrap();
         assert!(!text(answer).await.contains("secret"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn who_was_not_let_in_sees_nothing() {
+    let house = House::with(hostile()).await;
+    for path in all_paths().into_iter().chain(assets::ALL.map(assets::Asset::address)) {
+        // Whose rows they are to be does not make up for who is asking.
+        let request = Request::get(&path).extension(Viewer::of(TenantId::default())).body(Body::empty()).unwrap();
+        let answer = pages(house.store.clone()).oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{path}");
     }
 }
 
