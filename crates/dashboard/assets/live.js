@@ -13,10 +13,8 @@ const MANY = 4;
 
 const stream = /** @type {string} */ (document.body.dataset.stream);
 let seen = document.body.dataset.after ?? "0";
-/** What the daemon's clock is ahead of ours. */
-let ahead = 0;
-/** The ids of the elements to fetch. */
-const stale = /** @type {Set<string>} */ (new Set());
+let ahead = 0; // What the daemon's clock is ahead of ours.
+const stale = /** @type {Set<string>} */ (new Set()); // The ids of the elements to fetch.
 let timer = /** @type {number | undefined} */ (undefined);
 let fetching = false;
 
@@ -42,7 +40,7 @@ async function update() {
   try {
     await Promise.all(ids.map((id) => load(document.getElementById(id)?.dataset.fragment ?? "", id)));
     fetching = false;
-    if (stale.size) changed();
+    changed();
   } catch {
     fetching = false;
     ids.forEach((id) => stale.add(id));
@@ -111,8 +109,7 @@ function merge(now, next) {
 function partner(now, at, child) {
   const id = child instanceof Element && child.id;
   if (id) return [...now.children].find((it) => it.id === id);
-  const same = at && at.nodeName === child.nodeName && !(at instanceof Element && at.id);
-  return same ? at : undefined;
+  return at && at.nodeName === child.nodeName && !(at instanceof Element && at.id) ? at : undefined;
 }
 
 /** @param {number} secs */
@@ -183,8 +180,7 @@ document.addEventListener("submit", async (event) => {
       if (form.contains(document.activeElement)) document.getElementById("main")?.focus({ preventScroll: true });
       changed("summary", "questions");
     } else {
-      const why = await sent.json().catch(() => ({}));
-      problem.textContent = why.detail ?? `The daemon answered ${sent.status}.`;
+      problem.textContent = (await sent.json().catch(() => ({}))).detail ?? `The daemon answered ${sent.status}.`;
     }
   } catch {
     problem.textContent = "The daemon could not be reached. Your answer was not sent.";
