@@ -81,15 +81,25 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
             return ApiError::new(Code::BadRequest, format!("the body is not JSON: {detail}"));
         }
         let refused = ApiError::new(Code::Invalid, detail);
-        match field_at(body, fault.line(), fault.column()) {
+        match wrong_field::<T>(body) {
             Some(field) => refused.at(field),
             None => refused,
         }
     })
 }
 
-/// Finds the field of the outermost object that a place in a JSON text belongs to; none at its end, where it is
-/// noticed that a field is missing.
+/// Finds the field of an object that cannot be read; none if a field is missing.
+///
+/// The place of a fault tells the field, except at the very end, where a missing field is noticed too. So the object is
+/// read once more with a nameless field at its end: what is missing is noticed there, what is wrong before.
+fn wrong_field<T: DeserializeOwned>(body: &[u8]) -> Option<String> {
+    let mut longer = body.trim_ascii_end().strip_suffix(b"}")?.to_vec();
+    longer.extend(b",\"\":0}");
+    let fault = serde_json::from_slice::<T>(&longer).err().filter(serde_json::Error::is_data)?;
+    field_at(&longer, fault.line(), fault.column()).filter(|it| !it.is_empty())
+}
+
+/// Finds the field of the outermost object that a place in a JSON text belongs to; none behind its end.
 fn field_at(body: &[u8], line: usize, column: usize) -> Option<String> {
     let start: usize = body.split(|byte| *byte == b'\n').take(line.checked_sub(1)?).map(|it| it.len() + 1).sum();
     let place = start + column;
