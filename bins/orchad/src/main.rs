@@ -1,2 +1,60 @@
-//! Entry point.
-fn main() {}
+//! The daemon. It reads the environment, wires the rooms together and serves; it decides nothing.
+//!
+//! The same program is also the keeper of each run and, for demos and tests, an agent that follows a script.
+
+use clap::{Parser, Subcommand};
+use orchad::{demo, serve};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The orcha daemon: who is working on what, what do they need, what changed, and where is it running.
+#[derive(Debug, Parser)]
+#[command(name = "orchad", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve objectives until stopped. Agents outlive the daemon; a new one takes them up again.
+    Serve(serve::Options),
+    /// Show the whole way on a sample repository: an objective becomes three merged pull requests.
+    Demo(demo::Options),
+    /// Keep one run: started by the daemon, not by people.
+    #[command(hide = true)]
+    Keeper {
+        /// The directory of the run.
+        run_dir: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    // Before anything else: these two are started often and must be small and quick.
+    let mut args = std::env::args_os().skip(1);
+    match args.next().as_deref().and_then(std::ffi::OsStr::to_str) {
+        Some("keeper") => {
+            return match args.next() {
+                Some(run_dir) => orcha_exec::keeper::main(PathBuf::from(run_dir).as_path()),
+                None => ExitCode::from(2),
+            };
+        }
+        Some("scripted-agent") => {
+            let args = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
+            return orcha_scripted_agent::main(args);
+        }
+        Some(_) | None => {}
+    }
+    let outcome = match Cli::parse().command {
+        Command::Serve(options) => serve::main(options),
+        Command::Demo(options) => demo::main(options),
+        Command::Keeper { run_dir } => return orcha_exec::keeper::main(&run_dir),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(fault) => {
+            eprintln!("orchad: {fault:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

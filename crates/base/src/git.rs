@@ -87,7 +87,9 @@ impl FromStr for BranchName {
         }
         let component_is_bad = |part: &str| part.is_empty() || part.starts_with('.') || part.ends_with(".lock");
         if text.contains("..") || text.ends_with('.') || text.split('/').any(component_is_bad) {
-            return refuse("git does not allow `..`, `//`, a trailing `/` or `.`, or a part that starts with `.` or ends with `.lock`");
+            return refuse(
+                "git does not allow `..`, `//`, a trailing `/` or `.`, or a part that starts with `.` or ends with `.lock`",
+            );
         }
         Ok(Self(text.to_owned()))
     }
@@ -164,7 +166,9 @@ impl FromStr for RepoUrl {
             };
         }
         match text.split_once(':') {
-            Some((host, path)) if host.contains('@') && !path.is_empty() && !host.contains("@-") => Ok(Self(text.to_owned())),
+            Some((host, path)) if host.contains('@') && !path.is_empty() && !host.contains("@-") => {
+                Ok(Self(text.to_owned()))
+            }
             _ => refuse("expected an absolute path, a URL, or user@host:path"),
         }
     }
@@ -176,7 +180,22 @@ mod tests {
 
     #[test]
     fn hostile_branch_names_are_refused() {
-        for bad in ["", "-x", "--upload-pack=touch pwn", "a b", "a..b", ";id", "refs/heads/x", "HEAD", "a//b", "a/", "a.lock", "a/.b", "x\ny", "é"] {
+        for bad in [
+            "",
+            "-x",
+            "--upload-pack=touch pwn",
+            "a b",
+            "a..b",
+            ";id",
+            "refs/heads/x",
+            "HEAD",
+            "a//b",
+            "a/",
+            "a.lock",
+            "a/.b",
+            "x\ny",
+            "é",
+        ] {
             assert!(bad.parse::<BranchName>().is_err(), "{bad:?} was accepted");
         }
         for good in ["main", "orcha/implementer-1a2b3c4d", "feature/A_1.2"] {
@@ -186,10 +205,22 @@ mod tests {
 
     #[test]
     fn hostile_repository_addresses_are_refused() {
-        for bad in ["", "--upload-pack=x", "ext::sh -c id", "ext::id", "ssh://-oProxyCommand=x/y", "a b", "relative/path", "-oX@host:p", "git@-oX:p"] {
+        for bad in [
+            "",
+            "--upload-pack=x",
+            "ext::sh -c id",
+            "ext::id",
+            "ssh://-oProxyCommand=x/y",
+            "a b",
+            "relative/path",
+            "-oX@host:p",
+            "git@-oX:p",
+        ] {
             assert!(bad.parse::<RepoUrl>().is_err(), "{bad:?} was accepted");
         }
-        for good in ["/srv/a.git", "file:///srv/a.git", "https://host/a/b.git", "ssh://git@host:22/a", "git@host:a/b.git"] {
+        for good in
+            ["/srv/a.git", "file:///srv/a.git", "https://host/a/b.git", "ssh://git@host:22/a", "git@host:a/b.git"]
+        {
             assert!(good.parse::<RepoUrl>().is_ok(), "{good:?} was refused");
         }
         assert_eq!("git@host:a/b.git".parse::<RepoUrl>().unwrap().name(), "b");

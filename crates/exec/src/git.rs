@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The oldest git whose hardening switches all work (`safe.bareRepository` came with it).
-pub const OLDEST: GitVersion = GitVersion { major: 2, minor: 38 };
+pub const OLDEST: GitVersion = GitVersion { major: 2, minor: 40 };
 
 /// What the daemon knows of its surroundings and hands to git; everything else is fixed here.
 #[derive(Clone, Debug)]

@@ -485,7 +485,7 @@ fn observed(pr: &PullRequest, seen: Observed, now: Timestamp) -> Decision<PullRe
     next.review = seen.review;
     next.mergeable = seen.mergeable;
     next.title = seen.title;
-    if next == *pr {
+    if next == *pr && pr.synced_at.is_some() {
         return Decision::ignore(pr.clone(), "nothing new");
     }
     next.synced_at = Some(now);

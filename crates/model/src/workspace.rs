@@ -306,6 +306,8 @@ fn restore(workspace: &Workspace, snapshot: Option<Sha>, now: Timestamp) -> Resu
 }
 
 fn restored(workspace: &Workspace, snapshot: Sha, dir: String, now: Timestamp) -> Decision<Workspace> {
-    let note = workspace.note(NoteKind::WorkspaceRestored, format!("snapshot {} restored to {dir}", snapshot.short()));
+    let note = workspace
+        .note(NoteKind::WorkspaceRestored, format!("snapshot {} restored to {dir}", snapshot.short()))
+        .with("dir", dir);
     workspace.with(|_| {}, now).note(note)
 }

@@ -48,7 +48,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         tokio::select! {
             () = shared.stop.cancelled() => return,
             () = shared.fleet.nudged.notified() => {}
-            () = shared.clock.sleep(pause.max(Duration::from_millis(1))) => {}
+            () = shared.clock.sleep(pause) => {}
         }
     }
 }

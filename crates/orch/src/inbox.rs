@@ -47,12 +47,15 @@ pub enum SubmitError {
     ShuttingDown,
 }
 
+/// A look at the world of an objective, or at its absence.
+pub(crate) type Look = Box<dyn FnOnce(Option<&World>) + Send>;
+
 /// Something for one objective's inbox.
 pub(crate) enum Letter {
     /// Something happened or is wanted.
     Stimuli(Box<Stimuli>),
     /// Somebody wants to look.
-    View(Box<dyn FnOnce(Option<&World>) + Send>),
+    View(Look),
     /// Somebody waits until a pull request has answered more than so many requests.
     AwaitPullRequest { id: PullRequestId, above: u64, reply: oneshot::Sender<PullRequest> },
 }

@@ -536,8 +536,8 @@ impl Orch {
             Err(CommitError::AlreadyAnswered { body }) => return self.made_before(&body).await,
             Err(fault) => return Err(fault.into()),
         }
-        let inbox = Inbox::open(shared, id, Some(world));
-        shared.inboxes.lock().insert(id, inbox);
+        // The schedule may have been quicker and opened it already: then that one has loaded what is stored.
+        shared.inboxes.lock().entry(id).or_insert_with(|| Inbox::open(shared, id, Some(world)));
         shared.lanes.push(shared, id, effects);
         shared.fleet.nudge();
         Ok((objective, made))

@@ -55,7 +55,12 @@ const HOUSE: &[Room] = &[
             "orcha-workspace",
         ]),
     ),
-    room("orcha-api", 4, Only(&["orcha-base", "orcha-model", "orcha-wire", "orcha-store", "orcha-orch"])),
+    // Words of the mind and of code hosts, without a decision: decision 0004.
+    room(
+        "orcha-api",
+        4,
+        Only(&["orcha-base", "orcha-model", "orcha-wire", "orcha-store", "orcha-orch", "orcha-plan", "orcha-forge"]),
+    ),
     room("orcha-dashboard", 5, Only(&["orcha-base", "orcha-model", "orcha-wire", "orcha-store", "orcha-api"])),
     room("orcha-client", 5, Only(&["orcha-base", "orcha-wire"])),
     room(TESTKIT, 6, Libraries),

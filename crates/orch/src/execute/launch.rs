@@ -28,6 +28,13 @@ pub(super) async fn run(
             Some(url) => Some(mcp(shared, objective, it, url.clone()).await?),
             None => None,
         };
+        let mut env =
+            vec![("ORCHA_SESSION".into(), it.session.to_string()), ("ORCHA_ROLE".into(), it.role.name().into())];
+        let session = it.session;
+        let follows = shared.view(objective, move |world| world.sessions.get(&session)?.pull_request).await;
+        if let Some(pull_request) = follows.map_err(|fault| Executed::Again { detail: chain(&fault) })? {
+            env.push(("ORCHA_PULL_REQUEST".into(), pull_request.to_string()));
+        }
         let launch = Launch {
             label,
             dir: PathBuf::from(&it.dir),
@@ -42,7 +49,7 @@ pub(super) async fn run(
                 .opening
                 .as_ref()
                 .map(|opening| Say::Prompt { key: opening.key.clone(), text: opening.text.clone() }),
-            env: vec![("ORCHA_SESSION".into(), it.session.to_string()), ("ORCHA_ROLE".into(), it.role.name().into())],
+            env,
         };
         runner.launch(&launch).await.map_err(|fault| sorted(&fault, fault.retry()))?;
     }

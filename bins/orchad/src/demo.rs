@@ -1,0 +1,140 @@
+//! `orchad demo`: the whole way on a sample repository, with real processes, real checkouts and real git.
+//!
+//! A daemon of its own is started as a user would start it; agents are processes that follow a script; a person is
+//! played by `reviewer`. Everything is shown by the same view that `orcha run` has.
+
+pub mod daemon;
+pub mod reviewer;
+pub mod sample;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use daemon::Daemon;
+use orcha_base::{Redacted, RepoUrl};
+use orcha_client::Client;
+use orcha_client::live::{Outcome, Output, follow};
+use orcha_wire::CreateObjective;
+use sample::Sample;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// What the demo's objective asks for.
+const WISH: &str = "Teach the greeter to say goodbye: a farewell, an option for it on the command line, and a manual.";
+
+/// How the demo is shown.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Keep serving afterwards, until Ctrl-C.
+    #[arg(long)]
+    keep: bool,
+    /// Print every event as a JSON line, and the summary as the last one.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the demo.
+pub fn main(options: Options) -> Result<ExitCode> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime could not be started")?;
+    let outcome = runtime.block_on(run(&options))?;
+    Ok(if outcome.succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn run(options: &Options) -> Result<Outcome> {
+    let output = if options.json { Output::Json } else { Output::for_people() };
+    let people = !options.json;
+    let folder =
+        tempfile::Builder::new().prefix("orcha-demo-").tempdir().context("no temporary folder could be made")?;
+    let sample = Sample::make(folder.path())?;
+    let began = Instant::now();
+    let mut daemon = Daemon::start(&sample).await?;
+    let client = Client::new(&daemon.url, Redacted::new(Daemon::token(&sample)?))?;
+    if people {
+        println!("The daemon serves in {} ms, on {}", began.elapsed().as_millis(), daemon.url);
+        println!("  page   {}", client.login_link().await?.url);
+        println!("  API    {}/api   (token in {})", daemon.url, sample.data.join("token").display());
+        println!("  origin {}", sample.origin.display());
+        println!();
+    }
+    let shown = show(&client, &sample, output).await;
+    let outcome = match shown {
+        Ok(outcome) => outcome,
+        Err(fault) => {
+            daemon.stop().await?;
+            let kept = folder.keep();
+            return Err(
+                fault.context(format!("the demo did not come to its end; everything is kept in {}", kept.display()))
+            );
+        }
+    };
+    summarise(&outcome, &sample, output)?;
+    if options.keep {
+        if people {
+            println!("\nServing on; stop with Ctrl-C. A link for the browser: {}", client.login_link().await?.url);
+        }
+        tokio::select! {
+            ended = daemon.wait() => ended?,
+            ended = tokio::signal::ctrl_c() => ended.context("Ctrl-C cannot be listened for")?,
+        }
+    }
+    daemon.stop().await?;
+    Ok(outcome)
+}
+
+/// Makes the objective, plays the person, and shows everything until the end.
+async fn show(client: &Client, sample: &Sample, output: Output) -> Result<Outcome> {
+    let objective = client.create_objective(&objective(sample)?).await?.objective.id;
+    let person = tokio::spawn(reviewer::review(client.clone(), objective));
+    let mut out = std::io::stdout();
+    let outcome = follow(client, objective, output, &mut out).await?;
+    person.await??;
+    if outcome.succeeded() && outcome.pull_requests.len() != reviewer::PULL_REQUESTS {
+        bail!("{} pull requests were opened instead of {}", outcome.pull_requests.len(), reviewer::PULL_REQUESTS);
+    }
+    Ok(outcome)
+}
+
+/// The demo's objective on a sample.
+pub fn objective(sample: &Sample) -> Result<CreateObjective> {
+    let myself = std::env::current_exe().context("the program does not know its own path")?;
+    objective_for(&myself, sample)
+}
+
+/// The demo's objective with a named program as the agents.
+pub fn objective_for(program: &std::path::Path, sample: &Sample) -> Result<CreateObjective> {
+    let agent = [&program.display().to_string(), "scripted-agent", "--script", &sample.script.display().to_string()];
+    Ok(CreateObjective {
+        title: Some("Teach the greeter to say goodbye".into()),
+        prompt: WISH.into(),
+        agent: Some("claude".into()),
+        agent_program: Some(agent.map(str::to_owned).to_vec()),
+        model: None,
+        project_id: None,
+        repo: Some(sample.origin.display().to_string().parse::<RepoUrl>()?),
+        base_branch: None,
+        priority: None,
+        limits: None,
+        strategy: None,
+    })
+}
+
+fn summarise(outcome: &Outcome, sample: &Sample, output: Output) -> Result<()> {
+    let mut out = std::io::stdout();
+    let commits = sample.commits()?;
+    match output {
+        Output::Json => {
+            let mut summary = serde_json::to_value(outcome)?;
+            summary["commits"] = serde_json::to_value(&commits)?;
+            writeln!(out, "{summary}")?;
+        }
+        Output::Live | Output::Plain => {
+            outcome.write(output, &mut out)?;
+            writeln!(out, "\nmain of the origin:")?;
+            for line in commits {
+                writeln!(out, "  {line}")?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! The parts of the daemon's program: serving, and showing itself in a demo. Tests play the demo with faults.
+
+pub mod demo;
+mod files;
+pub mod serve;

@@ -1,0 +1,229 @@
+//! `orchad serve`: opens the store, connects this machine as a target, starts the wheel and serves the API.
+
+use crate::files::{self, Address};
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use orcha_agent::claude::Claude;
+use orcha_agent::{HostedRunner, Permissions, Runner};
+use orcha_base::Redacted;
+use orcha_exec::git::{Git, GitSettings};
+use orcha_exec::{Host, LocalHost, LocalSettings};
+use orcha_forge::LocalForge;
+use orcha_orch::{Actor, Hands, Orch, Settings, SystemClock, TargetHands};
+use orcha_store::{Store, StoreOptions};
+use orcha_workspace::Workspaces;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tracing::{info, warn};
+
+/// The port that is used when none is named.
+const PORT: u16 = 7420;
+
+/// How the daemon serves.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// The data folder: database, token, and by default the work root. One daemon per folder.
+    #[arg(long, env = "ORCHA_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where to listen. Port 0 takes a free one, and the same again after a restart.
+    #[arg(long, env = "ORCHA_LISTEN", value_name = "ADDRESS", default_value_t = SocketAddr::from(([127, 0, 0, 1], PORT)))]
+    listen: SocketAddr,
+    /// Further names under which clients may reach it, as they stand in `Host`: `name:port`.
+    #[arg(long, env = "ORCHA_HOSTS", value_name = "HOST", value_delimiter = ',')]
+    host: Vec<String>,
+    /// Where checkouts and runs lie.
+    #[arg(long, env = "ORCHA_WORK_ROOT", value_name = "DIR")]
+    work_root: Option<PathBuf>,
+    /// How many workers may run on this machine at once.
+    #[arg(long, env = "ORCHA_CAPACITY", value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    capacity: u32,
+    /// How many workers may run over all targets; managers are exempt.
+    #[arg(long, env = "ORCHA_MAX_CONCURRENT", value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    max_concurrent: u32,
+    /// The program of the agent kind `claude`.
+    #[arg(long, env = "ORCHA_CLAUDE_BIN", value_name = "PROGRAM", default_value = "claude")]
+    claude_bin: String,
+    /// What agents may do without asking.
+    #[arg(long, env = "ORCHA_AGENT_PERMISSIONS", value_enum, default_value_t = AgentPermissions::Edits)]
+    agent_permissions: AgentPermissions,
+    /// How logs are written to standard error; RUST_LOG filters them.
+    #[arg(long, env = "ORCHA_LOG", value_enum, default_value_t = LogFormat::Text)]
+    log: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum AgentPermissions {
+    /// Everything: for agents in a sandbox of their own.
+    Everything,
+    /// Edits in their checkout; other things are asked for.
+    Edits,
+    /// Nothing.
+    Ask,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Serves until a signal comes.
+pub fn main(options: Options) -> Result<ExitCode> {
+    start_logs(options.log);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime could not be started")?;
+    runtime.block_on(serve(options))?;
+    // Whatever blocks now must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_logs(format: LogFormat) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,rmcp=warn".into());
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Json => logs.json().init(),
+    }
+}
+
+async fn serve(options: Options) -> Result<()> {
+    let data = options.data.clone().map_or_else(files::default_data, Ok)?;
+    let data = std::path::absolute(&data)?;
+    files::private_folder(&data)?;
+    let opened = data.clone();
+    // The store's lock comes first: nothing else in this folder is touched by a second daemon.
+    let store = tokio::task::spawn_blocking(move || Store::open(&opened, StoreOptions::default())).await??;
+    let token = files::token(&data)?;
+    let listener = listen(&options, &data).await?;
+    let address = listener.local_addr()?;
+    let url = format!("http://{address}");
+    let work_root = options.work_root.clone().unwrap_or_else(|| data.join("work"));
+    files::private_folder(&work_root)?;
+
+    let local = this_machine(&options, &work_root).await?;
+    let hands = Hands::new(Arc::new(LocalForge::new(Arc::clone(&local.host), git())));
+    for target in store.all_targets().await? {
+        // Known ones are connected before anything is taken up on them.
+        hands.add_target(target.id, local.clone());
+    }
+    let settings = Settings {
+        cap: options.max_concurrent,
+        permissions: match options.agent_permissions {
+            AgentPermissions::Everything => Permissions::Everything,
+            AgentPermissions::Edits => Permissions::Edits,
+            AgentPermissions::Ask => Permissions::Ask,
+        },
+        mcp_url: Some(format!("{url}/mcp")),
+        ..Settings::default()
+    };
+    let orch =
+        Orch::start(store, hands, settings, Arc::new(SystemClock)).await.context("the wheel could not be started")?;
+    let actor = Actor::default();
+    let target =
+        orch.register_target(&actor, "local", &work_root.display().to_string(), options.capacity, Vec::new()).await?;
+    orch.connect_target(target.id, local).await?;
+
+    let api = orcha_api::ApiSettings::new(Redacted::new(token), hosts(address, &options.host));
+    let app = orcha_api::router_with(orch.clone(), api, orcha_dashboard::pages(orch.store().clone()));
+    files::write_address(&data, &Address { url: url.clone(), pid: std::process::id() })?;
+    info!("serving on {url}, data in {}", data.display());
+    announce(&url);
+    let stopping = orch.stopping();
+    let server = tokio::spawn(orcha_api::serve(listener, app, stopping.clone()));
+    tokio::select! {
+        () = signalled() => info!("stopping; agents go on"),
+        () = stopping.cancelled() => info!("asked to stop; agents go on"),
+    }
+    orch.shut_down().await;
+    match tokio::time::timeout(Duration::from_secs(3), server).await {
+        Ok(ended) => ended.context("the server failed")?,
+        Err(_) => warn!("connections were still open"),
+    }
+    Ok(())
+}
+
+/// Says on standard output that it serves: whoever started it waits for this line.
+fn announce(url: &str) {
+    use std::io::Write;
+    if let Err(fault) = writeln!(std::io::stdout(), "orchad serves on {url}") {
+        warn!("nobody reads the standard output: {fault}");
+    }
+}
+
+/// Listens where it was asked to. A free port is taken again after a restart: running agents know it.
+async fn listen(options: &Options, data: &Path) -> Result<TcpListener> {
+    if !options.listen.ip().is_loopback() {
+        warn!("listening on {}, which is reachable from other machines, without TLS", options.listen);
+    }
+    if options.listen.port() == 0
+        && let Some(last) = files::last_address(data)
+        && let Some(address) = last.url.strip_prefix("http://").and_then(|it| it.parse::<SocketAddr>().ok())
+        && let Ok(listener) = TcpListener::bind(address).await
+    {
+        return Ok(listener);
+    }
+    TcpListener::bind(options.listen).await.with_context(|| {
+        format!("{} is taken; stop what listens there, or choose another with --listen", options.listen)
+    })
+}
+
+fn hosts(address: SocketAddr, more: &[String]) -> Vec<String> {
+    let port = address.port();
+    let mut hosts =
+        vec![format!("127.0.0.1:{port}"), format!("localhost:{port}"), format!("[::1]:{port}"), address.to_string()];
+    hosts.extend(more.iter().cloned());
+    hosts.dedup();
+    hosts
+}
+
+/// Connects this machine: its processes, its checkouts, its agents.
+async fn this_machine(options: &Options, work_root: &Path) -> Result<TargetHands> {
+    let myself = std::env::current_exe().context("the program does not know its own path")?;
+    let keeper = vec![myself.display().to_string(), "keeper".to_owned()];
+    let host = LocalHost::new(LocalSettings::detect(work_root, keeper)).context("this machine cannot keep runs")?;
+    let host: Arc<dyn Host> = Arc::new(host);
+    let checkouts = Workspaces::open(Arc::clone(&host), git()).await.context("git cannot be used")?;
+    let claude = Claude { program: vec![options.claude_bin.clone()], base_env: agent_env() };
+    let runner: Arc<dyn Runner> = Arc::new(HostedRunner::new(Arc::clone(&host), Arc::new(claude)));
+    let runners = HashMap::from([("claude".to_owned(), runner)]);
+    Ok(TargetHands { host, checkouts: Arc::new(checkouts), runners })
+}
+
+/// What agents see of the daemon's environment: what programs need to run at all, and what their own makers name.
+fn agent_env() -> Vec<(String, String)> {
+    const PLAIN: [&str; 10] =
+        ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TERM", "TMPDIR", "IS_SANDBOX"];
+    std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(key, _)| PLAIN.contains(&key.as_str()) || key.starts_with("ANTHROPIC_") || key.starts_with("CLAUDE_"))
+        .collect()
+}
+
+fn git() -> Git {
+    let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".into());
+    let mut settings = GitSettings::new(path);
+    settings.home = std::env::var_os("HOME").map(PathBuf::from);
+    settings.ssh_auth_sock = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
+    Git::new(settings)
+}
+
+/// Waits for TERM or INT.
+async fn signalled() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        warn!("signals cannot be listened for; stop the daemon by its API");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+}

@@ -1,0 +1,216 @@
+//! The stage: a wheel, its fakes, and a clock. Tests wait for what happens, never for time to pass.
+
+use orcha_agent::fake::{FakeAgent, FakeRunner};
+use orcha_agent::{Event, Runner, Say, TurnEnd, Usage};
+use orcha_base::{ObjectiveId, SessionId, Timestamp};
+use orcha_exec::{ExitStatus, fake::FakeHost};
+use orcha_forge::fake::FakeForge;
+use orcha_model::guard::Limits;
+use orcha_model::objective::Strategy;
+use orcha_model::{Role, Session, message, question};
+use orcha_orch::{Actor, Clock, Hands, NewObjective, Orch, Settings, TargetHands};
+use orcha_plan::{NewSession, Stimulus, World};
+use orcha_store::{Store, StoreOptions};
+use orcha_workspace::fake::FakeCheckouts;
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// How long anything may take in real time.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A clock that stands still until it is moved.
+#[derive(Debug, Default)]
+pub struct StillClock {
+    state: Mutex<Still>,
+}
+
+#[derive(Debug, Default)]
+struct Still {
+    now: Duration,
+    sleepers: BTreeMap<(Duration, u64), oneshot::Sender<()>>,
+    counted: u64,
+}
+
+impl StillClock {
+    /// Lets time pass.
+    pub fn advance(&self, by: Duration) {
+        let mut state = self.state.lock().unwrap();
+        state.now += by;
+        let now = state.now;
+        let later = state.sleepers.split_off(&(now + Duration::from_nanos(1), 0));
+        let due = std::mem::replace(&mut state.sleepers, later);
+        for (_, sleeper) in due {
+            drop(sleeper.send(()));
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Clock for StillClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(1_700_000_000) + self.state.lock().unwrap().now
+    }
+
+    async fn sleep(&self, for_: Duration) {
+        if for_.is_zero() {
+            return;
+        }
+        let woken = {
+            let mut state = self.state.lock().unwrap();
+            let (wake, woken) = oneshot::channel();
+            state.counted += 1;
+            let key = (state.now + for_, state.counted);
+            state.sleepers.insert(key, wake);
+            woken
+        };
+        drop(woken.await);
+    }
+}
+
+/// A running wheel with its fakes.
+pub struct Stage {
+    pub orch: Orch,
+    pub clock: Arc<StillClock>,
+    pub runner: FakeRunner,
+    pub settings: Settings,
+    folder: Arc<tempfile::TempDir>,
+}
+
+impl Stage {
+    /// Opens a stage whose agents behave as the function says.
+    pub async fn open<F, L>(settings: Settings, behaviour: F) -> Self
+    where
+        F: Fn(FakeAgent) -> L + Send + Sync + 'static,
+        L: Future<Output = ExitStatus> + Send + 'static,
+    {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let runner = FakeRunner::new(behaviour);
+        let clock = Arc::new(StillClock::default());
+        let orch = start(&folder, &runner, &settings, &clock).await;
+        Self { orch, clock, runner, settings, folder }
+    }
+
+    /// Ends the wheel and starts it anew on what is stored; agents live on.
+    pub async fn restart(&mut self) {
+        self.orch.shut_down().await;
+        self.orch = start(&self.folder, &self.runner, &self.settings, &self.clock).await;
+    }
+
+    /// Makes an objective without a manager and with one session of a role.
+    pub async fn one(&self, role: Role, limits: Limits) -> (ObjectiveId, SessionId) {
+        let wish = NewObjective {
+            strategy: Strategy::Direct,
+            sessions: vec![(NewSession::new(role, "It", "Do it."), vec![])],
+            limits: Some(limits),
+            ..NewObjective::new("Do it.")
+        };
+        let (objective, sessions) = self.orch.create_objective(&Actor::default(), wish).await.unwrap();
+        (objective.id, sessions[0])
+    }
+
+    /// Waits until something holds of an objective, and returns what was seen then.
+    pub async fn until<R: Send + 'static>(
+        &self,
+        objective: ObjectiveId,
+        look: impl Fn(&World) -> Option<R> + Clone + Send + 'static,
+    ) -> R {
+        let mut journal = self.orch.journal();
+        let mut transcripts = self.orch.transcripts();
+        let waited = async {
+            loop {
+                if let Some(seen) = self.orch.view(objective, look.clone()).await.unwrap() {
+                    return seen;
+                }
+                // The transcript grows with each batch that an agent's words bring, the journal with what they mean.
+                tokio::select! {
+                    _ = journal.recv() => {}
+                    _ = transcripts.recv() => {}
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, waited).await {
+            Ok(seen) => seen,
+            Err(_) => {
+                let world = self.orch.view(objective, |world| format!("{world:?}")).await.unwrap();
+                panic!("it did not happen; the world is\n{world}");
+            }
+        }
+    }
+
+    /// Waits until a session is in a state.
+    pub async fn until_state(&self, objective: ObjectiveId, session: SessionId, state: &'static str) -> Session {
+        self.until(objective, move |world| world.sessions.get(&session).filter(|it| it.state.name() == state).cloned())
+            .await
+    }
+
+    /// Answers the one open question.
+    pub async fn answer(&self, objective: ObjectiveId, answer: &str) {
+        let id = self.until(objective, |world| world.open_questions().next().map(|it| it.id)).await;
+        let input = question::Input::Answer { answer: answer.to_owned() };
+        self.orch.submit(objective, Stimulus::Question(id, input)).await.unwrap();
+    }
+
+    /// Says something to a session.
+    pub async fn say(&self, objective: ObjectiveId, session: SessionId, text: &str) {
+        self.orch.send_message(objective, session, message::Sender::User, text.to_owned(), false).await.unwrap();
+    }
+
+    /// The end of every test: nothing is left to do, and no agent of an ended session is alive.
+    pub async fn close(self) {
+        let orders = self.orch.store().orders_after(0, 100).await.unwrap();
+        let mut journal = self.orch.journal();
+        let emptied = async {
+            while !self.orch.store().orders_after(0, 100).await.unwrap().is_empty() {
+                drop(tokio::time::timeout(Duration::from_millis(50), journal.recv()).await);
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, emptied).await.is_ok(), "still to be done: {orders:?}");
+        for label in self.runner.running() {
+            let session: SessionId = label.as_str()[..36].parse().unwrap();
+            let live = self.orch.store().live_objectives().await.unwrap();
+            let mut known = false;
+            for objective in live {
+                known |= self
+                    .orch
+                    .view(objective, move |world| world.sessions.get(&session).is_some_and(|it| !it.is_over()))
+                    .await
+                    .unwrap();
+            }
+            assert!(known, "{label} outlived its session");
+        }
+        self.orch.shut_down().await;
+    }
+}
+
+async fn start(folder: &tempfile::TempDir, runner: &FakeRunner, settings: &Settings, clock: &Arc<StillClock>) -> Orch {
+    let store = Store::open(folder.path(), StoreOptions::default()).unwrap();
+    let hands = Hands::new(Arc::new(FakeForge::new()));
+    let runner: Arc<dyn Runner> = Arc::new(runner.clone());
+    let local = TargetHands {
+        host: Arc::new(FakeHost::new("/nowhere")),
+        checkouts: Arc::new(FakeCheckouts::new()),
+        runners: HashMap::from([("claude".to_owned(), runner)]),
+    };
+    for target in store.all_targets().await.unwrap() {
+        hands.add_target(target.id, local.clone());
+    }
+    let orch = Orch::start(store, hands, settings.clone(), clock.clone()).await.unwrap();
+    let target = orch.register_target(&Actor::default(), "here", "/nowhere", 4, vec![]).await.unwrap();
+    orch.connect_target(target.id, local).await.unwrap();
+    orch
+}
+
+/// An agent that ends each of its turns in the same way, after using so many calls and tokens.
+pub async fn turns(mut agent: FakeAgent, end: TurnEnd, calls: u32, tokens: u64) -> ExitStatus {
+    agent.ready();
+    while let Some(say) = agent.hear().await {
+        if let Say::Prompt { .. } = say {
+            agent.emit(Event::Usage(Usage { input: tokens, model_calls: calls, ..Usage::default() }));
+            agent.end_turn(end.clone());
+        }
+    }
+    ExitStatus::Code(0)
+}
