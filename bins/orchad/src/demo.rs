@@ -86,7 +86,7 @@ async fn run(options: &Options) -> Result<Outcome> {
 async fn show(client: &Client, sample: &Sample, output: Output) -> Result<Outcome> {
     let objective = client.create_objective(&objective(sample)?).await?.objective.id;
     let person = tokio::spawn(reviewer::review(client.clone(), objective));
-    let mut out = std::io::stdout();
+    let mut out = anstream::stdout();
     let outcome = follow(client, objective, output, &mut out).await?;
     person.await??;
     if outcome.succeeded() && outcome.pull_requests.len() != reviewer::PULL_REQUESTS {
@@ -120,7 +120,7 @@ pub fn objective_for(program: &std::path::Path, sample: &Sample) -> Result<Creat
 }
 
 fn summarise(outcome: &Outcome, sample: &Sample, output: Output) -> Result<()> {
-    let mut out = std::io::stdout();
+    let mut out = anstream::stdout();
     let commits = sample.commits()?;
     match output {
         Output::Json => {

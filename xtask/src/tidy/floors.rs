@@ -35,7 +35,7 @@ const HOUSE: &[Room] = &[
     room("orcha-wire", 1, Only(&["orcha-base"])),
     room("orcha-exec", 1, Only(&["orcha-base"])),
     // A test program; it stands beside the house and talks to it as any agent does.
-    room("orcha-scripted-agent", 1, Only(&["orcha-base"])),
+    room("orcha-scripted-agent", 2, Only(&["orcha-base"])),
     room("orcha-plan", 2, Only(&["orcha-base", "orcha-model"])),
     room("orcha-store", 2, Only(&["orcha-base", "orcha-model"])),
     room("orcha-agent", 2, Only(&["orcha-base", "orcha-exec"])),
