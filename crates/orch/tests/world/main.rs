@@ -1,5 +1,7 @@
 //! Ring 4: the real wheel over a real store, with agents that are functions and a clock that the test moves.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
+
 mod guards;
 mod life;
 mod stage;
