@@ -83,6 +83,13 @@ pub fn eventually(mut it: impl FnMut() -> bool) {
     }
 }
 
+/// The session of a process as `/proc` tells it: 0 where its leader is outside of this namespace.
+pub fn session_of(pid: &str) -> i32 {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(pid).join("stat")).unwrap();
+    // After the name in parentheses: state, parent, group, session.
+    stat.rsplit(')').next().unwrap().split_whitespace().nth(3).unwrap().parse().unwrap()
+}
+
 /// Waits until a process is dead, or waits to be collected by somebody else.
 pub fn wait_until_gone(pid: &str) {
     let stat = Path::new("/proc").join(pid).join("stat");
