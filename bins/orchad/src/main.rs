@@ -3,7 +3,7 @@
 //! The same program is also the keeper of each run and, for demos and tests, an agent that follows a script.
 
 use clap::{Parser, Subcommand};
-use orchad::{demo, serve};
+use orchad::{config, demo, serve};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,6 +21,8 @@ enum Command {
     Serve(serve::Options),
     /// Show the whole way on a sample repository: an objective becomes three merged pull requests.
     Demo(demo::Options),
+    /// Print every setting of the settings file with its usual value, ready to be edited.
+    Config,
     /// Keep one run: started by the daemon, not by people.
     #[command(hide = true)]
     Keeper {
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(options) => serve::main(options),
         Command::Demo(options) => demo::main(options),
+        Command::Config => print_config(),
         Command::Keeper { run_dir } => return orcha_exec::keeper::main(&run_dir),
     };
     match outcome {
@@ -57,4 +60,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn print_config() -> anyhow::Result<ExitCode> {
+    use std::io::Write;
+    write!(std::io::stdout(), "{}", config::Config::default().to_toml()?)?;
+    Ok(ExitCode::SUCCESS)
 }

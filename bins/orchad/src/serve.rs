@@ -1,5 +1,6 @@
 //! `orchad serve`: opens the store, connects this machine as a target, starts the wheel and serves the API.
 
+use crate::config::Config;
 use crate::files::{self, Address};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -51,6 +52,9 @@ pub struct Options {
     /// What agents may do without asking.
     #[arg(long, env = "ORCHA_AGENT_PERMISSIONS", value_enum, default_value_t = AgentPermissions::Edits)]
     agent_permissions: AgentPermissions,
+    /// The settings file: limits and supervision. By default `orchad.toml` in the data folder, if it is there.
+    #[arg(long, env = "ORCHA_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// How logs are written to standard error; RUST_LOG filters them.
     #[arg(long, env = "ORCHA_LOG", value_enum, default_value_t = LogFormat::Text)]
     log: LogFormat,
@@ -98,6 +102,7 @@ async fn serve(options: Options) -> Result<()> {
     let data = options.data.clone().map_or_else(files::default_data, Ok)?;
     let data = std::path::absolute(&data)?;
     files::private_folder(&data)?;
+    let config = Config::load(options.config.as_deref(), &data)?;
     let opened = data.clone();
     // The store's lock comes first: nothing else in this folder is touched by a second daemon.
     let store = tokio::task::spawn_blocking(move || Store::open(&opened, StoreOptions::default())).await??;
@@ -114,7 +119,7 @@ async fn serve(options: Options) -> Result<()> {
         // Known ones are connected before anything is taken up on them.
         hands.add_target(target.id, local.clone());
     }
-    let settings = Settings {
+    let mut settings = Settings {
         cap: options.max_concurrent,
         permissions: match options.agent_permissions {
             AgentPermissions::Everything => Permissions::Everything,
@@ -124,6 +129,7 @@ async fn serve(options: Options) -> Result<()> {
         mcp_url: Some(format!("{url}/mcp")),
         ..Settings::default()
     };
+    config.apply(&mut settings);
     let orch =
         Orch::start(store, hands, settings, Arc::new(SystemClock)).await.context("the wheel could not be started")?;
     let actor = Actor::default();

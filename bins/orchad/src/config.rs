@@ -1,0 +1,166 @@
+//! The daemon's settings file, `orchad.toml`: limits and supervision. Options of the command line are not in it.
+//!
+//! It is read once, at the start. A field that is not known is an error that names it: a misspelt limit must not be a
+//! limit that is silently not there.
+
+use anyhow::{Context, Result};
+use orcha_model::guard::Limits;
+use serde::{Deserialize, Serialize};
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::Duration;
+
+/// The name of the file in the data folder.
+pub const FILE: &str = "orchad.toml";
+
+/// What the file may say; what it leaves out keeps its usual value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What an objective that names no limits of its own may use up. Zero switches a limit off.
+    pub limits: Limits,
+    /// How objectives are supervised.
+    pub supervision: Supervision,
+}
+
+/// How objectives are supervised. Times are seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Supervision {
+    /// How long a manager may be idle before it is poked.
+    pub manager_idle_secs: u64,
+    /// How many managers that had their chance an objective may use up.
+    pub managers_genuine: u32,
+    /// How many managers it may use up in all.
+    pub managers_total: u32,
+    /// How many pokes in a row may lead to nothing.
+    pub pokes: u32,
+    /// How long feedback is collected before somebody is sent.
+    pub feedback_debounce_secs: u64,
+    /// How long a finished workspace is left alone.
+    pub reclaim_after_secs: u64,
+    /// How often a code host is asked about open pull requests.
+    pub watch_every_secs: u64,
+    /// How often targets are probed.
+    pub probe_every_secs: u64,
+}
+
+impl Default for Supervision {
+    fn default() -> Self {
+        Self::of(&orcha_orch::Settings::default())
+    }
+}
+
+impl Supervision {
+    fn of(settings: &orcha_orch::Settings) -> Self {
+        let plan = &settings.plan;
+        Self {
+            manager_idle_secs: plan.manager_idle.as_secs(),
+            managers_genuine: plan.managers_genuine,
+            managers_total: plan.managers_total,
+            pokes: plan.pokes,
+            feedback_debounce_secs: plan.feedback_debounce.as_secs(),
+            reclaim_after_secs: plan.reclaim_after.as_secs(),
+            watch_every_secs: settings.watch_every.as_secs(),
+            probe_every_secs: settings.probe_every.as_secs(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file that must be there, or the one in the data folder, which need not.
+    pub fn load(named: Option<&Path>, data: &Path) -> Result<Self> {
+        let usual = data.join(FILE);
+        let path = named.unwrap_or(&usual);
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text).with_context(|| format!("{} is not understood", path.display())),
+            Err(fault) if fault.kind() == ErrorKind::NotFound && named.is_none() => Ok(Self::default()),
+            Err(fault) => Err(fault).with_context(|| format!("{} could not be read", path.display())),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let config: Self = toml::from_str(text)?;
+        let its = &config.supervision;
+        for (field, value) in [("watch_every_secs", its.watch_every_secs), ("probe_every_secs", its.probe_every_secs)] {
+            anyhow::ensure!(value > 0, "supervision.{field} must be at least 1");
+        }
+        Ok(config)
+    }
+
+    /// Writes it down as the file would say it, every field named.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).context("the settings cannot be written as TOML")
+    }
+
+    /// Puts what it says into the settings of the wheel.
+    pub fn apply(self, settings: &mut orcha_orch::Settings) {
+        let its = self.supervision;
+        settings.limits = self.limits;
+        settings.plan.manager_idle = Duration::from_secs(its.manager_idle_secs);
+        settings.plan.managers_genuine = its.managers_genuine;
+        settings.plan.managers_total = its.managers_total;
+        settings.plan.pokes = its.pokes;
+        settings.plan.feedback_debounce = Duration::from_secs(its.feedback_debounce_secs);
+        settings.plan.reclaim_after = Duration::from_secs(its.reclaim_after_secs);
+        settings.watch_every = Duration::from_secs(its.watch_every_secs);
+        settings.probe_every = Duration::from_secs(its.probe_every_secs);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_keeps_its_usual_value() {
+        let config = Config::parse("[limits]\nsame_error = 7\n[supervision]\npokes = 1\n").unwrap();
+        assert_eq!(config.limits, Limits { same_error: 7, ..Limits::default() });
+        assert_eq!(config.supervision, Supervision { pokes: 1, ..Supervision::default() });
+    }
+
+    #[test]
+    fn all_that_it_says_reaches_the_wheel_and_reads_back() {
+        let text = Config::default().to_toml().unwrap();
+        // Every number is another one than the usual.
+        let mut other = String::new();
+        for line in text.lines() {
+            match line.rsplit_once(" = ") {
+                Some((field, value)) => {
+                    let value: u64 = value.parse().unwrap();
+                    other.push_str(&format!("{field} = {}\n", value + 1));
+                }
+                None => other.push_str(&format!("{line}\n")),
+            }
+        }
+        let config = Config::parse(&other).unwrap();
+        let mut settings = orcha_orch::Settings::default();
+        config.clone().apply(&mut settings);
+        assert_eq!(Supervision::of(&settings), config.supervision);
+        assert_eq!(settings.limits, config.limits);
+        assert_eq!(config.to_toml().unwrap(), other);
+    }
+
+    #[test]
+    fn p17_a_misspelt_field_is_refused_by_its_name() {
+        for (text, name) in [
+            ("[limits]\nsame_eror = 3\n", "same_eror"),
+            ("[limit]\n", "limit"),
+            ("[supervision]\npokes = \"many\"\n", "many"),
+            ("[supervision]\nwatch_every_secs = 0\n", "watch_every_secs"),
+        ] {
+            let refused = format!("{:#}", Config::parse(text).unwrap_err());
+            assert!(refused.contains(name), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_named_file_must_be_there_and_the_usual_one_need_not() {
+        let data = tempfile::tempdir().unwrap();
+        assert_eq!(Config::load(None, data.path()).unwrap(), Config::default());
+        let named = data.path().join("mine.toml");
+        assert!(Config::load(Some(&named), data.path()).is_err());
+        std::fs::write(data.path().join(FILE), "[supervision]\npokes = 9\n").unwrap();
+        assert_eq!(Config::load(None, data.path()).unwrap().supervision.pokes, 9);
+    }
+}
