@@ -24,14 +24,14 @@ pub use read::{
     Candidates, CredentialOwner, Entry, Event, EventFilter, Loaded, ObjectiveRow, OrderRow, Overview, Owned, Requested,
     SessionFilter, SessionRow, Shortened, Span, TargetRow, TranscriptCursor, Which,
 };
-pub use writer::Health;
+pub use writer::{Health, Written};
 
 use conn::Conn;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, oneshot, watch};
-use writer::{Job, Writer};
+use writer::{Job, Tally, Writer};
 
 /// The open database of one data folder. Clones share it; once the last is gone the writer stores what
 /// waits and ends, and [`Store::close`] is how to wait for that.
@@ -47,6 +47,7 @@ struct Shared {
     /// Bounds what waits for the writer.
     queue: Arc<Semaphore>,
     health: watch::Receiver<Health>,
+    tally: Arc<Tally>,
     readers: r2d2::Pool<r2d2_sqlite::SqliteConnectionManager>,
     /// Bounds how many threads wait for a reader.
     reading: Arc<Semaphore>,
@@ -68,7 +69,9 @@ impl Store {
         let database = |source| OpenError::Database { folder: folder.to_owned(), source };
         let (jobs, received) = std::sync::mpsc::channel();
         let (said, health) = watch::channel(Health::Ok);
-        let writer = Writer::new(opened.conn, received, said, opened.file, opened.lock).map_err(database)?;
+        let tally = Arc::new(Tally::default());
+        let writer = Writer::new(opened.conn, received, said, opened.file, Arc::clone(&tally), opened.lock)
+            .map_err(database)?;
         let readers = r2d2::Pool::builder()
             .max_size(options.readers.max(1))
             .min_idle(Some(1))
@@ -86,6 +89,7 @@ impl Store {
             jobs: Mutex::new(Some(jobs)),
             queue: Arc::new(Semaphore::new(options.queue.max(1))),
             health,
+            tally,
             readers,
             reading: Arc::new(Semaphore::new(options.readers.max(1) as usize)),
         };
@@ -100,6 +104,11 @@ impl Store {
     /// Tells whether the store can store, and when that changes.
     pub fn health(&self) -> watch::Receiver<Health> {
         self.shared.health.clone()
+    }
+
+    /// Returns how much was stored since it was opened: for measurements.
+    pub fn written(&self) -> Written {
+        self.shared.tally.read()
     }
 
     /// Stores a commit: all of it, or nothing. It is durable when this returns.

@@ -13,6 +13,7 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
@@ -27,6 +28,36 @@ pub enum Health {
     StorageFull,
     /// The storage failed: nothing more is written until a restart.
     Broken,
+}
+
+/// How much was stored since the store was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Commits that went through.
+    pub commits: u64,
+    /// Transactions that they went through in: each was synced once.
+    pub transactions: u64,
+}
+
+/// What was stored, as the writer counts it.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    commits: AtomicU64,
+    transactions: AtomicU64,
+}
+
+impl Tally {
+    fn add(&self, commits: usize) {
+        self.commits.fetch_add(commits as u64, Ordering::Relaxed);
+        self.transactions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> Written {
+        Written {
+            commits: self.commits.load(Ordering::Relaxed),
+            transactions: self.transactions.load(Ordering::Relaxed),
+        }
+    }
 }
 
 pub(crate) enum Job {
@@ -56,6 +87,7 @@ pub(crate) struct Writer {
     health: watch::Sender<Health>,
     jobs: Receiver<Job>,
     file: DatabaseFile,
+    tally: Arc<Tally>,
     broken: Option<Arc<DbError>>,
     /// Something was written since the log was last cut.
     dirty: bool,
@@ -92,6 +124,7 @@ impl Writer {
         jobs: Receiver<Job>,
         health: watch::Sender<Health>,
         file: DatabaseFile,
+        tally: Arc<Tally>,
         lock: File,
     ) -> Result<Self, DbError> {
         conn.busy_timeout(BUSY_TIMEOUT)?;
@@ -100,7 +133,7 @@ impl Writer {
             journal: last("SELECT coalesce(max(seq), 0) FROM journal")? + 1,
             outbox: last("SELECT coalesce(max(seq), 0) FROM outbox")? + 1,
         };
-        Ok(Self { conn, numbers, health, jobs, file, broken: None, dirty: true, _lock: lock })
+        Ok(Self { conn, numbers, health, jobs, file, tally, broken: None, dirty: true, _lock: lock })
     }
 
     /// Works until it is closed or nobody can ask any more.
@@ -182,6 +215,7 @@ impl Writer {
         match written {
             Ok(results) => {
                 self.dirty = true;
+                self.tally.add(results.iter().filter(|it| it.is_ok()).count());
                 self.become_(Health::Ok);
                 for ((_, caller, place), result) in group.into_iter().zip(results) {
                     answer(caller, result, place);

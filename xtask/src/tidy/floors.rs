@@ -21,6 +21,9 @@ use MayUse::{Libraries, Only};
 
 const TESTKIT: &str = "orcha-testkit";
 
+/// Measures everything; nothing uses it.
+const BENCH: &str = "orcha-bench";
+
 /// The feature behind which fakes stand.
 const FAKE: &str = "fake";
 
@@ -66,6 +69,8 @@ const HOUSE: &[Room] = &[
     room(TESTKIT, 6, Libraries),
     room("orchad", 6, Libraries),
     room("orcha", 6, Only(&["orcha-base", "orcha-wire", "orcha-client"])),
+    // Decision 0005.
+    room(BENCH, 7, Libraries),
     room("xtask", 7, Libraries),
 ];
 
@@ -102,7 +107,7 @@ fn wrong_arrow(from: &Room, dependency: &Dependency) -> Option<String> {
     if to.name == TESTKIT {
         return Some("the testkit is for tests: never a normal dependency".into());
     }
-    let serves_tests = [TESTKIT, "xtask"].contains(&from.name);
+    let serves_tests = [TESTKIT, BENCH, "xtask"].contains(&from.name);
     if !serves_tests && dependency.features.iter().any(|feature| feature == FAKE) {
         return Some("a normal dependency must not turn on fakes".into());
     }
@@ -181,6 +186,10 @@ mod tests {
         }
         assert_eq!(arrow("orcha-orch", "orcha-exec", Normal, &["fake"]).len(), 1);
         assert!(arrow("orcha-testkit", "orcha-exec", Normal, &["fake"]).is_empty());
+        assert!(arrow("orcha-bench", "orcha-exec", Normal, &["fake"]).is_empty());
+        for from in ["orchad", "xtask"] {
+            assert_eq!(arrow(from, "orcha-bench", Normal, &[]).len(), 1, "{from}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{Finding, Source};
 /// Where SQL may stand, and why.
 const MAY: &[(&str, &str)] = &[
     ("crates/store/", "it is the room of the database"),
-    ("xtask/src/bench", "measures the raw floor of SQLite, which is what the store is compared with"),
+    ("crates/bench/", "measures the raw floor of SQLite, which is what the store is compared with"),
     ("xtask/src/tidy/sql.rs", "names the statements it looks for"),
 ];
 

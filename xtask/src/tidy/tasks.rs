@@ -27,6 +27,7 @@ const MAY: &[(&str, &str)] = &[
     ("crates/client/", "it is the other side: it reads a stream while it draws"),
     ("crates/scripted-agent/", "it is a program of its own, on the agent's side"),
     ("crates/testkit/", "it only serves tests"),
+    ("crates/bench/", "it is a program of its own, and puts load on the others"),
     ("bins/", "a program starts its runtime and listens for signals"),
     ("xtask/", "its commands are programs of their own"),
 ];
