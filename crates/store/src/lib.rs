@@ -70,8 +70,8 @@ impl Store {
         let (jobs, received) = std::sync::mpsc::channel();
         let (said, health) = watch::channel(Health::Ok);
         let tally = Arc::new(Tally::default());
-        let writer = Writer::new(opened.conn, received, said, opened.file, Arc::clone(&tally), opened.lock)
-            .map_err(database)?;
+        let writer =
+            Writer::new(opened.conn, received, said, opened.file, Arc::clone(&tally), opened.lock).map_err(database)?;
         let readers = r2d2::Pool::builder()
             .max_size(options.readers.max(1))
             .min_idle(Some(1))
