@@ -1,7 +1,6 @@
 //! Looking at a checkout without running anything of it.
 //!
-//! Its commits are fetched into the mirror (`upload-pack` is the one git program that is made for
-//! repositories nobody trusts). Its files are read with the mirror as repository, the checkout as work tree,
+//! Its commits are brought into the mirror (see `refs`). Its files are read with the mirror as repository, the checkout as work tree,
 //! and an index of ours: the checkout's configuration is never in force. Of the checkout's own index only
 //! the list of paths is used. Nothing here changes the checkout.
 
@@ -11,6 +10,7 @@ use crate::mirror::{durable, sha};
 use crate::{Label, Operation, Status, WorkspaceError, Workspaces};
 use orcha_base::{BranchName, Sha};
 use orcha_exec::git::{GitCommand, GitError};
+use std::collections::HashSet;
 use std::path::Path;
 
 /// The files of a checkout as one tree in the mirror.
@@ -20,6 +20,8 @@ pub(crate) struct Capture {
     pub(crate) changed: u32,
     pub(crate) untracked: u32,
     pub(crate) nested: Vec<String>,
+    /// Files that are there and cannot be kept.
+    pub(crate) left_out: Vec<String>,
     pub(crate) conflicts: bool,
 }
 
@@ -46,13 +48,8 @@ impl Workspaces {
         })
     }
 
-    /// Checks that the checkout is what we made, and fetches its commits.
+    /// Checks that the checkout is what we made, and brings its commits into the mirror.
     pub(crate) async fn look(&self, workspace: &Label) -> Result<Seen, WorkspaceError> {
-        self.look_and(workspace, &[]).await
-    }
-
-    /// Looks, and fetches more refs than usual.
-    pub(crate) async fn look_and(&self, workspace: &Label, more: &[String]) -> Result<Seen, WorkspaceError> {
         let absent = || WorkspaceError::Absent { workspace: workspace.clone() };
         let foreign = |what: &str| WorkspaceError::Foreign { workspace: workspace.clone(), what: what.to_owned() };
         let dir = self.dir(workspace);
@@ -60,7 +57,7 @@ impl Workspaces {
         let at = |name: &str| git_dir.join(name);
         let mut paths = vec![dir.clone(), git_dir.clone()];
         paths.extend(["HEAD", "objects", "refs", "commondir", "index", "info/exclude", "info/sparse-checkout"].map(at));
-        paths.extend(["MERGE_HEAD", "rebase-merge", "rebase-apply", "modules", "worktrees", "logs/refs/stash"].map(at));
+        paths.extend(["MERGE_HEAD", "rebase-merge", "rebase-apply", "modules", "worktrees"].map(at));
         let found = self.files.look(&paths).await?;
         let kind = |name: &str| found.get(&at(name)).copied();
         if !found.contains_key(&dir) {
@@ -81,26 +78,13 @@ impl Workspaces {
         }
 
         let mirror = self.mirror(&record.repo);
-        let fetch = durable(mirror.git("fetch"))
-            .args(["--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--prune", "--refmap="])
-            .transfer()
-            .end_of_options()
-            .arg(text(&git_dir))
-            .arg(format!("+HEAD:{}", head_ref(workspace)))
-            .arg(format!("+refs/heads/*:refs/orcha/ws/{workspace}/heads/*"))
-            .arg(format!("+refs/stash*:refs/orcha/ws/{workspace}/stash*"))
-            .args(more.iter().cloned());
-        mirror.write(fetch).await?;
+        let said = self.files.read(&at("HEAD")).await?;
+        let born = self.follow(&mirror, workspace, &said).await?;
         let head =
             mirror.commit_at(&head_ref(workspace)).await?.ok_or_else(|| foreign("its `HEAD` names no commit"))?;
-        let said = self.files.read(&at("HEAD")).await?;
         let merging = match kind("MERGE_HEAD") {
             Some(Kind::File) => read_shas(&self.files.read(&at("MERGE_HEAD")).await?),
             Some(Kind::Folder | Kind::Link | Kind::Other) | None => Vec::new(),
-        };
-        let stashes = match kind("logs/refs/stash") {
-            Some(Kind::File) => self.files.read(&at("logs/refs/stash")).await?.iter().filter(|b| **b == b'\n').count(),
-            Some(Kind::Folder | Kind::Link | Kind::Other) | None => 0,
         };
         let parts = Parts {
             index: kind("index") == Some(Kind::File),
@@ -109,7 +93,7 @@ impl Workspaces {
             rebase: kind("rebase-merge").is_some() || kind("rebase-apply").is_some(),
             submodules: kind("modules").is_some(),
             worktrees: kind("worktrees").is_some(),
-            stashes: u32::try_from(stashes).unwrap_or(u32::MAX),
+            unborn: !born,
         };
         Ok(Seen { record, mirror, dir, head, branch: branch_in(&said), merging, parts })
     }
@@ -135,7 +119,7 @@ impl Workspaces {
             Err(error) => return Err(error),
         }
         let mut conflicts = false;
-        let mut forced = Vec::new();
+        let (mut forced, mut refused) = (Vec::new(), Vec::new());
         if seen.parts.index {
             self.files.copy(&seen.dir.join(".git/index"), &theirs).await?;
             let list = |what: &[&str]| on_files(seen, &theirs, "ls-files").arg("-z").args(what.iter().copied());
@@ -148,7 +132,7 @@ impl Workspaces {
                     let tagged = self.paths(list(&["-v", "--cached"])).await?;
                     let absent: Vec<_> =
                         tagged.iter().filter_map(|line| line.strip_prefix(b"S ")).map(<[u8]>::to_vec).collect();
-                    self.update(git("update-index").arg("--skip-worktree"), seen, &absent).await?;
+                    refused.extend(self.update(git("update-index").arg("--skip-worktree"), seen, &absent).await?);
                 }
             }
         }
@@ -160,14 +144,24 @@ impl Workspaces {
         for pair in differing.chunks_exact(2) {
             if pair[0] == b"D" { gone.push(pair[1].clone()) } else { present.push(pair[1].clone()) }
         }
-        self.update(git("update-index").arg("--force-remove"), seen, &gone).await?;
+        refused.extend(self.update(git("update-index").arg("--force-remove"), seen, &gone).await?);
         let others = self.paths(git("ls-files").args(["-z", "--others", "--exclude-standard"])).await?;
         let (nested, mut untracked): (Vec<_>, Vec<_>) = others.into_iter().partition(|path| path.ends_with(b"/"));
+        let new = untracked.clone();
         untracked.extend(forced.into_iter().filter(|path| !path.ends_with(b"/")));
         present.extend(untracked);
         present.sort();
         present.dedup();
-        self.update(git("update-index").args(["--add", "--remove", "--replace"]), seen, &present).await?;
+        let add = git("update-index").args(["--add", "--remove", "--replace"]);
+        refused.extend(self.update(add, seen, &present).await?);
+        if !new.is_empty() {
+            // Names that git never takes are passed over in silence: they are still no part of the index.
+            let others = self.paths(git("ls-files").args(["-z", "--others", "--exclude-standard"])).await?;
+            let others: HashSet<&[u8]> = others.iter().map(Vec::as_slice).collect();
+            refused.extend(new.into_iter().filter(|path| others.contains(path.as_slice())));
+        }
+        refused.sort();
+        refused.dedup();
 
         let tree = sha("write-tree", &seen.mirror.write(durable(git("write-tree"))).await?.text())?;
         let (mut changed, mut untracked) = (0, 0);
@@ -178,8 +172,7 @@ impl Workspaces {
                 if pair[0] == b"A" { untracked += 1 } else { changed += 1 }
             }
         }
-        let nested = nested.iter().map(|path| String::from_utf8_lossy(path).into_owned()).collect();
-        Ok(Capture { tree, changed, untracked, nested, conflicts })
+        Ok(Capture { tree, changed, untracked, nested: shown(&nested), left_out: shown(&refused), conflicts })
     }
 
     /// Runs a listing that ends each item with a zero byte.
@@ -191,15 +184,40 @@ impl Workspaces {
         Ok(output.stdout.split(|b| *b == 0).filter(|path| !path.is_empty()).map(<[u8]>::to_vec).collect())
     }
 
-    async fn update(&self, command: GitCommand, seen: &Seen, paths: &[Vec<u8>]) -> Result<(), WorkspaceError> {
-        if paths.is_empty() {
-            return Ok(());
+    /// Puts paths into our index, and returns those that cannot be read. One of them makes the whole list
+    /// fail, so the list is halved until they stand alone.
+    async fn update(
+        &self,
+        command: GitCommand,
+        seen: &Seen,
+        paths: &[Vec<u8>],
+    ) -> Result<Vec<Vec<u8>>, WorkspaceError> {
+        /// Beyond so many it is not the paths: the rest is not tried one by one.
+        const PATIENCE: usize = 64;
+        let command = durable(command.args(["-z", "--stdin"])).transfer();
+        let mut refused: Vec<Vec<u8>> = Vec::new();
+        let mut open = vec![paths];
+        while let Some(some) = open.pop().filter(|some| !some.is_empty()) {
+            let mut list = some.join(&0);
+            list.push(0);
+            match seen.mirror.write_once(command.clone().stdin(list)).await {
+                Ok(_) => {}
+                Err(WorkspaceError::Git(GitError::Failed { .. })) if some.len() == 1 || refused.len() >= PATIENCE => {
+                    refused.extend_from_slice(some);
+                }
+                Err(WorkspaceError::Git(GitError::Failed { .. })) => {
+                    let (first, second) = some.split_at(some.len() / 2);
+                    open.extend([second, first]);
+                }
+                Err(error) => return Err(error),
+            }
         }
-        let mut list = paths.join(&0);
-        list.push(0);
-        let command = durable(command.args(["-z", "--stdin"])).stdin(list).transfer();
-        seen.mirror.write(command).await.map(|_| ())
+        Ok(refused)
     }
+}
+
+fn shown(paths: &[Vec<u8>]) -> Vec<String> {
+    paths.iter().map(|path| String::from_utf8_lossy(path).into_owned()).collect()
 }
 
 /// Starts a command on the files of a checkout, with the mirror as repository and an index of ours.
@@ -211,6 +229,9 @@ pub(crate) fn on_files(seen: &Seen, index: &Path, subcommand: &'static str) -> G
 
 /// Says what the checkout is in the middle of.
 pub(crate) fn unfinished(seen: &Seen, capture: &Capture) -> Option<Operation> {
+    if seen.parts.unborn {
+        return Some(Operation::Unborn);
+    }
     match (seen.parts.rebase, capture.conflicts, seen.merging.is_empty()) {
         (true, _, _) => Some(Operation::Rebase),
         (false, true, _) => Some(Operation::Conflicts),

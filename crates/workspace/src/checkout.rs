@@ -317,5 +317,6 @@ pub(crate) struct Parts {
     pub(crate) rebase: bool,
     pub(crate) submodules: bool,
     pub(crate) worktrees: bool,
-    pub(crate) stashes: u32,
+    /// `HEAD` names a branch without a commit.
+    pub(crate) unborn: bool,
 }

@@ -76,6 +76,14 @@ pub enum WorkspaceError {
         /// Of what.
         operation: Operation,
     },
+    /// Files of the checkout cannot be committed: unreadable, or of a name that git never takes.
+    #[error("files of workspace `{workspace}` cannot be committed: {}", .paths.join(", "))]
+    Unkeepable {
+        /// The name.
+        workspace: Label,
+        /// Which.
+        paths: Vec<String>,
+    },
     /// There is no such snapshot.
     #[error("workspace `{workspace}` has no snapshot {number}")]
     MissingSnapshot {
@@ -172,6 +180,7 @@ impl WorkspaceError {
             Self::MissingBase { .. }
             | Self::Foreign { .. }
             | Self::Unfinished { .. }
+            | Self::Unkeepable { .. }
             | Self::Occupied { .. }
             | Self::Refused { .. }
             | Self::Record { .. } => Retry::AskHuman,

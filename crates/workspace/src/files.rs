@@ -8,6 +8,7 @@ use orcha_exec::{Command, ExitStatus, Host, Output};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tracing::warn;
 
 /// The file tools of one host.
 #[derive(Clone, Debug)]
@@ -106,7 +107,8 @@ impl Files {
         self.run("deleting files", command).await.map(|_| ())
     }
 
-    /// Deletes a folder: out of sight in one step first, so that a half-deleted one is never met.
+    /// Deletes a folder: out of sight in one step first, so that a half-deleted one is never met. What its
+    /// owner forbade to change (caches of build tools do) goes all the same.
     pub(crate) async fn discard(&self, dir: &Path) -> Result<(), WorkspaceError> {
         if self.kind(dir).await?.is_none() {
             return Ok(());
@@ -114,8 +116,29 @@ impl Files {
         let bin =
             self.run("making a folder", self.tool("mktemp").arg("-d").arg(text(&self.trash.join("XXXXXXXX")))).await?;
         let bin = PathBuf::from(bin.text());
-        self.rename(dir, &bin.join("it")).await?;
-        self.delete(&[bin]).await
+        if let Err(error) = self.rename(dir, &bin.join("it")).await {
+            // A folder that may not be written may not be moved to another parent either.
+            let open_up = self.tool("chmod").args(["u+rwx", "--", &text(dir)]);
+            if !self.outcome("opening a folder", open_up).await?.status.success() {
+                return Err(error);
+            }
+            self.rename(dir, &bin.join("it")).await?;
+        }
+        self.burn(&bin).await
+    }
+
+    /// Deletes something in the trash. What cannot be deleted (files of another user) stays there, aloud.
+    async fn burn(&self, bin: &Path) -> Result<(), WorkspaceError> {
+        let remove = || self.slow("rm").args(["-r", "-f", "--", &text(bin)]);
+        if self.outcome("deleting files", remove()).await?.status.success() {
+            return Ok(());
+        }
+        self.outcome("opening folders", self.slow("chmod").args(["-R", "u+rwX", "--", &text(bin)])).await?;
+        let output = self.outcome("deleting files", remove()).await?;
+        if !output.status.success() {
+            warn!("{} could not be deleted and takes space: {}", bin.display(), output.complaint());
+        }
+        Ok(())
     }
 
     /// Moves something that nobody asked for to a place where it stays.
@@ -130,14 +153,24 @@ impl Files {
 
     /// Deletes what earlier deletions left behind.
     pub(crate) async fn empty_trash(&self) -> Result<(), WorkspaceError> {
-        let command = self.tool("find").arg(text(&self.trash)).args(["-mindepth", "1", "-maxdepth", "1"]);
-        let command = command.args(["-exec", "rm", "-r", "-f", "--", "{}", "+"]);
-        self.run("emptying the trash", command).await.map(|_| ())
+        let command = self.tool("find").arg(text(&self.trash)).args(["-mindepth", "1", "-maxdepth", "1", "-print0"]);
+        let listed = self.run("looking into the trash", command).await?;
+        for bin in listed.stdout.split(|b| *b == 0).filter(|bin| !bin.is_empty()) {
+            self.burn(Path::new(&*String::from_utf8_lossy(bin))).await?;
+        }
+        Ok(())
     }
 
     /// Starts the command line of a tool.
     pub(crate) fn tool(&self, program: &str) -> Command {
         self.git.beside(program, self.host.work_root())
+    }
+
+    /// Starts the command line of a tool that walks through many files.
+    fn slow(&self, program: &str) -> Command {
+        let mut command = self.tool(program);
+        command.timeout = self.git.settings().transfer_timeout;
+        command
     }
 
     /// Runs a tool; an exit code other than zero is an error.
@@ -149,7 +182,8 @@ impl Files {
         }
     }
 
-    async fn outcome(&self, step: &'static str, command: Command) -> Result<Output, WorkspaceError> {
+    /// Runs a tool and returns what it printed, however it ended.
+    pub(crate) async fn outcome(&self, step: &'static str, command: Command) -> Result<Output, WorkspaceError> {
         self.host.run(&command).await.map_err(|source| WorkspaceError::Tool { step, source })
     }
 }

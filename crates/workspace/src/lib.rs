@@ -8,18 +8,22 @@
 //!       refs/remotes/origin/*       what the origin has, as of the last fetch
 //!       refs/orcha/ws/<label>/*     what a checkout has, as of the last look at it
 //!       refs/orcha/snapshots/<label>/<n>   its whole work tree, kept for ever
-//!     workspaces/<label>/         record and index of ours for one workspace
+//!     workspaces/<label>/         record, index and view of ours for one workspace
 //!     making/ trash/ kept/        half-made, half-deleted, and found where nothing should be
 //! ```
 //!
-//! Agents own their checkout, its configuration included, so nothing here runs git *in* it. Commits are
-//! fetched from it into the mirror; its files are read through the mirror's git directory and an index of
-//! ours. Filters, hooks, monitors and diff programs that a checkout names are therefore never started.
-//! The price: files that only make sense through a filter (git-lfs) are treated as the bytes they are.
+//! Agents own their checkout, its configuration included, so nothing here runs git *in* it, but for listing
+//! names. Commits are fetched into the mirror through a view of ours on the checkout's objects (see `refs`);
+//! its files are read through the mirror's git directory and an index of ours. Filters, hooks, monitors and
+//! diff programs that a checkout names are therefore never started, and what it says about its own history
+//! (`shallow`, grafts, hidden refs) is not believed. The price: files that only make sense through a filter
+//! (git-lfs) are treated as the bytes they are.
 //!
-//! *Work* is what is on a branch, stashed, changed or untracked; of a file that was staged and changed again
-//! the newest state counts. Files that the ignore rules name are not work, unless they were added by force:
-//! no snapshot holds them and reclaim does not ask for them. Nor are commits that only a reflog still knows.
+//! *Work* is every commit that a branch, stash, reflog, tag, note or other ref of the checkout names, and
+//! every file that is changed or untracked; of a file that was staged and changed again the newest state
+//! counts. Files that the ignore rules name are not work, unless they were added by force: no snapshot holds
+//! them and reclaim does not ask for them. But a repository among them with commits of its own is. What the
+//! checkout has fetched from remotes other than `origin` is theirs.
 //!
 //! Files are touched through the host's own small programs (`find`, `mv`, `rm`, `flock`), so that a host
 //! may be another machine. This room knows nothing of sessions, pull requests or objectives.
@@ -34,6 +38,7 @@ mod files;
 mod mirror;
 mod push;
 mod reclaim;
+mod refs;
 mod restore;
 mod snapshot;
 #[cfg(test)]

@@ -111,6 +111,11 @@ impl Mirror {
         }
     }
 
+    /// Runs a command that writes to the mirror and touches no lock file of it.
+    pub(crate) async fn write_once(&self, command: GitCommand) -> Result<Output, WorkspaceError> {
+        Ok(command.behind(["flock", "--shared", &text(&self.lock)]).run(&*self.files.host).await?)
+    }
+
     /// Brings the mirror up to what the origin has now, making or repairing it if need be, and returns the
     /// origin's default branch. Of several callers that wait, one fetches for all.
     pub(crate) async fn refresh(&self) -> Result<Option<BranchName>, WorkspaceError> {

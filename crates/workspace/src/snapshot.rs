@@ -31,7 +31,12 @@ impl Workspaces {
             return Ok(Taken { snapshot: last.clone(), capture });
         }
         let why = one_line(why);
-        let mut commit = durable(mirror.git("commit-tree")).args(["-F", "-"]).stdin(format!("{why}\n"));
+        let mut message = format!("{why}\n");
+        if !capture.left_out.is_empty() {
+            message.push_str("\nCould not be kept:\n");
+            capture.left_out.iter().for_each(|path| message.push_str(&format!("  {path:?}\n")));
+        }
+        let mut commit = durable(mirror.git("commit-tree")).args(["-F", "-"]).stdin(message);
         for parent in &parents {
             commit = commit.args(["-p", parent.as_str()]);
         }
@@ -81,12 +86,15 @@ impl Workspaces {
         let seen = self.look(workspace).await?;
         let capture = self.capture(&seen).await?;
         let merging = match unfinished(&seen, &capture) {
-            Some(operation @ (Operation::Rebase | Operation::Conflicts)) => {
+            Some(operation @ (Operation::Rebase | Operation::Conflicts | Operation::Unborn)) => {
                 return Err(WorkspaceError::Unfinished { workspace: workspace.clone(), operation });
             }
             Some(Operation::Merge) => true,
             None => false,
         };
+        if !capture.left_out.is_empty() {
+            return Err(WorkspaceError::Unkeepable { workspace: workspace.clone(), paths: capture.left_out });
+        }
         if !capture.dirty() && !merging {
             return Ok(Leftovers { head: seen.head, committed: false });
         }
@@ -176,13 +184,13 @@ impl Workspaces {
     }
 
     /// The head first, then whatever else only the checkout knows: the other side of a merge, other branches,
-    /// the stash, tags.
+    /// the stash, and before it is deleted also what its reflogs and other refs name.
     async fn parents(&self, seen: &Seen) -> Result<Vec<Sha>, WorkspaceError> {
         let workspace = &seen.record.workspace;
         let tips = seen.mirror.git("for-each-ref").arg("--format=%(objecttype) %(objectname) %(*objectname)");
         let tips = tips.arg(format!("--no-merged={}", seen.head));
-        let tips = tips.args(["heads", "tags"].map(|part| format!("refs/orcha/ws/{workspace}/{part}/")));
-        let tips = tips.arg(format!("refs/orcha/ws/{workspace}/stash"));
+        let tips =
+            tips.args(["heads/", "odd/", "lost/", "stash"].map(|part| format!("refs/orcha/ws/{workspace}/{part}")));
         let mut rest: Vec<Sha> = Vec::new();
         for line in tips.text(&*self.files.host).await?.lines() {
             let mut words = line.split(' ');

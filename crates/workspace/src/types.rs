@@ -159,6 +159,8 @@ pub enum Operation {
     Conflicts,
     /// A rebase.
     Rebase,
+    /// A branch that has no commit yet.
+    Unborn,
 }
 
 impl fmt::Display for Operation {
@@ -167,6 +169,7 @@ impl fmt::Display for Operation {
             Self::Merge => "a merge",
             Self::Conflicts => "a merge with conflicts",
             Self::Rebase => "a rebase",
+            Self::Unborn => "a branch without a commit",
         })
     }
 }
@@ -320,8 +323,8 @@ pub enum Kept {
     Submodules,
     /// Other work trees hang on its repository.
     LinkedWorktrees,
-    /// More than one stash: only the newest can be kept by a snapshot.
-    Stashes(u32),
+    /// Files in it cannot be kept: unreadable, or of a name that git never takes.
+    Unkeepable(Vec<String>),
     /// It changed while it was looked at: somebody is at work.
     Changing,
     /// It is not what was made: its `.git` was replaced.
@@ -338,13 +341,18 @@ impl fmt::Display for Kept {
             Self::NestedRepositories(paths) => write!(f, "repositories lie inside it: {}", paths.join(", ")),
             Self::Submodules => f.write_str("submodules in it may hold commits of their own"),
             Self::LinkedWorktrees => f.write_str("other work trees hang on its repository"),
-            Self::Stashes(count) => write!(f, "it has {count} stashes, and a snapshot keeps one"),
+            Self::Unkeepable(paths) => write!(f, "files in it cannot be kept: {}", some_of(paths)),
             Self::Changing => f.write_str("it changed while it was looked at"),
             Self::Foreign(what) => write!(f, "it is not what was made: {what}"),
             Self::Unknown => f.write_str("nothing is recorded of it"),
             Self::Unproven(refs) => write!(f, "no snapshot holds {}", refs.join(", ")),
         }
     }
+}
+
+fn some_of(paths: &[String]) -> String {
+    let shown = paths.iter().take(5).map(|path| format!("{path:?}")).collect::<Vec<_>>().join(", ");
+    if paths.len() > 5 { format!("{shown} and {} more", paths.len() - 5) } else { shown }
 }
 
 /// One workspace that was made here.

@@ -5,6 +5,7 @@
 mod conformance;
 mod crashes;
 mod hostile;
+mod lost;
 mod real;
 
 use crate::{
@@ -169,7 +170,7 @@ impl RealScene {
 /// What a restarted daemon does.
 pub(crate) async fn open(root: &Path) -> Workspaces {
     let settings = GitSettings::new(std::env::var("PATH").unwrap());
-    let host = TestHost { root: root.join("w") };
+    let host = TestHost { root: root.join("w"), user: None };
     Workspaces::open(Arc::new(host), Git::new(settings)).await.unwrap()
 }
 
@@ -243,6 +244,8 @@ pub(crate) fn try_git(root: &Path, dir: &Path, args: &[&str]) -> std::process::O
 #[derive(Debug)]
 pub(crate) struct TestHost {
     pub(crate) root: PathBuf,
+    /// Runs everything as this user; only root can.
+    pub(crate) user: Option<u32>,
 }
 
 #[async_trait]
@@ -254,7 +257,11 @@ impl Host for TestHost {
     async fn run(&self, command: &Command) -> Result<Output, CommandError> {
         let program = command.program.clone();
         let streams = |source| CommandError::Streams { program: program.clone(), source };
-        let mut child = tokio::process::Command::new(&command.program)
+        let mut process = tokio::process::Command::new(&command.program);
+        if let Some(user) = self.user {
+            process.uid(user).gid(user);
+        }
+        let mut child = process
             .args(&command.args)
             .current_dir(&command.dir)
             .env_clear()

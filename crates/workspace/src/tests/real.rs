@@ -265,12 +265,6 @@ async fn other_branches_and_a_stash_are_in_the_last_snapshot() {
 async fn what_a_snapshot_cannot_hold_keeps_the_checkout() {
     let it = RealScene::new().await;
     it.workspaces.prepare(&fresh(&it.repo(), "one")).await.unwrap();
-    for n in 0..2 {
-        it.write("one", "readme", Some(&format!("{n}\n"))).await;
-        it.agent("one", &["stash"]);
-    }
-    assert_eq!(it.workspaces.reclaim(&label("one")).await.unwrap(), Reclaim::Kept(Kept::Stashes(2)));
-    it.agent("one", &["stash", "clear"]);
     it.agent("one", &["worktree", "add", "-q", it.root().join("tree").to_str().unwrap()]);
     assert_eq!(it.workspaces.reclaim(&label("one")).await.unwrap(), Reclaim::Kept(Kept::LinkedWorktrees));
     std::fs::create_dir(it.root().join("w/checkouts/stranger")).unwrap();
