@@ -39,6 +39,8 @@ const HOUSE: &[Room] = &[
     room("orcha-exec", 1, Only(&["orcha-base"])),
     // A test program; it stands beside the house and talks to it as any agent does.
     room("orcha-scripted-agent", 2, Only(&["orcha-base"])),
+    // The model behind real agent programs in tests: decision 0011.
+    room("orcha-scripted-model", 2, Only(&[])),
     room("orcha-plan", 2, Only(&["orcha-base", "orcha-model"])),
     room("orcha-store", 2, Only(&["orcha-base", "orcha-model"])),
     room("orcha-agent", 2, Only(&["orcha-base", "orcha-exec"])),

@@ -26,6 +26,7 @@ const MAY: &[(&str, &str)] = &[
     ("crates/store/", "SQLite blocks: one writer thread, and readers on the blocking pool"),
     ("crates/client/", "it is the other side: it reads a stream while it draws"),
     ("crates/scripted-agent/", "it is a program of its own, on the agent's side"),
+    ("crates/scripted-model/", "it is a server of its own, on the model's side"),
     ("crates/testkit/", "it only serves tests"),
     ("crates/bench/", "it is a program of its own, and puts load on the others"),
     ("bins/", "a program starts its runtime and listens for signals"),
