@@ -1,7 +1,7 @@
 //! The mirror of one origin: a bare repository of ours from which every checkout borrows its objects.
 //!
 //! It holds the origin's branches and tags as of the last fetch, and our hidden refs. Nothing is ever
-//! pruned from its objects, because checkouts depend on them. It never holds the origin's own hidden refs
+//! pruned from its objects, because checkouts depend on them; they are packed together from time to time. It never holds the origin's own hidden refs
 //! (`refs/pull` and the like), and no agent writes to it.
 //!
 //! Every command that writes runs under `flock`, held by the command itself: the lock lives exactly as long
@@ -37,6 +37,20 @@ struct Origin {
     clock: AtomicU64,
     /// The last fetch that succeeded; locked during a fetch.
     last: Mutex<Option<Fetched>>,
+    /// Locked while objects are packed.
+    packing: Mutex<()>,
+}
+
+/// How much may lie about in a mirror before it is packed together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clutter {
+    pub(crate) loose: u64,
+    pub(crate) packs: u64,
+}
+
+impl Clutter {
+    /// About what git itself puts up with.
+    pub(crate) const BEARABLE: Self = Self { loose: 6000, packs: 50 };
 }
 
 #[derive(Clone, Debug)]
@@ -142,6 +156,27 @@ impl Mirror {
         let default = self.existing_default(head.default).await?;
         *last = Some(Fetched { began, default: default.clone() });
         Ok(default)
+    }
+
+    /// Packs refs and objects together if too many lie about, and tells whether it did.
+    ///
+    /// Every object stays, reachable or not: checkouts borrow objects that no ref of ours names any more, and
+    /// a look may just be writing some. So the number of files is bounded, by the logarithm of the size, and
+    /// nothing needs to wait for anything: what is written meanwhile is left for the next time.
+    pub(crate) async fn tidy(&self, bearable: Clutter) -> Result<bool, WorkspaceError> {
+        let Ok(_alone) = self.origin.packing.try_lock() else { return Ok(false) };
+        let said = self.git("count-objects").arg("-v").text(&*self.files.host).await?;
+        let count = |what: &str| {
+            let count = said.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(": ")?.parse::<u64>().ok());
+            count.ok_or_else(|| GitError::answer("count-objects", &said))
+        };
+        if count("count")? <= bearable.loose && count("packs")? <= bearable.packs {
+            return Ok(false);
+        }
+        self.write(durable(self.git("pack-refs")).arg("--all")).await?;
+        let repack = durable(self.git("repack")).args(["-d", "-l", "-q", "--geometric=2"]).transfer();
+        self.write_once(repack).await?;
+        Ok(true)
     }
 
     /// Makes the mirror again if a commit of it cannot be read whole; tells whether it did.

@@ -5,7 +5,7 @@
 
 use crate::checkout::Record;
 use crate::files::Files;
-use crate::mirror::{Mirror, Mirrors};
+use crate::mirror::{Clutter, Mirror, Mirrors};
 use crate::{
     Checkouts, Diff, Identity, Label, Leftovers, Listed, Prepare, Push, Pushed, Ready, Reclaim, RestoreInto, Restored,
     Snapshot, Status, WorkspaceError,
@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use tracing::warn;
 
 /// The workspaces of one host.
 #[derive(Debug)]
@@ -130,7 +131,14 @@ impl Checkouts for Workspaces {
 
     async fn reclaim(&self, workspace: &Label) -> Result<Reclaim, WorkspaceError> {
         let _guard = self.lock(workspace).await;
-        self.reclaim_locked(workspace).await
+        let done = self.reclaim_locked(workspace).await?;
+        if let Some(record) = self.record(workspace).await?
+            && let Err(error) = self.mirror(&record.repo).tidy(Clutter::BEARABLE).await
+        {
+            // The checkout is gone all the same; the next one tries again.
+            warn!(repo = %record.repo, error = &error as &dyn std::error::Error, "the mirror could not be packed");
+        }
+        Ok(done)
     }
 
     async fn list(&self) -> Result<Vec<Listed>, WorkspaceError> {

@@ -1,6 +1,7 @@
 //! What only real git can show: odd files, the agent's own view, mirrors, many at once.
 
 use super::{RealScene, Scene, branch, continuing, fresh, git, label, open, push_of, somebody, try_git};
+use crate::mirror::Clutter;
 use crate::{Checkouts, Expected, Kept, Operation, Prepare, PushSource, Reclaim, RestoreInto, Start, WorkspaceError};
 use orcha_base::RepoUrl;
 use std::os::unix::ffi::OsStrExt;
@@ -67,7 +68,7 @@ async fn leftovers_leave_the_agent_with_a_clean_view() {
     assert_eq!(it.agent("one", &["status", "--porcelain"]), "");
     assert_eq!(it.agent("one", &["rev-parse", "orcha/one"]), done.head.as_str());
     assert_eq!(it.agent("one", &["log", "-1", "--format=%an <%ae> %s"]), "Some \"Q\" Body <some@body> left over");
-    assert_eq!(it.agent("one", &["fsck", "--connectivity-only"]), "");
+    assert_eq!(it.agent("one", &["fsck", "--connectivity-only", "--no-dangling"]), "");
 }
 
 #[tokio::test]
@@ -294,4 +295,34 @@ async fn work_on_a_detached_head_or_another_branch_is_committed_where_it_is() {
     assert_eq!(it.agent("one", &["rev-parse", "HEAD"]), done.head.as_str());
     let status = it.workspaces.status(&label("one")).await.unwrap();
     assert_eq!((&status.branch, status.ahead, status.dirty()), (&None, 1, false));
+}
+
+#[tokio::test]
+async fn packing_a_mirror_bounds_its_files_and_loses_no_object() {
+    let it = RealScene::new().await;
+    let one = label("one");
+    it.workspaces.prepare(&fresh(&it.repo(), "one")).await.unwrap();
+    let bearable = Clutter { loose: 20, packs: 3 };
+    let mirror = it.workspaces.mirror(&it.repo());
+    assert!(!mirror.tidy(bearable).await.unwrap());
+    std::fs::write(it.root().join("nobody-names-me"), "dangling\n").unwrap();
+    let path = it.root().join("nobody-names-me");
+    let dangling = it.mirror(&["hash-object", "-w", path.to_str().unwrap()]);
+    let mut snapshots = Vec::new();
+    for n in 0..12 {
+        it.write("one", &format!("file-{n}"), Some(&format!("{n}\n"))).await;
+        snapshots.push(it.workspaces.snapshot(&one, "x").await.unwrap());
+        mirror.tidy(bearable).await.unwrap();
+    }
+    let counted = it.mirror(&["count-objects", "-v"]);
+    let count =
+        |what: &str| -> u64 { counted.lines().find_map(|line| line.strip_prefix(what)).unwrap().parse().unwrap() };
+    assert!(count("count: ") <= 20 && count("packs: ") <= 3 && count("packs: ") > 0, "{counted}");
+    assert_eq!(it.mirror(&["cat-file", "-p", &dangling]), "dangling");
+    assert_eq!(it.workspaces.snapshots(&one).await.unwrap(), snapshots);
+    assert_eq!(it.mirror(&["fsck", "--connectivity-only", "--no-dangling"]), "");
+    assert_eq!(it.agent("one", &["fsck", "--connectivity-only", "--no-dangling"]), "");
+    it.workspaces.restore(&one, 3, &RestoreInto::Workspace).await.unwrap();
+    assert_eq!(it.read("one", "file-2").await.unwrap(), "2\n");
+    assert!(it.read("one", "file-3").await.is_none());
 }
