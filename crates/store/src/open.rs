@@ -9,7 +9,11 @@ use rusqlite::{Connection, OpenFlags};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long the lock of a daemon that has ended may still be held: a process that it was just about to start has
+/// it too, until it runs its own program.
+const HANDOVER: Duration = Duration::from_secs(1);
 
 /// How a store is opened.
 #[derive(Clone, Copy, Debug)]
@@ -76,10 +80,15 @@ fn private() -> OpenOptions {
 fn lock(folder: &Path) -> Result<File, OpenError> {
     let path = folder.join("lock");
     let file = private().create(true).truncate(false).open(&path).map_err(|source| at(&path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { folder: folder.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(at(&path, source)),
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            // Nothing tells that it is free but the lock itself, and to wait in the lock would know no end.
+            Err(TryLockError::WouldBlock) if began.elapsed() < HANDOVER => std::thread::sleep(HANDOVER / 200),
+            Err(TryLockError::WouldBlock) => return Err(OpenError::Locked { folder: folder.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(at(&path, source)),
+        }
     }
 }
 

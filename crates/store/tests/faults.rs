@@ -38,6 +38,23 @@ async fn the_helper() {
 }
 
 #[test]
+fn a_lock_that_a_dead_daemon_leaves_for_a_moment_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let held = std::fs::File::create(folder.path().join("lock")).unwrap();
+    held.lock().unwrap();
+    let (opening, opens) = std::sync::mpsc::channel();
+    let data = folder.path().to_owned();
+    let opened = std::thread::spawn(move || {
+        opening.send(()).unwrap();
+        Store::open(&data, StoreOptions::default()).map(drop)
+    });
+    opens.recv().unwrap();
+    // Only now it goes, as with a child that runs its own program at last.
+    drop(held);
+    opened.join().unwrap().unwrap();
+}
+
+#[test]
 fn one_daemon_per_folder() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
