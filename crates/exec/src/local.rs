@@ -30,7 +30,7 @@ const REPORT_LIMIT: Duration = Duration::from_secs(10);
 
 const STOP_SLACK: Duration = Duration::from_secs(15);
 
-/// A half made or half removed directory that is older belongs to a dead daemon.
+/// A half made directory that is older belongs to a dead daemon.
 const SWEEP_AGE: Duration = Duration::from_secs(3600);
 
 /// How runs are kept on this machine.

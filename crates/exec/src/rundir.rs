@@ -340,7 +340,8 @@ pub(crate) fn labels(runs: &Path) -> io::Result<Vec<RunLabel>> {
     Ok(labels)
 }
 
-/// Removes directories that a dead daemon had half made or half removed, if they are older than `age`.
+/// Removes directories that a dead daemon had half removed, and those that it had half made if they are older than
+/// `age`: a younger one may become a run. What was being removed holds a credential, and nobody misses it.
 pub(crate) fn sweep(runs: &Path, age: std::time::Duration) -> io::Result<()> {
     let entries = match fs::read_dir(runs) {
         Ok(entries) => entries,
@@ -355,7 +356,7 @@ pub(crate) fn sweep(runs: &Path, age: std::time::Duration) -> io::Result<()> {
             continue;
         }
         let swept = entry.metadata().and_then(|facts| facts.modified()).and_then(|modified| {
-            let old = modified.elapsed().is_ok_and(|elapsed| elapsed > age);
+            let old = name.starts_with(OLD) || modified.elapsed().is_ok_and(|elapsed| elapsed > age);
             if old { fs::remove_dir_all(entry.path()) } else { Ok(()) }
         });
         match swept {

@@ -69,6 +69,19 @@ async fn a_start_that_died_before_its_keeper_is_finished_once() {
     world.host.stop(&spec.label, grace(0, 0)).await.unwrap();
 }
 
+#[test]
+fn what_a_dead_daemon_was_removing_goes_with_the_next_one_and_what_it_was_making_may_become_a_run() {
+    let world = World::plain();
+    let runs = world.dir(&RunLabel::new("a-1").unwrap()).parent().unwrap().to_owned();
+    for name in [".old-a-1-0", ".new-b-1-0"] {
+        std::fs::create_dir_all(runs.join(name)).unwrap();
+        std::fs::write(runs.join(name).join("mcp.json"), "secret").unwrap();
+    }
+    world.restarted();
+    let left: Vec<_> = std::fs::read_dir(&runs).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(left, [".new-b-1-0"]);
+}
+
 #[tokio::test]
 async fn stopping_a_start_that_never_got_a_keeper_removes_it() {
     let world = World::plain();
