@@ -1,15 +1,26 @@
 //! The demo's own daemon: a real process of the same program, as a user would start it.
+//!
+//! It ends with whoever holds it; its agents do not.
 
 use super::sample::Sample;
 use anyhow::{Context, Result, bail};
 use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 /// How long a daemon may take until it serves.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A daemon that was started and did not say yet that it serves.
+#[derive(Debug)]
+pub struct Starting {
+    process: Child,
+    said: Lines<BufReader<ChildStdout>>,
+    log: PathBuf,
+}
 
 /// A daemon that serves.
 #[derive(Debug)]
@@ -19,6 +30,26 @@ pub struct Daemon {
     pub url: String,
 }
 
+impl Starting {
+    /// Waits until it serves.
+    pub async fn serving(mut self) -> Result<Daemon> {
+        match tokio::time::timeout(PATIENCE, self.said.next_line()).await {
+            Ok(Ok(Some(line))) => match line.strip_prefix("orchad serves on ") {
+                Some(url) => Ok(Daemon { process: self.process, url: url.trim().to_owned() }),
+                None => bail!("the daemon said something unexpected: {line}"),
+            },
+            Ok(Ok(None)) => bail!("the daemon ended before it served:\n{}", last_words(&self.log, 20)),
+            Ok(Err(fault)) => Err(fault).context("the daemon's output broke"),
+            Err(_) => bail!("the daemon did not serve within {} s", PATIENCE.as_secs()),
+        }
+    }
+
+    /// Kills it on its way up.
+    pub async fn kill(mut self) -> Result<()> {
+        self.process.kill().await.context("the daemon could not be killed")
+    }
+}
+
 impl Daemon {
     /// Starts a daemon on a sample and waits until it serves.
     pub async fn start(sample: &Sample) -> Result<Self> {
@@ -26,10 +57,15 @@ impl Daemon {
         Self::start_as(&myself, sample).await
     }
 
+    /// Starts a named program as the daemon and waits until it serves.
+    pub async fn start_as(program: &Path, sample: &Sample) -> Result<Self> {
+        Self::spawn(program, sample)?.serving().await
+    }
+
     /// Starts a named program as the daemon.
-    pub async fn start_as(program: &std::path::Path, sample: &Sample) -> Result<Self> {
+    pub fn spawn(program: &Path, sample: &Sample) -> Result<Starting> {
         std::fs::create_dir_all(&sample.data)?;
-        let log = File::options().create(true).append(true).open(sample.data.join("daemon.log"))?;
+        let log = sample.log();
         let mut process = Command::new(program)
             .args(["serve", "--listen", "127.0.0.1:0", "--agent-permissions", "everything", "--data"])
             .arg(&sample.data)
@@ -40,32 +76,22 @@ impl Daemon {
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(log)
+            .stderr(File::options().create(true).append(true).open(&log)?)
+            .kill_on_drop(true)
             .spawn()
             .context("the daemon did not start")?;
         let stdout = process.stdout.take().context("the daemon has no output")?;
-        let mut lines = BufReader::new(stdout).lines();
-        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
-        match line {
-            Ok(Ok(Some(line))) => match line.strip_prefix("orchad serves on ") {
-                Some(url) => Ok(Self { process, url: url.trim().to_owned() }),
-                None => bail!("the daemon said something unexpected: {line}"),
-            },
-            Ok(Ok(None)) => {
-                let log = std::fs::read_to_string(sample.data.join("daemon.log")).unwrap_or_default();
-                bail!(
-                    "the daemon ended before it served:\n{}",
-                    log.lines().rev().take(20).collect::<Vec<_>>().join("\n")
-                )
-            }
-            Ok(Err(fault)) => Err(fault).context("the daemon's output broke"),
-            Err(_) => bail!("the daemon did not serve within {} s", PATIENCE.as_secs()),
-        }
+        Ok(Starting { process, said: BufReader::new(stdout).lines(), log })
     }
 
     /// Reads the daemon's token.
     pub fn token(sample: &Sample) -> Result<String> {
         Ok(std::fs::read_to_string(sample.data.join("token")).context("the daemon left no token")?.trim().to_owned())
+    }
+
+    /// Returns its process id, unless it has ended.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.id()
     }
 
     /// Kills the daemon as a power cut would: no warning, no farewell.
@@ -92,4 +118,14 @@ impl Daemon {
     pub async fn wait(&mut self) -> Result<()> {
         self.process.wait().await.map(drop).context("the daemon was lost")
     }
+}
+
+/// Returns the last lines of a log, oldest first.
+pub fn last_words(log: &Path, lines: usize) -> String {
+    let text = match std::fs::read(log) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(fault) => format!("{} could not be read: {fault}", log.display()),
+    };
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
 }

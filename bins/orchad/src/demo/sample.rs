@@ -50,6 +50,11 @@ impl Sample {
         Ok(sample)
     }
 
+    /// Returns where the daemon's log lies.
+    pub fn log(&self) -> PathBuf {
+        self.data.join("daemon.log")
+    }
+
     /// Returns the newest commits of the origin's main branch, one line each.
     pub fn commits(&self) -> Result<Vec<String>> {
         let log = self.git(&self.origin, &["log", "--graph", "--oneline", "--decorate=short", "main"])?;

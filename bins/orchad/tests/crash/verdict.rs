@@ -1,0 +1,256 @@
+//! What must hold after a round, read from the database and from the origin with no daemon there.
+
+use crate::leftovers;
+use crate::witness::Witness;
+use anyhow::{Context, Result, bail, ensure};
+use orcha_agent::Event;
+use orcha_base::{ObjectiveId, TenantId};
+use orcha_model::{objective, pull_request};
+use orcha_store::{Entry, EventFilter, Span, Store, StoreOptions, Viewer};
+use orchad::demo::reviewer;
+use orchad::demo::sample::Sample;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::AddAssign;
+
+/// The sessions of the demo: who is there twice was spawned twice.
+const ROLES: [&str; 5] = ["implementer", "implementer", "implementer", "manager", "pr_followup"];
+/// How many commits the demo's agents make.
+const COMMITS: usize = 4;
+
+/// How much was looked at.
+#[derive(Clone, Copy, Default)]
+pub struct Checked {
+    runs: usize,
+    lines: usize,
+    commits: usize,
+    events: usize,
+}
+
+impl AddAssign for Checked {
+    fn add_assign(&mut self, more: Self) {
+        self.runs += more.runs;
+        self.lines += more.lines;
+        self.commits += more.commits;
+        self.events += more.events;
+    }
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { runs, lines, commits, events } = self;
+        write!(f, "{runs} runs, {lines} transcript lines, {commits} commits, {events} events")
+    }
+}
+
+impl Checked {
+    /// Returns what the summary says of it.
+    pub fn report(&self) -> Value {
+        json!({"runs": self.runs, "transcript_lines": self.lines, "commits": self.commits, "events": self.events})
+    }
+}
+
+/// Checks everything; all that is wrong is said at once.
+pub async fn check(sample: &Sample, witness: &Witness, objective: ObjectiveId) -> Result<Checked> {
+    let data = sample.data.clone();
+    let store = tokio::task::spawn_blocking(move || Store::open(&data, StoreOptions::default())).await??;
+    let mut wrong = Vec::new();
+    let mut note = |what: Result<usize>| match what {
+        Ok(count) => count,
+        Err(fault) => {
+            wrong.push(format!("{fault:#}"));
+            0
+        }
+    };
+    note(books(&store, objective).await);
+    let events = note(journal(&store).await);
+    let runs = note(starts(witness));
+    let lines = note(transcripts(&store, witness, objective).await);
+    let commits = note(commits(sample, witness));
+    note(origin(sample));
+    let left = leftovers::of(sample.data.parent().context("the sample has no folder")?);
+    note(if left.is_empty() { Ok(0) } else { Err(anyhow::anyhow!("processes are left over: {left:#?}")) });
+    store.close().await;
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(Checked { runs, lines, commits, events })
+}
+
+/// Nothing is open: no session, no pull request, no question, no message, no effect.
+async fn books(store: &Store, id: ObjectiveId) -> Result<usize> {
+    let world = store.load_world(id).await?.context("the objective is gone")?;
+    let state = &world.objective.state;
+    ensure!(matches!(state, objective::State::Succeeded { .. }), "the objective is {state:?}");
+    let mut roles: Vec<_> = world.sessions.iter().map(|it| it.role.name()).collect();
+    roles.sort_unstable();
+    ensure!(roles == ROLES, "the sessions are {roles:?}");
+    for it in &world.sessions {
+        ensure!(it.is_over(), "session {} is {:?}", it.id, it.state);
+        ensure!(it.attempt.0 == 1, "session {} ({}) needed {} attempts", it.id, it.role.name(), it.attempt.0);
+    }
+    let merged = world.pull_requests.iter().filter(|it| matches!(it.state, pull_request::State::Merged { .. })).count();
+    let all = world.pull_requests.len();
+    ensure!(
+        (all, merged) == (reviewer::PULL_REQUESTS, reviewer::PULL_REQUESTS),
+        "{all} pull requests, {merged} of them merged"
+    );
+    ensure!(world.questions.is_empty(), "questions are not closed: {:#?}", world.questions);
+    ensure!(world.messages.is_empty(), "messages were never heard: {:#?}", world.messages);
+    ensure!(world.feedback.is_empty(), "feedback is left: {:#?}", world.feedback);
+    let orders = store.orders_after(0, 100).await?;
+    ensure!(orders.is_empty(), "effects are still to be done: {orders:#?}");
+    Ok(0)
+}
+
+/// The journal has no gap.
+async fn journal(store: &Store) -> Result<usize> {
+    let mut last = 0;
+    loop {
+        let page = store.events(&viewer(), EventFilter::All, Span::After(last), 500).await?;
+        if page.is_empty() {
+            return Ok(usize::try_from(last)?);
+        }
+        for event in page {
+            ensure!(event.seq == last + 1, "line {} of the journal follows on {last}", event.seq);
+            last = event.seq;
+        }
+    }
+}
+
+/// Each run was started once.
+fn starts(witness: &Witness) -> Result<usize> {
+    let mut starts = witness.starts()?;
+    let all = starts.len();
+    starts.sort();
+    starts.dedup();
+    ensure!(starts.len() == all, "{} processes were started twice; the runs are {starts:?}", all - starts.len());
+    ensure!(all == ROLES.len(), "{all} processes were started: {starts:?}");
+    Ok(all)
+}
+
+/// Each line that an agent wrote is in its session's transcript, once and in its place.
+async fn transcripts(store: &Store, witness: &Witness, objective: ObjectiveId) -> Result<usize> {
+    let world = store.load_world(objective).await?.context("the objective is gone")?;
+    let mut written: BTreeMap<String, Vec<Event>> = witness.events()?;
+    let mut count = 0;
+    for session in &world.sessions {
+        let entries = transcript(store, session.id).await?;
+        for (at, entry) in entries.iter().enumerate() {
+            ensure!(entry.seq == i64::try_from(at)? + 1, "line {} of {} is number {}", at + 1, session.id, entry.seq);
+        }
+        for attempt in 1..=session.attempt.0 {
+            let run = format!("{}-{attempt}", session.id);
+            let events = written.remove(&run).with_context(|| format!("the run {run} left no output"))?;
+            let stored = entries.iter().filter(|it| it.attempt.0 == attempt && it.source != "stderr");
+            let stored: Vec<Words> = stored.filter_map(Words::stored).collect();
+            let said: Vec<Words> = events.iter().filter_map(Words::said).collect();
+            if let Some(at) = (0..said.len().max(stored.len())).find(|at| said.get(*at) != stored.get(*at)) {
+                bail!(
+                    "the transcript of {run} ({}) differs from its output in entry {at}: {:?} was written, {:?} is \
+                     stored; {} were written and {} are stored",
+                    session.role.name(),
+                    said.get(at),
+                    stored.get(at),
+                    said.len(),
+                    stored.len()
+                );
+            }
+            count += said.len();
+        }
+    }
+    ensure!(written.is_empty(), "runs that belong to no session: {:?}", written.keys());
+    Ok(count)
+}
+
+async fn transcript(store: &Store, session: orcha_base::SessionId) -> Result<Vec<Entry>> {
+    let mut all: Vec<Entry> = Vec::new();
+    loop {
+        let after = all.last().map_or(0, |it| it.seq);
+        let page = store.transcript(&viewer(), session, Span::After(after), 500).await?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page);
+    }
+}
+
+/// Something that an agent did, as it can be told from everything else.
+#[derive(Debug, PartialEq, Eq)]
+enum Words {
+    Text(String),
+    Thought(String),
+    Call(String),
+    Result(String),
+    Heard(String),
+    Used(u64),
+    TurnEnded,
+    Raw(String),
+}
+
+impl Words {
+    /// Takes an event of a run's output; those that make no line of a transcript are passed over.
+    fn said(event: &Event) -> Option<Self> {
+        Some(match event {
+            Event::Text { text } => Self::Text(text.clone()),
+            Event::Thinking { text } => Self::Thought(text.clone()),
+            Event::ToolCall(it) => Self::Call(it.id.clone()),
+            Event::ToolResult(it) => Self::Result(it.id.clone()),
+            Event::Accepted { key } => Self::Heard(key.clone()),
+            Event::Usage(it) => Self::Used(it.input + it.output + it.cache_read + it.cache_write),
+            Event::TurnEnded(_) => Self::TurnEnded,
+            Event::Raw { text, .. } => Self::Raw(text.clone()),
+            _ => return None,
+        })
+    }
+
+    /// Takes a line of a transcript.
+    fn stored(entry: &Entry) -> Option<Self> {
+        let of = |key: &str| entry.metadata.as_ref().and_then(|it| it[key].as_str()).map(str::to_owned);
+        Some(match (entry.source.as_str(), entry.kind.as_str()) {
+            ("agent", "text") => Self::Text(entry.content.clone()),
+            ("agent", "thinking") => Self::Thought(entry.content.clone()),
+            ("tool", "tool_call") => Self::Call(of("id")?),
+            ("tool", "tool_result") => Self::Result(of("id")?),
+            ("system", "usage") => Self::Used(entry.content.split(' ').next()?.parse().ok()?),
+            ("system", "status") => of("key").map_or(Self::TurnEnded, Self::Heard),
+            ("system", "error") => Self::TurnEnded,
+            _ => Self::Raw(entry.content.clone()),
+        })
+    }
+}
+
+/// Each commit that an agent made is in the origin's main branch, or in the head of a pull request.
+fn commits(sample: &Sample, witness: &Witness) -> Result<usize> {
+    let mut made = BTreeSet::new();
+    for event in witness.events()?.values().flatten() {
+        if let Event::ToolResult(it) = event
+            && it.output.len() == 40
+            && it.output.bytes().all(|byte| byte.is_ascii_hexdigit())
+        {
+            made.insert(it.output.clone());
+        }
+    }
+    ensure!(made.len() == COMMITS, "agents made the commits {made:?}");
+    let kept = sample.git(&sample.origin, &["rev-list", "main", "--glob=refs/orcha/pr/*/head"])?;
+    let kept: BTreeSet<&str> = kept.lines().collect();
+    let lost: Vec<_> = made.iter().filter(|it| !kept.contains(it.as_str())).collect();
+    ensure!(lost.is_empty(), "commits are lost: {lost:?}");
+    Ok(made.len())
+}
+
+/// The origin holds three pull requests, and on its main branch everything that was asked for.
+fn origin(sample: &Sample) -> Result<usize> {
+    let heads = sample.git(&sample.origin, &["for-each-ref", "--format=%(refname)", "refs/orcha/pr/*/head"])?;
+    let heads: Vec<&str> = heads.lines().collect();
+    ensure!(heads.len() == reviewer::PULL_REQUESTS, "the forge has {heads:?}");
+    for (path, text) in [("lib/farewell.sh", "Goodbye"), ("greet.sh", "--bye"), ("docs/USAGE.md", "--bye")] {
+        let file = sample.git(&sample.origin, &["show", &format!("main:{path}")])?;
+        ensure!(file.contains(text), "{path} of main lacks `{text}`");
+    }
+    sample.git(&sample.origin, &["fsck", "--strict", "--no-dangling"])?;
+    Ok(heads.len())
+}
+
+fn viewer() -> Viewer {
+    Viewer::of(TenantId::default())
+}
