@@ -15,11 +15,11 @@ use feed::Feed;
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
@@ -79,6 +79,9 @@ fn keep(run_dir: &Path) -> Result<(), Trouble> {
         Ok(_) | Err(Errno::PERM) => {}
         Err(error) => return Err(error).step("leaving the daemon's session"),
     }
+    // A dump of an agent would hold its credentials. It may raise the limit again.
+    let cores = rustix::process::getrlimit(Resource::Core);
+    rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), ..cores }).step("forbidding core dumps")?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).step("becoming the subreaper")?;
 
     let lock = OpenOptions::new().write(true).open(record::LOCK).step("opening the lock")?;
@@ -114,7 +117,7 @@ fn keep(run_dir: &Path) -> Result<(), Trouble> {
         Err(error) => return Err(error).step("noting the start"),
     }
 
-    match Keeper::start(spec, bell)? {
+    match Keeper::start(spec, bell, lock.try_clone().step("holding the lock")?)? {
         Begun::Running(keeper) => keeper.serve()?,
         Begun::Failed(failed) => {
             let text = serde_json::to_vec(&failed).step("wording the failure")?;
@@ -158,6 +161,7 @@ struct Keeper {
     child: Pid,
     handle: OwnedFd,
     cgroup: Option<PathBuf>,
+    lock: File,
     bell: File,
     consumed: File,
     input: Feed,
@@ -192,7 +196,7 @@ impl Stopping {
 
 impl Keeper {
     /// Starts the program and writes `process`.
-    fn start(spec: SpecFile, bell: File) -> Result<Begun, Trouble> {
+    fn start(spec: SpecFile, bell: File, lock: File) -> Result<Begun, Trouble> {
         let failed = |detail: String| Ok(Begun::Failed(FailRecord { program: spec.program.clone(), detail }));
         if !spec.dir.is_dir() {
             return failed(format!("the working directory `{}` is not there", spec.dir.display()));
@@ -230,6 +234,7 @@ impl Keeper {
             }
         };
         let child = Pid::from_child(&process);
+        offer_when_memory_ends(child);
         let (Some(stdin), Some(stdout), Some(stderr)) =
             (process.stdin.take(), process.stdout.take(), process.stderr.take())
         else {
@@ -256,6 +261,7 @@ impl Keeper {
             child,
             handle,
             cgroup: group,
+            lock,
             bell,
             consumed,
             stopping: None,
@@ -279,6 +285,7 @@ impl Keeper {
     fn until_exit(&mut self) -> Result<(), Trouble> {
         self.look_around()?;
         loop {
+            self.check_home()?;
             self.advance_stop()?;
             self.input.pump().step("forwarding input")?;
             let now = Instant::now();
@@ -316,6 +323,16 @@ impl Keeper {
             if over {
                 return Ok(());
             }
+        }
+    }
+
+    /// Makes sure that the run directory was not deleted: nobody could read, stop or find such a run again, and
+    /// a second one may be started in its place.
+    fn check_home(&self) -> Result<(), Trouble> {
+        const STEP: &str = "looking at the lock";
+        match self.lock.metadata().step(STEP)?.nlink() {
+            0 => Err(Errno::NOENT).step("finding the run directory"),
+            _ => Ok(()),
         }
     }
 
@@ -377,6 +394,8 @@ impl Keeper {
                 Phase::Closed => {
                     stopping.phase = Phase::Termed;
                     signal_group(self.child, Signal::TERM).step("sending TERM")?;
+                    // One that was halted hears nothing before it goes on.
+                    signal_group(self.child, Signal::CONT).step("sending CONT")?;
                 }
                 Phase::Termed => {
                     stopping.phase = Phase::Killed;
@@ -449,6 +468,15 @@ fn reap() -> io::Result<bool> {
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Lets the kernel take the agent before anybody else when memory ends: without its keeper a run is lost,
+/// and without the daemon all wait. What it starts from now on inherits this.
+fn offer_when_memory_ends(child: Pid) {
+    match fs::write(format!("/proc/{}/oom_score_adj", child.as_raw_nonzero()), "300") {
+        // Where it cannot be said the run is kept all the same.
+        Ok(()) | Err(_) => {}
     }
 }
 

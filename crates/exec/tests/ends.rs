@@ -99,6 +99,94 @@ async fn nothing_survives_a_stop() {
     }
 }
 
+/// Tells how many live processes have this word in their command line.
+fn running(word: &str) -> usize {
+    let has = |pid: &i32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|it| it == word.as_bytes())
+    };
+    pids().filter(|pid| alive(*pid)).filter(has).count()
+}
+
+#[tokio::test]
+async fn a_cleared_environment_and_a_new_session_hide_nobody() {
+    if !programs_or_skip() {
+        return;
+    }
+    for (n, world) in worlds().into_iter().enumerate() {
+        // A name that nobody else's sleep has.
+        let word = format!("1000.{}{n}", std::process::id());
+        let script = format!(
+            "env -i setsid sleep {word} & (env -i setsid sh -c 'sleep {word} & exec sleep {word}' &) &
+             (setsid env -i sh -c '(sleep {word} &) ; exit' &) & env -i sleep {word} &
+             sleep 0.2; echo spread; cat; exec sleep {word}"
+        );
+        let spec = world.script("a-1", &script);
+        world.host.start(&spec).await.unwrap();
+        output_with(&world.host, &spec.label, "spread").await;
+        eventually("all are there", || running(&word) == 5).await;
+        soon(world.host.stop(&spec.label, grace(0, 20))).await.unwrap();
+        assert_eq!(running(&word), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_halted_process_can_still_end_in_good_order() {
+    for world in worlds() {
+        let spec =
+            world.script("a-1", "trap 'echo term; exit 9' TERM; echo up; kill -STOP $$; while :; do sleep 0.02; done");
+        world.host.start(&spec).await.unwrap();
+        output_with(&world.host, &spec.label, "up").await;
+        let stopped = soon(world.host.stop(&spec.label, grace(20, 60_000))).await.unwrap();
+        assert_eq!(stopped.exit, Some(ExitStatus::Code(9)));
+    }
+}
+
+#[tokio::test]
+async fn a_run_whose_directory_was_deleted_ends() {
+    for world in worlds() {
+        let spec = world.script("a-1", "echo up; while :; do sleep 0.05; echo more; done");
+        world.host.start(&spec).await.unwrap();
+        output_with(&world.host, &spec.label, "up").await;
+        let (mark, keeper) = (world.mark(&spec.label), keeper_pid(&world.dir(&spec.label)));
+        std::fs::remove_dir_all(world.dir(&spec.label)).unwrap();
+        eventually("keeper and process are gone", || marked(&mark).is_empty() && !alive(keeper)).await;
+        assert_eq!(world.restarted().look(&spec.label).await.unwrap(), RunState::Absent);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_died_with_its_keeper_is_lost_and_no_success() {
+    for world in worlds() {
+        let spec = world.script("a-1", "echo up; exec sleep 1000");
+        let started = world.host.start(&spec).await.unwrap();
+        output_with(&world.host, &spec.label, "up").await;
+        let keeper = keeper_pid(&world.dir(&spec.label));
+        // Halted first, or it would see the other go and write that down.
+        let keeper = rustix::process::Pid::from_raw(keeper).unwrap();
+        rustix::process::kill_process(keeper, rustix::process::Signal::STOP).unwrap();
+        kill(started.pid);
+        rustix::process::kill_process(keeper, rustix::process::Signal::KILL).unwrap();
+        assert_eq!(over(&world.restarted(), &spec.label).await, RunState::Lost);
+        assert_eq!(soon(world.host.stop(&spec.label, grace(0, 0))).await.unwrap().exit, None);
+        assert_eq!(text(&world.host, &spec.label).await, "up\n");
+    }
+}
+
+#[tokio::test]
+async fn when_memory_ends_the_process_goes_before_its_keeper_and_it_leaves_no_core() {
+    let world = World::plain();
+    let spec = world.script("a-1", "sleep 0.1; sh -c 'cat /proc/self/oom_score_adj; ulimit -c'; exec sleep 1000");
+    let started = world.host.start(&spec).await.unwrap();
+    let said = output_with(&world.host, &spec.label, "300\n0\n").await;
+    assert_eq!(said, "300\n0\n");
+    let score = |pid: i32| {
+        std::fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap().trim().parse::<i32>().unwrap()
+    };
+    assert!(score(started.pid) > score(keeper_pid(&world.dir(&spec.label))));
+    soon(world.host.stop(&spec.label, grace(0, 0))).await.unwrap();
+}
+
 #[tokio::test]
 async fn nothing_survives_the_natural_end_and_the_pipes_do_not_hold_it_up() {
     if !programs_or_skip() {

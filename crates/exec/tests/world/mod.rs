@@ -193,7 +193,7 @@ pub fn marked(mark: &str) -> Vec<i32> {
     pids().filter(carries).collect()
 }
 
-fn pids() -> impl Iterator<Item = i32> {
+pub fn pids() -> impl Iterator<Item = i32> {
     std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
