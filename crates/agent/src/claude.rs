@@ -6,7 +6,8 @@
 mod dialogue;
 mod turn_end;
 
-use crate::{Dialect, Dialogue, Launch, LaunchError, Mcp, Permissions, Say, Utterance};
+use crate::spec::{self, unsupported};
+use crate::{Dialect, Dialogue, Launch, LaunchError, Mcp, Permissions, RunnerError, Say, Utterance};
 use orcha_exec::{InputLine, RunSpec};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -37,9 +38,7 @@ pub struct Claude {
 
 impl Dialect for Claude {
     fn run_spec(&self, launch: &Launch) -> Result<RunSpec, LaunchError> {
-        let mut words = launch.program.as_ref().unwrap_or(&self.program).iter().cloned();
-        let program = words.next().filter(|it| !it.is_empty()).ok_or_else(|| unsupported("no program is named"))?;
-        let mut args: Vec<String> = words.collect();
+        let (program, mut args) = spec::command(launch, &self.program)?;
         let mut files = Vec::new();
         args.extend(
             ["-p", "--input-format", "stream-json", "--output-format", "stream-json", "--verbose"].map(str::to_owned),
@@ -71,31 +70,17 @@ impl Dialect for Claude {
             args.extend(["--append-system-prompt-file", "{run_dir}/rules.md"].map(str::to_owned));
         }
         let mut input = vec![control(HELLO, &json!({"subtype": "initialize", "hooks": null}))];
-        match &launch.opening {
-            Some(Say::Prompt { key, text }) => input.push(prompt(key, text)?),
-            Some(Say::Interrupt { .. } | Say::Permission { .. }) => {
-                return Err(unsupported("a conversation opens with a prompt"));
-            }
-            None => {}
+        if let Some(opening) = spec::opening(launch)? {
+            input.push(prompt(&opening.key, &opening.text)?);
         }
-        Ok(RunSpec {
-            label: launch.label.clone(),
-            program,
-            args,
-            dir: launch.dir.clone(),
-            env: self.env(launch),
-            files,
-            input,
-            line_cap: 16 << 20,
-            backlog_cap: 64 << 20,
-        })
+        Ok(RunSpec { files, input, ..spec::run(launch, (program, args), self.env(launch)) })
     }
 
     fn dialogue(&self, memory: &Value) -> Box<dyn Dialogue> {
         Box::new(dialogue::ClaudeDialogue::remembering(memory))
     }
 
-    fn utter(&self, say: &Say) -> Result<Utterance, LaunchError> {
+    fn utter(&self, say: &Say, _memory: &Value) -> Result<Utterance, RunnerError> {
         let line = match say {
             Say::Prompt { key, text } => prompt(key, text)?,
             Say::Interrupt { key } => control(key, &json!({"subtype": "interrupt"})),
@@ -116,13 +101,8 @@ impl Claude {
     /// Lays the environments over each other: base, switches, launch; the last one wins.
     fn env(&self, launch: &Launch) -> Vec<(String, String)> {
         let switches = SWITCHES.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let mut env: Vec<(String, String)> = Vec::new();
-        for (key, value) in self.base_env.iter().chain(&switches).chain(&launch.env) {
-            env.retain(|(known, _)| known != key);
-            if !UNSET.contains(&key.as_str()) {
-                env.push((key.clone(), value.clone()));
-            }
-        }
+        let mut env = spec::layered(self.base_env.iter().chain(&switches).chain(&launch.env));
+        env.retain(|(key, _)| !UNSET.contains(&key.as_str()));
         env
     }
 }
@@ -182,8 +162,4 @@ fn uuid(what: &str, text: &str) -> Result<String, LaunchError> {
             Err(unsupported(format!("{what} must be a UUID, not `{shown}`")))
         }
     }
-}
-
-fn unsupported(reason: impl Into<String>) -> LaunchError {
-    LaunchError::Unsupported { reason: reason.into() }
 }

@@ -1,6 +1,7 @@
 //! The one normalised transcript: what agents do, whichever program they are.
 
 use orcha_base::Timestamp;
+use orcha_exec::ExitStatus;
 use serde::{Deserialize, Serialize};
 
 /// Something that an agent did or said.
@@ -30,6 +31,8 @@ pub enum Event {
     ToolCall(ToolCall),
     /// A tool call came back.
     ToolResult(ToolResult),
+    /// A tool call changed a file.
+    FileChange(FileChange),
     /// The agent took up an input of ours; `key` is the key that it was sent with.
     Accepted {
         /// The key.
@@ -100,8 +103,32 @@ pub struct ToolResult {
     pub failed: bool,
 }
 
-/// Tokens and money of one turn.
+/// A file that a tool call made, changed or deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileChange {
+    /// The id of the call.
+    pub id: String,
+    /// The file, as the agent names it: mostly absolute.
+    pub path: String,
+    /// What became of it.
+    pub change: Change,
+}
+
+/// What became of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// It is new.
+    Added,
+    /// It has other content.
+    Modified,
+    /// It is gone.
+    Deleted,
+}
+
+/// Tokens and money of one turn, or of a part of one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Usage {
     /// Tokens read, without cached ones.
     pub input: u64,
@@ -111,6 +138,8 @@ pub struct Usage {
     pub cache_read: u64,
     /// Tokens written to the cache.
     pub cache_write: u64,
+    /// Tokens written that were reasoning; they are part of `output`.
+    pub reasoning: u64,
     /// Money in millionths of a US dollar, where the agent reports it.
     pub micro_usd: Option<u64>,
     /// Requests made to a model, where it can be told.
@@ -162,6 +191,15 @@ pub enum TurnEnd {
     ContextFull,
     /// The provider could not be reached.
     Network,
+    /// The agent's process ended in the middle of it; `None`: without a trace.
+    Crashed {
+        /// How.
+        status: Option<ExitStatus>,
+    },
+    /// Nothing came from the agent for too long. The supervisor's verdict.
+    Stalled,
+    /// A budget was spent: the agent's own, or one of the supervisor's.
+    OverBudget,
     /// Anything else, in the agent's own words.
     Failed {
         /// The words.

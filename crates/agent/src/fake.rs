@@ -175,7 +175,8 @@ impl Runner for FakeRunner {
         let run = self.run(label)?;
         let (entries, ended) = poll_fn(|context| run.poll_read(context, after.output)).await;
         let output = after.output + entries.len() as u64;
-        Ok(Batch { entries, cursor: Cursor { output, error: 0, memory: Value::Null }, ended })
+        let in_turn = run.in_turn(output);
+        Ok(Batch { entries, cursor: Cursor { output, error: 0, memory: Value::Null }, ended, in_turn })
     }
 
     async fn stored(&self, label: &RunLabel, _cursor: &Cursor) -> Result<(), RunnerError> {
@@ -257,6 +258,18 @@ impl Run {
                 Poll::Pending
             }
         }
+    }
+
+    /// Tells whether the last thing of a turn before that entry was its beginning.
+    fn in_turn(&self, upto: u64) -> bool {
+        let state = self.state();
+        let upto = usize::try_from(upto).unwrap_or(usize::MAX).min(state.entries.len());
+        let told = state.entries[..upto].iter().rev().find_map(|it| match it.event {
+            Event::Accepted { .. } => Some(true),
+            Event::TurnEnded(_) => Some(false),
+            _ => None,
+        });
+        told.unwrap_or(false)
     }
 
     /// Lets the agent go on as far as it can, then takes what is new.

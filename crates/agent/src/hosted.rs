@@ -1,23 +1,32 @@
 //! Agent programs on a host: a pure dialect per program, and the reading and writing around it.
 
+use crate::spec;
 use crate::{Batch, Cursor, Ended, Entry, Event, Launch, LaunchError, Runner, RunnerError, Said, Say, Source, Started};
 use async_trait::async_trait;
 use orcha_exec::keeper::CUT_MARK;
-use orcha_exec::{Grace, Host, InputLine, RunError, RunLabel, RunSpec, RunState, Seen, Sent, Stream};
+use orcha_exec::{Command, Grace, Host, InputLine, RunError, RunLabel, RunSpec, RunState, Seen, Sent, Stream};
 use serde_json::Value;
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How one kind of agent program is launched and understood. Pure.
 pub trait Dialect: Send + Sync + fmt::Debug {
     /// Builds the run: program, arguments, environment, private files and the first input lines.
+    ///
+    /// What the conversation can only be opened with later goes into the private file `brief.json`.
     fn run_spec(&self, launch: &Launch) -> Result<RunSpec, LaunchError>;
 
     /// Goes on with a dialogue from its memory (`Value::Null` at the beginning).
     fn dialogue(&self, memory: &Value) -> Box<dyn Dialogue>;
 
-    /// Frames something to say.
-    fn utter(&self, say: &Say) -> Result<Utterance, LaunchError>;
+    /// Frames something to say to a dialogue with that memory.
+    fn utter(&self, say: &Say, memory: &Value) -> Result<Utterance, RunnerError>;
+
+    /// Tells whether the program takes nothing after its first lines and waits for the end of its input.
+    fn hears_once(&self) -> bool {
+        false
+    }
 }
 
 /// The lines that say something.
@@ -27,13 +36,32 @@ pub struct Utterance {
     pub lines: Vec<InputLine>,
 }
 
-/// One conversation as it is read. Pure; all state is in `memory`.
+/// One conversation as it is read. Pure; all that lasts is in `memory`, which is stored and holds no secret.
 pub trait Dialogue: Send {
     /// Understands one line of standard output, given without its line break; `truncated` when its tail was cut.
     fn hear(&mut self, line: &[u8], truncated: bool) -> Heard;
 
     /// Returns what must be remembered between lines.
     fn memory(&self) -> Value;
+
+    /// Tells whether the conversation is still to be opened, and `brief` must be called before anything is heard.
+    fn wants_brief(&self) -> bool {
+        false
+    }
+
+    /// Takes what the launch laid down in `brief.json`. Not remembered: it may hold a credential.
+    fn brief(&mut self, _brief: &str) {}
+
+    /// Learns that something was said after what was heard so far.
+    fn said(&mut self, _say: &Say) {}
+
+    /// Gives out what was heard in part, when nothing more will come.
+    fn finish(&mut self) -> Vec<Event> {
+        Vec::new()
+    }
+
+    /// Tells whether a turn is running, as far as was heard.
+    fn in_turn(&self) -> bool;
 }
 
 /// What a line meant.
@@ -50,6 +78,25 @@ pub struct Heard {
 pub struct HostedRunner {
     host: Arc<dyn Host>,
     dialect: Arc<dyn Dialect>,
+    live: Arc<Mutex<HashMap<RunLabel, Live>>>,
+}
+
+/// What this process knows of a run that it reads. Nothing is lost with it: the memory is in the cursor, the brief
+/// lies in the run directory.
+#[derive(Clone, Default)]
+struct Live {
+    /// The memory behind the last batch; `None` until the run is read.
+    memory: Option<Value>,
+    /// What was said since.
+    said: Vec<Say>,
+    brief: Option<String>,
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Neither the words nor the credential.
+        f.debug_struct("Live").field("said", &self.said.len()).finish_non_exhaustive()
+    }
 }
 
 /// A batch takes no further lines beyond this many bytes of a stream.
@@ -67,7 +114,7 @@ const ERROR_LINE: usize = 64 << 10;
 impl HostedRunner {
     /// Makes a runner of one kind of agent on one host.
     pub fn new(host: Arc<dyn Host>, dialect: Arc<dyn Dialect>) -> Self {
-        Self { host, dialect }
+        Self { host, dialect, live: Arc::default() }
     }
 
     /// Tells how a run ended, `None` while it is alive.
@@ -90,6 +137,46 @@ impl HostedRunner {
             Err(fault) => Err(fault),
         }
     }
+
+    /// Goes on with the dialogue of a run, with its brief if it needs one.
+    async fn dialogue(&self, label: &RunLabel, memory: &Value) -> Result<Box<dyn Dialogue>, RunnerError> {
+        let mut dialogue = self.dialect.dialogue(memory);
+        if dialogue.wants_brief() {
+            let known = self.live().get(label).and_then(|it| it.brief.clone());
+            let brief = match known {
+                Some(brief) => brief,
+                None => {
+                    let brief = self.read_brief(label).await?;
+                    self.live().entry(label.clone()).or_default().brief = Some(brief.clone());
+                    brief
+                }
+            };
+            dialogue.brief(&brief);
+        }
+        Ok(dialogue)
+    }
+
+    /// Reads the brief where the launch laid it, after a restart in the middle of an opening.
+    async fn read_brief(&self, label: &RunLabel) -> Result<String, RunnerError> {
+        let folder = self.host.work_root().join(".orcha").join("runs").join(label.as_str());
+        let cat = Command::new("cat", folder).env("PATH", "/usr/bin:/bin").arg(spec::BRIEF);
+        let fault = |source| RunnerError::Brief { label: label.clone(), source };
+        let output = self.host.run(&cat).await.map_err(|it| fault(Some(it)))?;
+        if output.status.success() { Ok(output.text()) } else { Err(fault(None)) }
+    }
+
+    /// Notes how far a run was read.
+    fn note(&self, label: &RunLabel, memory: &Value) {
+        let mut live = self.live();
+        let known = live.entry(label.clone()).or_default();
+        if known.memory.as_ref() != Some(memory) {
+            known.memory = Some(memory.clone());
+        }
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<RunLabel, Live>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[async_trait]
@@ -97,6 +184,14 @@ impl Runner for HostedRunner {
     async fn launch(&self, launch: &Launch) -> Result<Started, LaunchError> {
         let spec = self.dialect.run_spec(launch)?;
         let started = self.host.start(&spec).await?;
+        if self.dialect.hears_once() {
+            self.host.close_input(&launch.label).await?;
+        }
+        if started.fresh
+            && let Some((_, brief)) = spec.files.into_iter().find(|(name, _)| name == spec::BRIEF)
+        {
+            self.live().entry(launch.label.clone()).or_default().brief = Some(brief);
+        }
         Ok(Started { pid: Some(started.pid), fresh: started.fresh })
     }
 
@@ -104,12 +199,15 @@ impl Runner for HostedRunner {
         let mut output = Lines::after(Stream::Output, after.output, LINE);
         let mut error = Lines::after(Stream::Error, after.error, ERROR_LINE);
         let mut over = None;
+        self.note(label, &after.memory);
         loop {
             // Whether it is over is asked before the last reading, so that nothing is written in between.
             output.fill(&*self.host, label, over.is_some()).await?;
             error.fill(&*self.host, label, over.is_some()).await?;
             if output.is_ready() || error.is_ready() {
-                let mut dialogue = self.dialogue(&after.memory);
+                let mut dialogue = self.dialogue(label, &after.memory).await?;
+                let said = self.live().get(label).map(|it| it.said.clone()).unwrap_or_default();
+                said.iter().for_each(|say| dialogue.said(say));
                 let mut entries = Vec::new();
                 let mut replies = Vec::new();
                 let taken = output.take();
@@ -121,14 +219,31 @@ impl Runner for HostedRunner {
                 let taken = error.take();
                 entries.extend(lines(&taken, ERROR_LINE).filter_map(|(text, truncated)| complaint(text, truncated)));
                 self.reply(label, &replies).await?;
-                let cursor = Cursor { output: output.from, error: error.from, memory: dialogue.memory() };
-                return Ok(Batch { entries, cursor, ended: None });
+                let memory = dialogue.memory();
+                self.note(label, &memory);
+                if let Some(live) = self.live().get_mut(label) {
+                    live.said.drain(..said.len().min(live.said.len()));
+                    if !dialogue.wants_brief() {
+                        live.brief = None;
+                    }
+                }
+                let cursor = Cursor { output: output.from, error: error.from, memory };
+                return Ok(Batch { entries, cursor, ended: None, in_turn: dialogue.in_turn() });
             }
             if let Some(ended) = over {
-                return Ok(Batch { entries: Vec::new(), cursor: after.clone(), ended: Some(ended) });
+                let mut dialogue = self.dialect.dialogue(&after.memory);
+                let agent = |event| Entry { source: Source::Agent, event };
+                let entries = dialogue.finish().into_iter().map(agent).collect();
+                let cursor = Cursor { memory: dialogue.memory(), ..after.clone() };
+                self.live().remove(label);
+                return Ok(Batch { entries, cursor, ended: Some(ended), in_turn: dialogue.in_turn() });
             }
             over = self.over(label).await?;
             if over.is_none() {
+                if self.dialect.hears_once() && after.output == 0 {
+                    // A crash may have come between the start and the end of its input.
+                    self.host.close_input(label).await?;
+                }
                 self.host.changed(label, Seen { output: output.seen(), error: error.seen() }).await?;
             }
         }
@@ -139,8 +254,23 @@ impl Runner for HostedRunner {
     }
 
     async fn say(&self, label: &RunLabel, say: &Say) -> Result<Said, RunnerError> {
-        let utterance = self.dialect.utter(say)?;
-        Ok(match self.host.send(label, &utterance.lines).await? {
+        let (memory, said) = match self.live().get(label) {
+            Some(live) => (live.memory.clone().unwrap_or(Value::Null), live.said.clone()),
+            None => (Value::Null, Vec::new()),
+        };
+        if said.contains(say) {
+            return Ok(Said::Before);
+        }
+        let mut dialogue = self.dialect.dialogue(&memory);
+        said.iter().for_each(|it| dialogue.said(it));
+        let utterance = self.dialect.utter(say, &dialogue.memory())?;
+        let sent = self.host.send(label, &utterance.lines).await?;
+        if let Some(live) = self.live().get_mut(label)
+            && sent == Sent::Appended
+        {
+            live.said.push(say.clone());
+        }
+        Ok(match sent {
             Sent::Appended => Said::Now,
             Sent::AlreadyThere => Said::Before,
         })
@@ -156,13 +286,8 @@ impl Runner for HostedRunner {
     }
 
     async fn forget(&self, label: &RunLabel) -> Result<(), RunnerError> {
+        self.live().remove(label);
         Ok(self.host.forget(label).await?)
-    }
-}
-
-impl HostedRunner {
-    fn dialogue(&self, memory: &Value) -> Box<dyn Dialogue> {
-        self.dialect.dialogue(memory)
     }
 }
 

@@ -4,14 +4,22 @@
 //! conversations take place: [`HostedRunner`] runs agent programs on an `exec::Host`. This room knows
 //! nothing of objectives or of what should happen next.
 
+pub mod acp;
+mod agents;
+mod causes;
 pub mod claude;
+pub mod codex;
 mod event;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod hosted;
+mod rpc;
 mod runner;
+mod spec;
+mod text;
 
-pub use event::{Event, Limit, ToolCall, ToolResult, TurnEnd, Usage};
+pub use agents::Agents;
+pub use event::{Change, Event, FileChange, Limit, ToolCall, ToolResult, TurnEnd, Usage};
 pub use hosted::{Dialect, Dialogue, Heard, HostedRunner, Utterance};
 pub use runner::{
     Batch, Cursor, Ended, Entry, Launch, LaunchError, Mcp, Permissions, Runner, RunnerError, Said, Say, Source, Started,

@@ -1,9 +1,9 @@
 //! Where conversations take place: the trait that `orch` drives.
 
-use crate::Event;
+use crate::{Event, TurnEnd};
 use async_trait::async_trait;
 use orcha_base::{Redacted, Retry};
-use orcha_exec::{ExitStatus, Grace, RunError, RunLabel};
+use orcha_exec::{CommandError, ExitStatus, Grace, RunError, RunLabel};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -145,6 +145,16 @@ pub enum Ended {
     Lost,
 }
 
+impl Ended {
+    /// Returns what it means for a turn that was running: a process that is gone is never success.
+    pub const fn turn_end(self) -> TurnEnd {
+        match self {
+            Self::Exited(status) => TurnEnd::Crashed { status: Some(status) },
+            Self::Lost => TurnEnd::Crashed { status: None },
+        }
+    }
+}
+
 /// What was new in a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
@@ -154,6 +164,9 @@ pub struct Batch {
     pub cursor: Cursor,
     /// Set when the run is over and everything was read.
     pub ended: Option<Ended>,
+    /// Whether a turn was running after the last entry, as far as the agent says. With `ended` set it was cut
+    /// off: [`Ended::turn_end`] is its cause.
+    pub in_turn: bool,
 }
 
 /// Runs agent conversations.
@@ -218,6 +231,21 @@ pub enum RunnerError {
         /// What is missing.
         reason: String,
     },
+    /// The agent cannot be told this now: nothing was said, and the same words may be said later.
+    #[error("this agent cannot be told that now: {reason}")]
+    NotYet {
+        /// What must come first.
+        reason: &'static str,
+    },
+    /// What the conversation is to be opened with could not be read on its host.
+    #[error("the brief of run `{label}` could not be read")]
+    Brief {
+        /// The run.
+        label: RunLabel,
+        /// Why the command did not run; `None` when it said no itself.
+        #[source]
+        source: Option<CommandError>,
+    },
 }
 
 impl RunnerError {
@@ -225,6 +253,7 @@ impl RunnerError {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Run(fault) => fault.retry(),
+            Self::NotYet { .. } | Self::Brief { .. } => Retry::Later,
             Self::Unsupported { .. } => Retry::Never,
         }
     }

@@ -126,7 +126,7 @@ async fn read_all(host: &Arc<Memory>) -> (Vec<Entry>, Ended) {
     let (mut cursor, mut entries) = (Cursor::default(), Vec::new());
     loop {
         let stored = serde_json::from_str(&serde_json::to_string(&cursor).unwrap()).unwrap();
-        let Batch { entries: new, cursor: next, ended } = runner(host).read(&label(), &stored).await.unwrap();
+        let Batch { entries: new, cursor: next, ended, .. } = runner(host).read(&label(), &stored).await.unwrap();
         entries.extend(new);
         cursor = next;
         if let Some(ended) = ended {

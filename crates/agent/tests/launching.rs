@@ -125,7 +125,7 @@ fn everything_that_is_said_is_one_line_with_its_own_key() {
     ];
     let lines: Vec<String> = says
         .iter()
-        .flat_map(|it| claude().utter(it).unwrap().lines)
+        .flat_map(|it| claude().utter(it, &serde_json::Value::Null).unwrap().lines)
         .map(|it| format!("{} {}", it.key, it.text))
         .collect();
     expect![[r#"

@@ -1,45 +1,211 @@
-//! What the Claude dialect makes of recorded runs, and that it holds out against anything else.
+//! What the dialects make of recorded runs, and that they hold out against anything else.
 //!
-//! One expected file per recording; `UPDATE_EXPECT=1` writes them anew.
+//! One expected file per recording, and one with the causes of all turns' ends; `UPDATE_EXPECT=1` writes them anew.
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use expect_test::expect_file;
 use orcha_agent::claude::Claude;
-use orcha_agent::{Dialect, Event, Heard};
+use orcha_agent::{Agents, Dialect, Dialogue, Ended, Event, Heard, Say};
+use orcha_exec::ExitStatus;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 fn claude() -> Claude {
     Claude { program: vec!["claude".to_owned()], base_env: Vec::new() }
 }
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/agents/claude")
+/// A recorded run: what was exchanged, each with its direction.
+struct Recording {
+    program: String,
+    name: String,
+    lines: Vec<(String, Value)>,
 }
 
-/// Reads the recordings: name, and direction with message of each line.
-fn recordings() -> Vec<(String, Vec<(String, Value)>)> {
+/// What happens to a dialogue, in order.
+enum Step {
+    /// A line of standard output, as our own requests would have been answered.
+    Hear(String),
+    /// Something was said, with the recording's id of it.
+    Say(Say),
+    /// An answer to a request of the agent with this id.
+    Answer(Value),
+    /// For the reader of the snapshot.
+    Note(String),
+    Exit(i32),
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/agents")
+}
+
+fn recordings() -> Vec<Recording> {
     let mut all = Vec::new();
-    for file in std::fs::read_dir(folder()).unwrap() {
-        let path = file.unwrap().path();
-        if path.extension().is_some_and(|it| it == "ndjson") {
+    for program in std::fs::read_dir(folder()).unwrap().map(|it| it.unwrap().path()).filter(|it| it.is_dir()) {
+        for path in std::fs::read_dir(&program).unwrap().map(|it| it.unwrap().path()) {
+            if path.extension().is_none_or(|it| it != "ndjson") {
+                continue;
+            }
             let text = std::fs::read_to_string(&path).unwrap();
             let lines = text.lines().map(|line| {
                 let mut line: Value = serde_json::from_str(line).unwrap();
                 (line["dir"].as_str().unwrap().to_owned(), line["msg"].take())
             });
-            all.push((path.file_stem().unwrap().to_str().unwrap().to_owned(), lines.collect()));
+            let name = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let program = program.file_name().unwrap().to_str().unwrap().to_owned();
+            all.push(Recording { program, name: name(&path), lines: lines.collect() });
         }
     }
-    all.sort_by(|a, b| a.0.cmp(&b.0));
+    all.sort_by(|a, b| (&a.program, &a.name).cmp(&(&b.program, &b.name)));
     all
 }
 
-fn output(lines: &[(String, Value)]) -> Vec<String> {
-    lines.iter().filter(|(dir, _)| dir == "out").map(|(_, message)| message.to_string()).collect()
+impl Recording {
+    /// The dialect that the program spoke; `None` for the one run over HTTP.
+    fn dialect(&self) -> Option<Arc<dyn Dialect>> {
+        static AGENTS: LazyLock<Agents> = LazyLock::new(|| Agents::new(Vec::new()).unwrap());
+        let mode = self.name.split('-').next()?;
+        let kind = match (self.program.as_str(), mode) {
+            ("codex", "exec") => "codex-exec",
+            ("opencode", "serve") => return None,
+            ("gemini", "headless") => "gemini-headless",
+            ("opencode", "run") => "opencode-run",
+            ("qwen", "headless") => "qwen-headless",
+            ("qwen-0.24", _) => "qwen",
+            ("claude-agent-acp-0.100", _) => "claude-agent-acp",
+            (program, _) => program,
+        };
+        AGENTS.dialect(kind)
+    }
+
+    fn is_rpc(&self) -> bool {
+        ["acp-", "app-server-"].iter().any(|it| self.name.starts_with(it))
+    }
+
+    /// What a launch would have laid down for it.
+    fn brief(&self) -> String {
+        let opens = |it: &&Value| it["method"].as_str().is_some_and(opens);
+        let open = self.lines.iter().filter(|(dir, _)| dir == "in").map(|(_, it)| it).find(opens);
+        let params = open.map(|it| it["params"].clone()).unwrap_or_default();
+        let brief = match (self.is_rpc(), self.program.as_str()) {
+            (true, "codex") => json!({"method": open.map(|it| &it["method"]), "params": params, "opening": null}),
+            (true, _) => json!({"cwd": params["cwd"], "servers": params["mcpServers"], "resume": params["sessionId"],
+                "rules": "", "opening": null, "mode": null, "login": null}),
+            (false, _) => json!({"key": "k", "resumed": self.name.contains("resume") && !self.name.ends_with('1')}),
+        };
+        brief.to_string()
+    }
+
+    /// Puts the run into words of our own: our requests have ids that say what they are for.
+    fn steps(&self) -> Vec<Step> {
+        let mut names: Vec<(Value, String)> = Vec::new();
+        let mut open = false;
+        let mut steps = Vec::new();
+        for (dir, message) in &self.lines {
+            match (dir.as_str(), self.is_rpc()) {
+                ("out", false) => steps.push(Step::Hear(line_of(message))),
+                ("out", true) => {
+                    let mut message = message.clone();
+                    let known = names.iter().find(|(id, _)| message.get("method").is_none() && *id == message["id"]);
+                    if let Some((_, name)) = known {
+                        open |= name == "open" && message.get("error").is_none();
+                        message["id"] = json!(name);
+                    }
+                    steps.push(Step::Hear(line_of(&message)));
+                }
+                ("in", true) => {
+                    let id = message["id"].clone();
+                    let Some(method) = message["method"].as_str() else {
+                        steps.push(Step::Answer(id));
+                        continue;
+                    };
+                    let said = format!("k{id}");
+                    let name = match method {
+                        "initialize" => "initialize".to_owned(),
+                        _ if opens(method) && !open => "open".to_owned(),
+                        "session/prompt" | "turn/start" | "turn/steer" => {
+                            steps.push(Step::Say(Say::Prompt { key: said.clone(), text: String::new() }));
+                            format!("prompt:{said}")
+                        }
+                        "turn/interrupt" => format!("interrupt:{said}"),
+                        "session/cancel" => {
+                            steps.push(Step::Say(Say::Interrupt { key: said }));
+                            continue;
+                        }
+                        _ => format!("other:{said}"),
+                    };
+                    names.push((id, name));
+                }
+                ("exit", _) => steps.extend(message.as_i64().map(|it| Step::Exit(i32::try_from(it).unwrap()))),
+                ("signal" | "note", _) => steps.push(Step::Note(message.to_string())),
+                _ => {}
+            }
+        }
+        steps
+    }
+}
+
+fn opens(method: &str) -> bool {
+    ["session/new", "session/load", "session/resume", "thread/start", "thread/resume"].contains(&method)
+}
+
+/// A recorded line as it was: what was no JSON stands there as text.
+fn line_of(message: &Value) -> String {
+    message.as_str().map_or_else(|| message.to_string(), str::to_owned)
+}
+
+/// Plays a run to dialogues: a new one for each step goes on from the memory of the last, as after a restart, if
+/// `restarts`. Gives each step's outcome to the caller.
+fn play(recording: &Recording, restarts: bool, mut seen: impl FnMut(&Step, Heard, &dyn Dialogue)) {
+    let dialect = recording.dialect().unwrap();
+    let brief = recording.brief();
+    let start = |memory: &Value| {
+        let mut dialogue = dialect.dialogue(memory);
+        if dialogue.wants_brief() {
+            dialogue.brief(&brief);
+        }
+        dialogue
+    };
+    let mut dialogue = start(&Value::Null);
+    let mut asked: Vec<String> = Vec::new();
+    for step in recording.steps() {
+        if restarts {
+            // As the store keeps it: as text.
+            let stored = dialogue.memory().to_string();
+            dialogue = start(&serde_json::from_str(&stored).unwrap());
+        }
+        let heard = match &step {
+            Step::Hear(line) => dialogue.hear(line.as_bytes(), false),
+            Step::Say(say) => {
+                dialogue.said(say);
+                Heard::default()
+            }
+            Step::Answer(id) => {
+                let is_it = |it: &&String| serde_json::from_str::<Value>(it).unwrap()["id"] == *id;
+                if let Some(request) = asked.iter().find(is_it) {
+                    let (request, input, reason) = (request.clone(), String::new(), String::new());
+                    dialogue.said(&Say::Permission { request, input, allow: true, reason });
+                }
+                Heard::default()
+            }
+            Step::Exit(_) => Heard { events: dialogue.finish(), replies: Vec::new() },
+            Step::Note(_) => Heard::default(),
+        };
+        for event in &heard.events {
+            if let Event::PermissionRequest { request, .. } = event
+                && recording.is_rpc()
+            {
+                asked.push(request.clone());
+            }
+        }
+        seen(&step, heard, &*dialogue);
+    }
+}
+
+fn exit_of(code: i32) -> ExitStatus {
+    if code < 0 { ExitStatus::Signal(-code) } else { ExitStatus::Code(code) }
 }
 
 fn show(heard: &Heard) -> String {
@@ -57,39 +223,58 @@ fn show(heard: &Heard) -> String {
 #[test]
 fn every_recording_is_understood() {
     let recordings = recordings();
-    assert!(recordings.len() >= 40, "the recordings are gone: {}", folder().display());
-    for (name, lines) in recordings {
-        let mut dialogue = claude().dialogue(&Value::Null);
-        let mut text = String::new();
-        for (dir, message) in &lines {
-            match dir.as_str() {
-                "out" => text += &show(&dialogue.hear(message.to_string().as_bytes(), false)),
-                "exit" => writeln!(text, "exit {message}").unwrap(),
-                "signal" | "note" => writeln!(text, "-- {message}").unwrap(),
-                _ => {}
-            }
+    assert!(recordings.len() >= 253, "the recordings are gone: {}", folder().display());
+    let expected = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/expected").join(name);
+    let mut causes = String::new();
+    for recording in recordings {
+        let of = format!("{}/{}", recording.program, recording.name);
+        if recording.dialect().is_none() {
+            writeln!(causes, "{of}: no dialect").unwrap();
+            continue;
         }
-        let expected = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/expected/{name}.txt"));
-        expect_file![expected].assert_eq(&text);
+        let mut text = String::new();
+        let mut ends = Vec::new();
+        play(&recording, false, |step, heard, dialogue| {
+            match step {
+                Step::Note(note) => writeln!(text, "-- {note}").unwrap(),
+                Step::Say(say) => writeln!(text, "> {say:?}").unwrap(),
+                Step::Hear(_) | Step::Answer(_) | Step::Exit(_) => {}
+            }
+            text += &show(&heard);
+            ends.extend(heard.events.iter().filter_map(|it| match it {
+                Event::TurnEnded(end) => Some(format!("{end:?}")),
+                _ => None,
+            }));
+            if let Step::Exit(code) = step {
+                writeln!(text, "exit {code}").unwrap();
+                if dialogue.in_turn() {
+                    let end = Ended::Exited(exit_of(*code)).turn_end();
+                    writeln!(text, "cut off: {end:?}").unwrap();
+                    ends.push(format!("cut off: {end:?}"));
+                }
+            }
+        });
+        writeln!(causes, "{of}: {}", ends.join(", ")).unwrap();
+        expect_file![expected(&format!("{of}.txt"))].assert_eq(&text);
     }
+    expect_file![expected("causes.txt")].assert_eq(&causes);
 }
 
 #[test]
 fn a_restart_at_every_line_changes_nothing() {
-    for (name, lines) in recordings() {
-        let lines = output(&lines);
-        let mut whole = claude().dialogue(&Value::Null);
-        let expected: Vec<Heard> = lines.iter().map(|line| whole.hear(line.as_bytes(), false)).collect();
-        let mut memory = Value::Null;
-        for (line, expected) in lines.iter().zip(&expected) {
-            // As the store keeps it: as text.
-            let stored = memory.to_string();
-            let mut dialogue = claude().dialogue(&serde_json::from_str(&stored).unwrap());
-            assert_eq!(&dialogue.hear(line.as_bytes(), false), expected, "{name}: {line}");
-            memory = dialogue.memory();
+    for recording in recordings() {
+        if recording.dialect().is_none() {
+            continue;
         }
-        assert!(lines.is_empty() || memory == whole.memory(), "{name}: {memory}");
-        assert!(memory.to_string().len() < 4096, "{name}: the memory is not small: {memory}");
+        let of = format!("{}/{}", recording.program, recording.name);
+        let mut expected = Vec::new();
+        play(&recording, false, |_, heard, _| expected.push(heard));
+        let mut expected = expected.into_iter();
+        play(&recording, true, |_, heard, dialogue| {
+            assert_eq!(Some(heard), expected.next(), "{of}");
+            let memory = dialogue.memory().to_string();
+            assert!(memory.len() < 10_000, "{of}: the memory is not small: {memory}");
+        });
     }
 }
 
@@ -187,27 +372,48 @@ fn an_input_is_accepted_once_whichever_sign_comes_first() {
     assert_eq!(hear(&[replay, started]), accepted);
 }
 
+/// Every line of every recording that a dialect reads, with the dialect.
+fn lines() -> Vec<(Arc<dyn Dialect>, String)> {
+    let mut all = Vec::new();
+    for recording in recordings() {
+        if let Some(dialect) = recording.dialect() {
+            let lines = recording.steps().into_iter().filter_map(|it| match it {
+                Step::Hear(line) => Some((Arc::clone(&dialect), line)),
+                _ => None,
+            });
+            all.extend(lines);
+        }
+    }
+    all
+}
+
+fn survive(dialect: &dyn Dialect, line: &[u8]) {
+    let mut dialogue = dialect.dialogue(&Value::Null);
+    dialogue.brief("{}");
+    dialogue.hear(line, false);
+    dialogue.finish();
+    dialect.dialogue(&dialogue.memory());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn any_bytes_are_survived(lines in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 0..20)) {
-        let mut dialogue = claude().dialogue(&Value::Null);
-        for line in &lines {
-            dialogue.hear(line, false);
+    fn any_bytes_are_survived(line in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let agents = Agents::new(Vec::new()).unwrap();
+        for kind in agents.kinds() {
+            survive(&*agents.dialect(kind).unwrap(), &line);
         }
-        claude().dialogue(&dialogue.memory());
     }
 
     /// Real lines with a piece cut out or flipped, which is how broken pipes look.
     #[test]
     fn a_damaged_line_is_survived(pick in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
-        static LINES: LazyLock<Vec<String>> = LazyLock::new(|| recordings().iter().flat_map(|(_, it)| output(it)).collect());
-        let mut line = LINES[pick.index(LINES.len())].clone().into_bytes();
+        static LINES: LazyLock<Vec<(Arc<dyn Dialect>, String)>> = LazyLock::new(lines);
+        let (dialect, line) = &LINES[pick.index(LINES.len())];
+        let mut line = line.clone().into_bytes();
         let at = at.index(line.len());
         if cut { line.truncate(at) } else { line[at] = byte }
-        let mut dialogue = claude().dialogue(&Value::Null);
-        dialogue.hear(&line, false);
-        claude().dialogue(&dialogue.memory());
+        survive(&**dialect, &line);
     }
 }

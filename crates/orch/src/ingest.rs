@@ -184,6 +184,7 @@ impl Reader {
                 | Event::Thinking { .. }
                 | Event::ToolCall(_)
                 | Event::ToolResult(_)
+                | Event::FileChange(_)
                 | Event::PermissionRequest { .. }
                 | Event::PermissionWithdrawn { .. }
                 | Event::Limit(_)
@@ -235,7 +236,7 @@ impl Heard {
                 self.acted = true;
                 self.activity = Some(format!("tool: {}", call.tool));
             }
-            Event::ToolResult(_) => {
+            Event::ToolResult(_) | Event::FileChange(_) => {
                 self.anything = true;
                 self.acted = true;
             }
@@ -298,6 +299,9 @@ fn end_of(end: &TurnEnd) -> session::TurnEnd {
         TurnEnd::Billing => session::TurnEnd::Help { class: "billing" },
         TurnEnd::ModelMissing => session::TurnEnd::Help { class: "model_missing" },
         TurnEnd::ContextFull => session::TurnEnd::Help { class: "context_full" },
+        TurnEnd::Crashed { .. } => session::TurnEnd::Failed { class: "crashed".into() },
+        TurnEnd::Stalled => session::TurnEnd::Failed { class: "stalled".into() },
+        TurnEnd::OverBudget => session::TurnEnd::Help { class: "over_budget" },
         TurnEnd::Failed { .. } => session::TurnEnd::Failed { class: "failed".into() },
     }
 }
@@ -356,6 +360,10 @@ fn entry(source: Source, event: &Event, at: Timestamp) -> Option<NewEntry> {
             };
             line(stream, "text", text.clone(), truncated.then(|| serde_json::json!({"truncated": true})))
         }
-        Event::Ready { .. } | Event::PermissionWithdrawn { .. } | Event::Limit(_) | Event::Background { .. } => None,
+        Event::Ready { .. }
+        | Event::FileChange(_)
+        | Event::PermissionWithdrawn { .. }
+        | Event::Limit(_)
+        | Event::Background { .. } => None,
     }
 }

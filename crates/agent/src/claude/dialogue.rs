@@ -2,16 +2,11 @@
 
 use super::turn_end::turn_end;
 use super::{HELLO, refuse};
+use crate::text::{clean, count, micros, object, raw, remember, short, small, str_of};
 use crate::{Dialogue, Event, Heard, Limit, ToolCall, ToolResult, Usage};
 use orcha_base::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-
-/// How many ids of each sort are remembered: enough for what can be open at once.
-const KEPT: usize = 64;
-
-/// A name or an id is not longer than this; what lies beyond is cut.
-const LONG: usize = 200;
 
 /// The reader of one run.
 pub(super) struct ClaudeDialogue {
@@ -40,6 +35,8 @@ struct Memory {
     fault: Fault,
     /// When a window that refused in this turn opens again.
     until: Option<i64>,
+    /// Whether a turn runs, as far as was heard.
+    turn: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,23 +67,21 @@ impl ClaudeDialogue {
 
 impl Dialogue for ClaudeDialogue {
     fn hear(&mut self, line: &[u8], truncated: bool) -> Heard {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.iter().all(u8::is_ascii_whitespace) {
-            return Heard::default();
-        }
-        let parsed = if truncated { None } else { serde_json::from_slice::<Map<String, Value>>(line).ok() };
-        match parsed.map(Value::Object) {
-            Some(message) if message.get("type").is_some_and(Value::is_string) => self.message(&message),
-            Some(_) | None => {
-                let text = clean(String::from_utf8_lossy(line).into_owned());
-                Heard { events: vec![Event::Raw { text, truncated }], replies: Vec::new() }
-            }
+        match object(line, truncated) {
+            None => Heard::default(),
+            Some(Ok(message)) if message.get("type").is_some_and(Value::is_string) => self.message(&message),
+            Some(Ok(_)) => Heard { events: vec![raw(line.trim_ascii_end(), truncated)], replies: Vec::new() },
+            Some(Err(raw)) => Heard { events: vec![raw], replies: Vec::new() },
         }
     }
 
     fn memory(&self) -> Value {
         // A struct of strings and numbers always serialises.
         serde_json::to_value(&self.memory).unwrap_or(Value::Null)
+    }
+
+    fn in_turn(&self) -> bool {
+        self.memory.turn
     }
 }
 
@@ -155,6 +150,7 @@ impl ClaudeDialogue {
 
     fn assistant(&mut self, message: &Value) -> Vec<Event> {
         let inner = &message["message"];
+        self.memory.turn = true;
         let failed = str_of(message, "error").is_some();
         if let Some(id) = str_of(inner, "id").filter(|_| !failed)
             && !self.memory.messages.iter().any(|it| it == id)
@@ -185,6 +181,7 @@ impl ClaudeDialogue {
         match key {
             Some(key) if !self.memory.accepted.iter().any(|it| it == key) => {
                 remember(&mut self.memory.accepted, key);
+                self.memory.turn = true;
                 vec![Event::Accepted { key: clean(key.to_owned()) }]
             }
             Some(_) | None => Vec::new(),
@@ -198,6 +195,7 @@ impl ClaudeDialogue {
         self.memory.messages.clear();
         self.memory.calls = 0;
         self.memory.asked.clear();
+        self.memory.turn = false;
         self.memory.fault = Fault::default();
         self.memory.until = None;
         vec![Event::Usage(usage), Event::TurnEnded(end)]
@@ -339,6 +337,7 @@ fn sum_models(models: &Map<String, Value>) -> Usage {
         output: sum("outputTokens"),
         cache_read: sum("cacheReadInputTokens"),
         cache_write: sum("cacheCreationInputTokens"),
+        reasoning: 0,
         micro_usd: None,
         model_calls: 0,
     }
@@ -350,46 +349,8 @@ fn turn_tokens(usage: &Value) -> Usage {
         output: count(usage, "output_tokens"),
         cache_read: count(usage, "cache_read_input_tokens"),
         cache_write: count(usage, "cache_creation_input_tokens"),
+        reasoning: 0,
         micro_usd: None,
         model_calls: 0,
     }
-}
-
-fn count(value: &Value, field: &str) -> u64 {
-    value.get(field).and_then(Value::as_u64).unwrap_or(0)
-}
-
-/// Turns dollars into millionths; what is no amount of money counts as not said.
-fn micros(value: &Value) -> Option<u64> {
-    let micros = (value.as_f64()? * 1e6).round();
-    // Up to 2^53 a float holds whole numbers exactly.
-    (0.0..=9_007_199_254_740_992.0).contains(&micros).then_some(micros as u64)
-}
-
-fn small(number: u64) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-/// Remembers an id; one of unlikely length is not worth the room.
-fn remember(ids: &mut Vec<String>, id: &str) {
-    if id.len() > LONG {
-        return;
-    }
-    if ids.len() >= KEPT {
-        ids.remove(0);
-    }
-    ids.push(id.to_owned());
-}
-
-fn str_of<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
-    value.get(field).and_then(Value::as_str)
-}
-
-fn short(text: &str) -> String {
-    clean(text.chars().take(LONG).collect())
-}
-
-/// Replaces NUL, which no database takes as text.
-pub(super) fn clean(text: String) -> String {
-    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }

@@ -2,11 +2,9 @@
 
 use super::dialogue::Fault;
 use crate::TurnEnd;
+use crate::text;
 use orcha_base::Timestamp;
 use serde_json::Value;
-
-/// How much of the program's own words is kept as the detail of a failure.
-const DETAIL: usize = 2000;
 
 /// Reads the cause: the narrowest field first, the HTTP status last.
 ///
@@ -97,5 +95,5 @@ fn detail(result: &Value) -> String {
     } else {
         words
     };
-    super::dialogue::clean(words.chars().take(DETAIL).collect())
+    text::detail(&words)
 }

@@ -1,0 +1,106 @@
+//! How each ACP agent is launched, and in what it differs. Data, not code: the known ones are in `recipes.toml`,
+//! more of them come from a configuration file.
+
+use crate::Permissions;
+use crate::causes::{Rule, look_up};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+const BUILTIN: &str = include_str!("recipes.toml");
+
+/// One program that speaks ACP.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recipe {
+    /// The program with its arguments.
+    pub command: Vec<String>,
+    /// What it may see of the daemon's environment, besides what every program needs: prefixes of names.
+    pub sees: Vec<String>,
+    /// Variables that are always set. `{run_dir}` is the folder of the run's private files.
+    pub env: BTreeMap<String, String>,
+    /// Variables that are set for a level of permissions.
+    pub env_for: Levels<BTreeMap<String, String>>,
+    /// Arguments that choose a model: `{model}` stands for its name.
+    pub model_args: Vec<String>,
+    /// Variables that choose a model.
+    pub model_env: BTreeMap<String, String>,
+    /// The agent's modes for our levels of permissions.
+    pub modes: Levels<Option<String>>,
+    /// How to log in when the agent wants it: a variable that is set, and the method that uses it.
+    pub login: BTreeMap<String, String>,
+    /// Whether a conversation that is gone on with tells its history after it is open, and not before.
+    pub late_history: bool,
+    /// Private files of each run: name and content.
+    pub files: BTreeMap<String, String>,
+    /// From errors to causes; the first rule that holds counts.
+    errors: Vec<Rule>,
+}
+
+/// One thing for each level of permissions.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Levels<T> {
+    /// For [`Permissions::Everything`].
+    pub everything: T,
+    /// For [`Permissions::Edits`].
+    pub edits: T,
+    /// For [`Permissions::Ask`].
+    pub ask: T,
+}
+
+impl<T> Levels<T> {
+    const fn get(&self, permissions: Permissions) -> &T {
+        match permissions {
+            Permissions::Everything => &self.everything,
+            Permissions::Edits => &self.edits,
+            Permissions::Ask => &self.ask,
+        }
+    }
+}
+
+/// A configuration of agents that cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// It is not what the format says; the source names line and field.
+    #[error("the configuration of agents cannot be read")]
+    Format(#[from] toml::de::Error),
+    /// An agent has no program.
+    #[error("agent `{agent}` has no `command`")]
+    NoCommand {
+        /// The agent.
+        agent: String,
+    },
+}
+
+impl Recipe {
+    pub(super) fn environment(&self, permissions: Permissions) -> Vec<(String, String)> {
+        let layers = self.env.iter().chain(self.env_for.get(permissions));
+        layers.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    pub(super) fn mode(&self, permissions: Permissions) -> Option<&str> {
+        self.modes.get(permissions).as_deref()
+    }
+
+    /// Finds the cause of an error of this agent.
+    pub(super) fn cause(&self, error: &Value) -> Option<crate::causes::Cause> {
+        // Codex says it with a type, also behind another protocol.
+        let typed = error.pointer("/data/codex_error_info").and_then(crate::codex::cause);
+        typed.or_else(|| look_up(&self.errors, error))
+    }
+}
+
+/// Reads recipes: a table per agent, its name is the agent's kind.
+pub fn recipes(text: &str) -> Result<BTreeMap<String, Recipe>, RecipeError> {
+    let recipes: BTreeMap<String, Recipe> = toml::from_str(text)?;
+    match recipes.iter().find(|(_, recipe)| recipe.command.is_empty()) {
+        Some((agent, _)) => Err(RecipeError::NoCommand { agent: agent.clone() }),
+        None => Ok(recipes),
+    }
+}
+
+/// Returns the recipes that come with the program.
+pub fn builtin() -> Result<BTreeMap<String, Recipe>, RecipeError> {
+    recipes(BUILTIN)
+}

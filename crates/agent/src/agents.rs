@@ -1,0 +1,77 @@
+//! The kinds of agents that a daemon knows, by name: the native ones, the ACP recipes, and what a configuration adds.
+//!
+//! It starts nothing: it makes runners for a host.
+
+use crate::acp::{self, Acp, Recipe, RecipeError};
+use crate::claude::Claude;
+use crate::codex::{Codex, CodexExec};
+use crate::spec::pick;
+use crate::{Dialect, HostedRunner, Runner};
+use orcha_exec::Host;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// What each native agent may see of the daemon's environment, besides what every program needs.
+const CLAUDE_SEES: [&str; 3] = ["ANTHROPIC_", "CLAUDE_", "IS_SANDBOX"];
+const CODEX_SEES: [&str; 2] = ["CODEX_", "OPENAI_"];
+
+/// Kinds of agents by name.
+#[derive(Clone, Debug)]
+pub struct Agents {
+    environment: Vec<(String, String)>,
+    kinds: BTreeMap<String, Arc<dyn Dialect>>,
+}
+
+impl Agents {
+    /// Makes the known kinds: `claude`, `codex`, `codex-exec`, and one for each built-in ACP recipe. Of the
+    /// daemon's environment each agent sees its own part.
+    pub fn new(environment: Vec<(String, String)>) -> Result<Self, RecipeError> {
+        let mut agents = Self { environment, kinds: BTreeMap::new() };
+        let program = |name: &str| vec![name.to_owned()];
+        let base_env = pick(&agents.environment, &CLAUDE_SEES);
+        agents.insert("claude", Arc::new(Claude { program: program("claude"), base_env }));
+        let base_env = pick(&agents.environment, &CODEX_SEES);
+        agents.insert("codex", Arc::new(Codex { program: program("codex"), base_env: base_env.clone() }));
+        agents.insert("codex-exec", Arc::new(CodexExec { program: program("codex"), base_env }));
+        for (kind, recipe) in acp::builtin()? {
+            agents.insert_acp(&kind, recipe);
+        }
+        Ok(agents)
+    }
+
+    /// Adds or replaces ACP agents by a configuration: a TOML table per agent, its name is the kind.
+    pub fn configure(&mut self, text: &str) -> Result<(), RecipeError> {
+        for (kind, recipe) in acp::recipes(text)? {
+            self.insert_acp(&kind, recipe);
+        }
+        Ok(())
+    }
+
+    /// Adds or replaces a kind.
+    pub fn insert(&mut self, kind: &str, dialect: Arc<dyn Dialect>) {
+        self.kinds.insert(kind.to_owned(), dialect);
+    }
+
+    fn insert_acp(&mut self, kind: &str, recipe: Recipe) {
+        let base_env = pick(&self.environment, &recipe.sees);
+        self.insert(kind, Arc::new(Acp::new(recipe, base_env)));
+    }
+
+    /// Returns how a kind is launched and understood.
+    pub fn dialect(&self, kind: &str) -> Option<Arc<dyn Dialect>> {
+        self.kinds.get(kind).cloned()
+    }
+
+    /// Returns the names of the kinds, in order.
+    pub fn kinds(&self) -> impl Iterator<Item = &str> {
+        self.kinds.keys().map(String::as_str)
+    }
+
+    /// Makes a runner of each kind on a host.
+    pub fn runners(&self, host: &Arc<dyn Host>) -> HashMap<String, Arc<dyn Runner>> {
+        let runner = |dialect: &Arc<dyn Dialect>| -> Arc<dyn Runner> {
+            Arc::new(HostedRunner::new(Arc::clone(host), Arc::clone(dialect)))
+        };
+        self.kinds.iter().map(|(kind, dialect)| (kind.clone(), runner(dialect))).collect()
+    }
+}

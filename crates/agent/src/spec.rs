@@ -1,0 +1,91 @@
+//! What the launches of all dialects have in common: the command line, the environment, the opening.
+//!
+//! Nothing here knows a protocol.
+
+use crate::{Launch, LaunchError, Say};
+use orcha_exec::RunSpec;
+use serde::{Deserialize, Serialize};
+
+/// The private file of a run in which lies what its dialogue needs to open the conversation.
+pub(crate) const BRIEF: &str = "brief.json";
+
+/// What every agent sees of the daemon's environment: what programs need to run at all.
+const PLAIN: [&str; 12] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "TERM",
+    "TMPDIR",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "SSL_CERT_FILE",
+];
+
+/// The first prompt of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Opening {
+    pub(crate) key: String,
+    pub(crate) text: String,
+}
+
+/// Picks what an agent may see of an environment: the plain variables, and those with one of its prefixes.
+pub(crate) fn pick(environment: &[(String, String)], prefixes: &[impl AsRef<str>]) -> Vec<(String, String)> {
+    let wanted = |key: &str| {
+        PLAIN.contains(&key) || prefixes.iter().any(|it| !it.as_ref().is_empty() && key.starts_with(it.as_ref()))
+    };
+    environment.iter().filter(|(key, _)| wanted(key)).cloned().collect()
+}
+
+/// Lays environments over each other; the last one wins.
+pub(crate) fn layered<'a>(layers: impl IntoIterator<Item = &'a (String, String)>) -> Vec<(String, String)> {
+    let mut env: Vec<(String, String)> = Vec::new();
+    for (key, value) in layers {
+        env.retain(|(known, _)| known != key);
+        env.push((key.clone(), value.clone()));
+    }
+    env
+}
+
+/// Splits the command of a launch into its program and leading arguments.
+pub(crate) fn command(launch: &Launch, usual: &[String]) -> Result<(String, Vec<String>), LaunchError> {
+    let mut words = launch.program.as_deref().unwrap_or(usual).iter().cloned();
+    let program = words.next().filter(|it| !it.is_empty()).ok_or_else(|| unsupported("no program is named"))?;
+    Ok((program, words.collect()))
+}
+
+/// Takes the opening of a launch.
+pub(crate) fn opening(launch: &Launch) -> Result<Option<Opening>, LaunchError> {
+    match &launch.opening {
+        Some(Say::Prompt { key, text }) => Ok(Some(Opening { key: key.clone(), text: text.clone() })),
+        Some(Say::Interrupt { .. } | Say::Permission { .. }) => Err(unsupported("a conversation opens with a prompt")),
+        None => Ok(None),
+    }
+}
+
+/// The working folder as text, for protocols that name it.
+pub(crate) fn folder(launch: &Launch) -> Result<&str, LaunchError> {
+    launch.dir.to_str().ok_or_else(|| unsupported("the path of the working folder is not UTF-8"))
+}
+
+/// Puts a run together.
+pub(crate) fn run(launch: &Launch, (program, args): (String, Vec<String>), env: Vec<(String, String)>) -> RunSpec {
+    RunSpec {
+        label: launch.label.clone(),
+        program,
+        args,
+        dir: launch.dir.clone(),
+        env,
+        files: Vec::new(),
+        input: Vec::new(),
+        line_cap: 16 << 20,
+        backlog_cap: 64 << 20,
+    }
+}
+
+pub(crate) fn unsupported(reason: impl Into<String>) -> LaunchError {
+    LaunchError::Unsupported { reason: reason.into() }
+}
