@@ -3,22 +3,16 @@
 //! It listens on loopback, in a thread of its own, and speaks four dialects: Anthropic Messages, OpenAI Responses,
 //! OpenAI Chat Completions and Gemini; and it can be an MCP server beside them. It keeps what it was asked. It will
 //! not think, reach another machine, check a real key or judge what an agent did. The words of a scenario are in
-//! this crate's `README.md`.
+//! this crate's `README.md`. [`programs`] says which agent programs are known to run against it, and how.
+//!
+//! Without the feature `server` only [`programs`] is there, which needs nothing heavy.
 
-mod ask;
-mod call;
-mod control;
-mod dialect;
-mod fault;
-mod http;
-mod mcp;
-mod plan;
-mod record;
-mod scenario;
+pub mod programs;
+
+#[cfg(feature = "server")]
 mod server;
-mod stage;
 
-pub use ask::Api;
-pub use record::{Asked, Credential, Record, Said, State};
-pub use scenario::{Scenario, ScenarioError};
-pub use server::{Options, ScriptedModel, StartError};
+#[cfg(feature = "server")]
+pub use server::{
+    Api, Asked, Credential, Options, Record, Said, Scenario, ScenarioError, ScriptedModel, StartError, State,
+};

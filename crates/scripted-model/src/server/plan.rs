@@ -3,9 +3,9 @@
 //! Ids are the same for the same request, so that two runs of a test can be compared, and a request that is sent
 //! again gets the ids that it got before. How all this looks on the wire is in `dialect`.
 
-use crate::ask::{Api, Ask, Tool};
-use crate::call::{ScriptError, resolve};
-use crate::scenario::{Call, Chunks, Input, Say, Stop, Usage};
+use crate::server::ask::{Api, Ask, Tool};
+use crate::server::call::{ScriptError, resolve};
+use crate::server::scenario::{Call, Chunks, Input, Say, Stop, Usage};
 use regex::Regex;
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@
 
 mod read;
 
-use crate::ask::{Api, Ask};
+use crate::server::ask::{Api, Ask};
 use read::{Fields, Place};
 use regex::{Regex, RegexBuilder};
 use serde_json::Value;

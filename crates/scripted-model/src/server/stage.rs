@@ -2,11 +2,11 @@
 //!
 //! It chooses replies and remembers; it neither reads nor writes the wire. What it remembers is bounded.
 
-use crate::ask::Ask;
-use crate::dialect;
-use crate::plan::Names;
-use crate::record::{Record, Said, State};
-use crate::scenario::{Count, Main, Mcp, Repeat, Reply, Scenario};
+use crate::server::ask::Ask;
+use crate::server::dialect;
+use crate::server::plan::Names;
+use crate::server::record::{Record, Said, State};
+use crate::server::scenario::{Count, Main, Mcp, Repeat, Reply, Scenario};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

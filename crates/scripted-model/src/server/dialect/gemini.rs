@@ -1,9 +1,9 @@
 //! Gemini generateContent and streamGenerateContent; a stream is always one of server-sent events.
 
 use super::Frame;
-use crate::ask::{Api, Ask, Talk, Tool, items_at, text_at, text_of};
-use crate::plan::Plan;
-use crate::scenario::Stop;
+use crate::server::ask::{Api, Ask, Talk, Tool, items_at, text_at, text_of};
+use crate::server::plan::Plan;
+use crate::server::scenario::Stop;
 use serde_json::{Value, json};
 
 pub fn read(path: &str, body: &Value) -> Ask {

@@ -2,7 +2,7 @@
 //!
 //! Secrets do not get in: of a credential only where it stood and whether it was the expected one is kept.
 
-use crate::ask::{Api, Ask};
+use crate::server::ask::{Api, Ask};
 use axum::http::{HeaderMap, Uri};
 use serde::Serialize;
 use serde_json::Value;
@@ -61,7 +61,7 @@ pub struct Asked {
 
 impl From<&Ask> for Asked {
     fn from(ask: &Ask) -> Self {
-        let name = |tool: &crate::ask::Tool| match &tool.namespace {
+        let name = |tool: &crate::server::ask::Tool| match &tool.namespace {
             Some(namespace) => format!("{namespace}/{}", tool.name),
             None => tool.name.clone(),
         };

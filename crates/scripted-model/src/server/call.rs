@@ -3,8 +3,8 @@
 //! It looks at declarations only, never at which program asks: a new program whose shell has a known name works
 //! without a change. What cannot be called is an error that the model says aloud.
 
-use crate::ask::{Ask, Tool, ToolKind};
-use crate::scenario::{Call, Input};
+use crate::server::ask::{Ask, Tool, ToolKind};
+use crate::server::scenario::{Call, Input};
 use serde_json::{Map, Value, json};
 
 /// Why a script cannot be played. The model says it, so that a test fails loudly.
@@ -158,7 +158,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ask::{Api, Talk};
+    use crate::server::ask::{Api, Talk};
 
     fn ask(tools: Vec<Tool>) -> Ask {
         Ask {

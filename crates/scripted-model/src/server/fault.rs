@@ -3,8 +3,8 @@
 //! The words that programs look for are in the messages, because some of them decide by prose. Nothing here picks an
 //! error; a scenario does.
 
-use crate::ask::Api;
-use crate::scenario::{Fail, Kind};
+use crate::server::ask::Api;
+use crate::server::scenario::{Fail, Kind};
 use serde_json::{Value, json};
 use std::time::SystemTime;
 

@@ -2,10 +2,10 @@
 //!
 //! It is as small as programs allow. The tools that count in the product are the daemon's own.
 
-use crate::plan::Names;
-use crate::record::Said;
-use crate::scenario::{McpResult, McpTool};
-use crate::stage::Stage;
+use crate::server::plan::Names;
+use crate::server::record::Said;
+use crate::server::scenario::{McpResult, McpTool};
+use crate::server::stage::Stage;
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};

@@ -1,9 +1,9 @@
 //! OpenAI Responses.
 
 use super::Frame;
-use crate::ask::{Api, Ask, Talk, Tool, ToolKind, items_at, text_at, text_of};
-use crate::plan::Plan;
-use crate::scenario::Stop;
+use crate::server::ask::{Api, Ask, Talk, Tool, ToolKind, items_at, text_at, text_of};
+use crate::server::plan::Plan;
+use crate::server::scenario::Stop;
 use serde_json::{Value, json};
 
 pub fn read(body: &Value) -> Ask {

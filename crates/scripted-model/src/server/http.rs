@@ -2,14 +2,14 @@
 //!
 //! Waiting, cutting off and noticing that a client went away happen here; what is said is decided elsewhere.
 
-use crate::ask::{Api, Ask};
-use crate::dialect::{self, Frame};
-use crate::fault::fault;
-use crate::plan::Plan;
-use crate::record::{Asked, Credential, Record, Said, credential, open_headers, open_path};
-use crate::scenario::{Act, Kind, Reply, Say};
-use crate::stage::{Choice, Stage};
-use crate::{control, mcp};
+use crate::server::ask::{Api, Ask};
+use crate::server::dialect::{self, Frame};
+use crate::server::fault::fault;
+use crate::server::plan::Plan;
+use crate::server::record::{Asked, Credential, Record, Said, credential, open_headers, open_path};
+use crate::server::scenario::{Act, Kind, Reply, Say};
+use crate::server::stage::{Choice, Stage};
+use crate::server::{control, mcp};
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;

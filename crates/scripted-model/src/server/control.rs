@@ -2,8 +2,8 @@
 //!
 //! None of it is recorded: it is not the program under test that asks.
 
-use crate::scenario::Scenario;
-use crate::stage::Stage;
+use crate::server::scenario::Scenario;
+use crate::server::stage::Stage;
 use axum::Json;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};

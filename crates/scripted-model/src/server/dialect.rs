@@ -7,8 +7,8 @@ mod gemini;
 mod messages;
 mod responses;
 
-use crate::ask::{Api, Ask};
-use crate::plan::Plan;
+use crate::server::ask::{Api, Ask};
+use crate::server::plan::Plan;
 use axum::http::HeaderMap;
 use serde_json::{Value, json};
 
@@ -52,15 +52,15 @@ pub fn read(api: Api, path: &str, headers: &HeaderMap, body: &Value) -> Ask {
         Api::Chat => chat::read(body),
         Api::Gemini => gemini::read(path, body),
     };
-    if let Some(name) = CONVERSATION_HEADERS.iter().find_map(|name| headers.get(*name)?.to_str().ok()) {
-        ask.conversation = Some(name.to_owned());
+    if ask.conversation.is_none() {
+        let named = CONVERSATION_HEADERS.iter().find_map(|name| headers.get(*name)?.to_str().ok());
+        ask.conversation = named.map(str::to_owned);
     }
     ask
 }
 
-/// Headers in which programs name their conversation.
-const CONVERSATION_HEADERS: [&str; 4] =
-    ["x-claude-code-session-id", "session_id", "x-session-affinity", "x-opencode-session"];
+/// Headers in which Claude Code, Codex and opencode name their conversation.
+const CONVERSATION_HEADERS: [&str; 3] = ["x-claude-code-session-id", "session-id", "x-session-affinity"];
 
 /// Writes a reply as a stream.
 pub fn frames(api: Api, plan: &Plan) -> Vec<Frame> {
