@@ -29,7 +29,7 @@ pub(crate) enum Failure {
 impl From<DbError> for Failure {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::Full | DbError::Broken(_) => Self::All(error),
+            DbError::Full | DbError::Busy | DbError::Broken(_) => Self::All(error),
             DbError::KeyTaken
             | DbError::ValueTaken
             | DbError::NotThere

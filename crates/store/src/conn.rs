@@ -87,6 +87,9 @@ pub enum DbError {
     /// The disk, or what the database may use of it, is full.
     #[error("there is no room left")]
     Full,
+    /// Somebody else writes to the database, for longer than a statement waits.
+    #[error("somebody else writes to the database")]
+    Busy,
     /// The storage itself failed.
     #[error("the storage failed")]
     Broken(#[source] rusqlite::Error),
@@ -116,6 +119,7 @@ impl From<rusqlite::Error> for DbError {
             // A write or the growth of the shared index that did not go through changed nothing: it may be
             // tried again. A quota shows itself like this.
             (ErrorCode::DiskFull, _) | (_, ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_IOERR_SHMSIZE) => Self::Full,
+            (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => Self::Busy,
             (ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _)
             | (ErrorCode::ReadOnly | ErrorCode::CannotOpen, _) => Self::Broken(error),
             _ => Self::Other(error),

@@ -27,7 +27,9 @@ pub use read::{
 pub use writer::{Health, Written};
 
 use conn::Conn;
+use open::Opened;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -42,6 +44,7 @@ pub struct Store {
 
 struct Shared {
     folder: PathBuf,
+    closing: Arc<AtomicBool>,
     /// `None` once closed.
     jobs: Mutex<Option<Sender<Job>>>,
     /// Bounds what waits for the writer.
@@ -70,8 +73,10 @@ impl Store {
         let (jobs, received) = std::sync::mpsc::channel();
         let (said, health) = watch::channel(Health::Ok);
         let tally = Arc::new(Tally::default());
-        let writer =
-            Writer::new(opened.conn, received, said, opened.file, Arc::clone(&tally), opened.lock).map_err(database)?;
+        let closing = Arc::new(AtomicBool::new(false));
+        let Opened { conn, file, lock } = opened;
+        let writer = Writer::new(conn, received, said, file, Arc::clone(&tally), lock, Arc::clone(&closing));
+        let writer = writer.map_err(database)?;
         let readers = r2d2::Pool::builder()
             .max_size(options.readers.max(1))
             .min_idle(Some(1))
@@ -86,6 +91,7 @@ impl Store {
             .map_err(OpenError::Writer)?;
         let shared = Shared {
             folder: folder.to_owned(),
+            closing,
             jobs: Mutex::new(Some(jobs)),
             queue: Arc::new(Semaphore::new(options.queue.max(1))),
             health,
@@ -124,6 +130,7 @@ impl Store {
 
     /// Closes the store: what waits is stored first, what comes later is refused. The folder is free then.
     pub async fn close(&self) {
+        self.shared.closing.store(true, Ordering::Relaxed);
         let (closed, over) = oneshot::channel();
         if self.send(Job::Close(closed)).is_err() {
             return;

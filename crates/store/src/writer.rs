@@ -13,7 +13,7 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
@@ -80,6 +80,12 @@ const IDLE: Duration = Duration::from_secs(1);
 const PROBE_EVERY: Duration = Duration::from_secs(2);
 const PROBE_BYTES: i64 = 64 << 10;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// A log of so many bytes is brought home and cut even while readers never rest.
+const LOG_LIMIT: u64 = 64 << 20;
+/// If a reader is in the way of that, it is tried again after so many bytes more.
+const LOG_STEP: u64 = 16 << 20;
+/// How long that may wait for readers; nobody is answered meanwhile.
+const CUT_PATIENCE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Writer {
     conn: Connection,
@@ -91,6 +97,10 @@ pub(crate) struct Writer {
     broken: Option<Arc<DbError>>,
     /// Something was written since the log was last cut.
     dirty: bool,
+    /// The length of the log at which it is cut although there is work.
+    cut_at: u64,
+    /// Set when the store is being closed: then nobody else is waited for.
+    closing: Arc<AtomicBool>,
     /// Held as long as the connection is open; fields are dropped in this order.
     _lock: File,
 }
@@ -126,6 +136,7 @@ impl Writer {
         file: DatabaseFile,
         tally: Arc<Tally>,
         lock: File,
+        closing: Arc<AtomicBool>,
     ) -> Result<Self, DbError> {
         conn.busy_timeout(BUSY_TIMEOUT)?;
         let last = |sql| -> Result<i64, DbError> { Ok(row(&conn, sql, &[], |row| row.int(0))?.unwrap_or(0)) };
@@ -133,7 +144,19 @@ impl Writer {
             journal: last("SELECT coalesce(max(seq), 0) FROM journal")? + 1,
             outbox: last("SELECT coalesce(max(seq), 0) FROM outbox")? + 1,
         };
-        Ok(Self { conn, numbers, health, jobs, file, tally, broken: None, dirty: true, _lock: lock })
+        Ok(Self {
+            conn,
+            numbers,
+            health,
+            jobs,
+            file,
+            tally,
+            broken: None,
+            dirty: true,
+            cut_at: LOG_LIMIT,
+            closing,
+            _lock: lock,
+        })
     }
 
     /// Works until it is closed or nobody can ask any more.
@@ -211,15 +234,31 @@ impl Writer {
             return;
         }
         let before = self.numbers;
-        let written = self.file.check().and_then(|()| self.transact(&group));
+        let mut told = false;
+        let written = loop {
+            match self.file.check().and_then(|()| self.transact(&group)) {
+                // Only a stranger to this program can be that: a backup, or a person with a shell.
+                Err(DbError::Busy) if !self.closing.load(Ordering::Relaxed) => {
+                    self.numbers = before;
+                    if !std::mem::replace(&mut told, true) {
+                        warn!("somebody else writes to the database; what is to be stored waits for that");
+                    }
+                }
+                other => break other,
+            }
+        };
         match written {
             Ok(results) => {
+                if told {
+                    info!("the database is free again");
+                }
                 self.dirty = true;
                 self.tally.add(results.iter().filter(|it| it.is_ok()).count());
                 self.become_(Health::Ok);
                 for ((_, caller, place), result) in group.into_iter().zip(results) {
                     answer(caller, result, place);
                 }
+                self.bound_log();
             }
             Err(error) => {
                 self.numbers = before;
@@ -295,7 +334,8 @@ impl Writer {
             (cause @ DbError::Broken(_), Ok(_)) => self.broken(cause),
             (_, Err(cause)) => self.broken(cause),
             (
-                cause @ (DbError::KeyTaken
+                cause @ (DbError::Busy
+                | DbError::KeyTaken
                 | DbError::ValueTaken
                 | DbError::NotThere
                 | DbError::Unreadable { .. }
@@ -344,10 +384,35 @@ impl Writer {
                 }
             }
         }
-        if let Err(error) = self.cut_log() {
+        // Readers that are still at work are not waited for: the next quiet moment will do.
+        if let Err(error) = self.cut_log(Duration::ZERO) {
             warn!(error = &error as &dyn std::error::Error, "the log could not be cut; it is tried again later");
         }
+        self.cut_at = LOG_LIMIT;
         self.dirty = false;
+    }
+
+    /// Cuts a log that has grown long although there never was a quiet moment: as long as any reader looks at
+    /// it, the database goes on appending.
+    fn bound_log(&mut self) {
+        let length = match std::fs::metadata(self.file.path.with_extension("db-wal")) {
+            Ok(log) => log.len(),
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "the log could not be measured");
+                return;
+            }
+        };
+        if length < self.cut_at {
+            return;
+        }
+        self.cut_at = match self.cut_log(CUT_PATIENCE) {
+            Ok(true) => LOG_LIMIT,
+            Ok(false) => length + LOG_STEP,
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "the log could not be cut; it is tried again later");
+                length + LOG_STEP
+            }
+        };
     }
 
     /// Writes some pages for good and frees them: they are then a reserve for what waits.
@@ -359,14 +424,16 @@ impl Writer {
         Ok(())
     }
 
-    fn cut_log(&self) -> Result<(), DbError> {
-        // Readers that are still at work are not waited for: the next quiet moment will do.
-        self.conn.busy_timeout(Duration::ZERO)?;
-        let cut = Conn::query(&self.conn, "PRAGMA wal_checkpoint(TRUNCATE)", &[], &mut |_| {
+    /// Brings the log home and cuts it to nothing; `false` if a reader was in the way for too long.
+    fn cut_log(&self, patience: Duration) -> Result<bool, DbError> {
+        self.conn.busy_timeout(patience)?;
+        let mut blocked = 0;
+        let cut = Conn::query(&self.conn, "PRAGMA wal_checkpoint(TRUNCATE)", &[], &mut |row| {
+            blocked = row.int(0)?;
             Ok(std::ops::ControlFlow::Continue(()))
         });
         self.conn.busy_timeout(BUSY_TIMEOUT)?;
-        cut
+        cut.map(|()| blocked == 0)
     }
 }
 

@@ -10,6 +10,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use support::*;
 
@@ -33,6 +35,7 @@ async fn the_helper() {
     match part.as_str() {
         "commit_forever" => commit_forever(&folder).await,
         "fill_a_real_disk" => fill_a_real_disk(&folder).await,
+        "open_read_only" => open_read_only(&folder).await,
         other => panic!("unknown part {other}"),
     }
 }
@@ -133,9 +136,13 @@ async fn a_full_database_says_so_reads_on_and_recovers_when_there_is_room() {
 
 #[test]
 fn a_full_disk_says_so_reads_on_and_recovers_by_itself() {
-    // A private mount that ends with the process: a small disk that nobody else sees.
+    on_a_small_disk("fill_a_real_disk", "RECOVERED");
+}
+
+/// Runs a helper on a private mount that ends with the process: a small disk that nobody else sees.
+fn on_a_small_disk(part: &str, expected: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let inner = helper("fill_a_real_disk", folder.path());
+    let inner = helper(part, folder.path());
     let mut script = Command::new("unshare");
     script.arg("--mount");
     if !rustix::process::geteuid().is_root() {
@@ -153,7 +160,7 @@ fn a_full_disk_says_so_reads_on_and_recovers_by_itself() {
         Ok(output) => {
             let text = String::from_utf8_lossy(&output.stdout);
             assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-            assert!(text.contains("RECOVERED"), "{text}");
+            assert!(text.contains(expected), "{text}");
         }
         Err(error) => eprintln!("SKIPPED: `unshare` does not start: {error}"),
     }
@@ -196,6 +203,177 @@ async fn fill_a_real_disk(folder: &Path) {
     store.close().await;
     assert_whole(&folder.join("data"));
     println!("RECOVERED after {took:?}, {stored} lines before");
+}
+
+#[test]
+fn a_disk_that_became_read_only_is_refused_by_name() {
+    on_a_small_disk("open_read_only", "REFUSED");
+}
+
+async fn open_read_only(folder: &Path) {
+    let data = folder.join("data");
+    let store = open(&data);
+    store.commit(rows([Row::Objective(objective(1))])).await.unwrap();
+    store.close().await;
+    let remount = |how: &str| {
+        let done = Command::new("mount").args(["-o", how]).arg(folder).status().unwrap();
+        assert!(done.success());
+    };
+    remount("remount,ro");
+    match Store::open(&data, StoreOptions::default()) {
+        Err(error @ OpenError::Folder { .. }) => println!("REFUSED {error}"),
+        other => panic!("{other:?}"),
+    }
+    remount("remount,rw");
+    assert!(open(&data).objective(&viewer(), ObjectiveId::fixed(1)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_damaged_database_is_refused_and_left_as_it_is() {
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 4] = [
+        ("another file", |it| *it = b"these are the notes of somebody\n".repeat(400)),
+        ("its first page", |it| it[..100].fill(0x5a)),
+        ("its schema", |it| it[100..4096].fill(0xff)),
+        ("cut short", |it| it.truncate(4096 * 2 + 17)),
+    ];
+    for (what, damage) in damages {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        store.commit(rows([Row::Objective(objective(1))])).await.unwrap();
+        store.close().await;
+        let path = folder.path().join("orcha.db");
+        let mut bytes = std::fs::read(&path).unwrap();
+        damage(&mut bytes);
+        std::fs::write(&path, &bytes).unwrap();
+        let opened = Store::open(folder.path(), StoreOptions::default());
+        match opened {
+            Err(error @ OpenError::Database { .. }) => {
+                eprintln!("{what}: {error}: {:?}", std::error::Error::source(&error))
+            }
+            other => panic!("{what}: {other:?}"),
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "{what}: somebody wrote to it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_waits_for_whoever_else_writes_to_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.commit(rows([Row::Objective(objective(1))])).await.unwrap();
+    let stranger = rusqlite::Connection::open(folder.path().join("orcha.db")).unwrap();
+    stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let patient = tokio::spawn({
+        let store = store.clone();
+        async move { store.commit(Commit { journal: vec![line(1, 1, "later")], ..Commit::at(at(1)) }).await }
+    });
+    // Longer than any single wait of the database.
+    let mut patient = patient;
+    assert!(tokio::time::timeout(Duration::from_secs(7), &mut patient).await.is_err(), "it gave up");
+    assert!(store.objective(&viewer(), ObjectiveId::fixed(1)).await.unwrap().is_some(), "reads go on");
+    stranger.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(patient.await.unwrap().unwrap().journal.start, 1);
+    // Nobody waits for ever to be let go.
+    stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = tokio::spawn({
+        let store = store.clone();
+        async move { store.commit(Commit { journal: vec![line(1, 1, "never")], ..Commit::at(at(1)) }).await }
+    });
+    tokio::time::timeout(Duration::from_secs(20), store.close()).await.unwrap();
+    assert!(refused.await.unwrap().is_err());
+}
+
+/// Promise 3: what was acknowledged survives a power cut at any instant, and nothing else is made up.
+#[tokio::test]
+async fn promise_3_a_log_torn_anywhere_behind_an_acknowledged_commit_loses_only_what_came_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let mut current = objective(1);
+    store.commit(rows([Row::Objective(current.clone())])).await.unwrap();
+    // How long the log was when each commit was acknowledged: all of that had been synced.
+    let log = folder.path().join("orcha.db-wal");
+    let mut lengths = Vec::new();
+    for n in 0..12_usize {
+        current.revision = current.revision.next();
+        current.summary = Some("x".repeat(n * 700));
+        let journal = vec![line(1, 1, "step")];
+        let changes = vec![changed(Row::Objective(current.clone()))];
+        store.commit(Commit { changes, journal, ..Commit::at(at(1)) }).await.unwrap();
+        lengths.push(std::fs::metadata(&log).unwrap().len());
+    }
+    let (database, log) = (std::fs::read(folder.path().join("orcha.db")).unwrap(), std::fs::read(&log).unwrap());
+    assert!(lengths.windows(2).all(|pair| pair[0] < pair[1]), "the log was cut meanwhile");
+    store.close().await;
+
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move |below: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % below
+    };
+    for round in 0..40 {
+        let acknowledged = usize::try_from(random(lengths.len() as u64 - 1)).unwrap();
+        let (from, to) = (lengths[acknowledged], lengths[acknowledged + 1]);
+        let mut torn = log.clone();
+        match round % 3 {
+            // A beginning of the next commit, of none of its sectors, or with one of them lost.
+            0 => torn.truncate(usize::try_from(from + random(to - from)).unwrap()),
+            1 => torn.truncate(usize::try_from(from).unwrap()),
+            _ => {
+                torn.truncate(usize::try_from(to).unwrap());
+                let sector = usize::try_from(from + random(to - from)).unwrap() / 512 * 512;
+                let sector = sector.max(usize::try_from(from).unwrap());
+                let end = torn.len().min(sector + 512);
+                torn[sector..end].fill(0);
+            }
+        }
+        let after = tempfile::tempdir().unwrap();
+        std::fs::write(after.path().join("orcha.db"), &database).unwrap();
+        std::fs::write(after.path().join("orcha.db-wal"), &torn).unwrap();
+        let store = open(after.path());
+        let events = store.events(&viewer(), EventFilter::All, Span::Latest, 500).await.unwrap();
+        let last = usize::try_from(events.last().map_or(0, |it| it.seq)).unwrap();
+        assert!(last == acknowledged + 1 || (round % 3 == 2 && last == acknowledged + 2), "round {round}: {last}");
+        let found = store.objective(&viewer(), ObjectiveId::fixed(1)).await.unwrap().unwrap();
+        assert_eq!(usize::try_from(found.revision.0).unwrap(), last + 1, "round {round}: row and journal are one");
+        store.close().await;
+        assert_whole(after.path());
+    }
+}
+
+/// The log is brought home while readers never rest.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_stays_bounded_while_it_is_read_without_a_pause() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.commit(rows([Row::Objective(objective(1))])).await.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..6)
+        .map(|_| {
+            let (store, stop) = (store.clone(), stop.clone());
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    store.events(&viewer(), EventFilter::All, Span::Latest, 500).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let log = folder.path().join("orcha.db-wal");
+    let mut longest = 0;
+    let mut written = 0_u64;
+    while written < 160 << 20 {
+        let lines = (0..400).map(|_| line(1, 1, &"x".repeat(4000))).collect();
+        store.commit(Commit { journal: lines, ..Commit::at(at(1)) }).await.unwrap();
+        written += 400 * 4000;
+        longest = longest.max(std::fs::metadata(&log).unwrap().len());
+    }
+    stop.store(true, Ordering::Relaxed);
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    eprintln!("{} MiB written, the log was {} MiB at most", written >> 20, longest >> 20);
+    assert!(longest < 96 << 20, "{longest}");
+    store.close().await;
 }
 
 #[tokio::test]
