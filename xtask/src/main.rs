@@ -3,6 +3,8 @@
 //! Each command is one module with an `Args` struct and a `run` function. Nothing of the
 //! product lives here, and nothing of the product depends on it.
 
+mod agent_programs;
+mod bench;
 mod ci;
 mod deny;
 mod programs;
@@ -27,6 +29,10 @@ enum Command {
     Tidy(tidy::Args),
     /// Runs every test; installs what they need where it can, and ends with one line of totals.
     Test(test::Args),
+    /// Measures the daemon beside the least that a program could do by hand, in release builds.
+    Bench(bench::Args),
+    /// Installs the real agent programs that tests run against the scripted model.
+    Agents(agent_programs::Args),
     /// Runs the gates (fmt, tidy, deny, clippy), then the tests; `.ci/run` does the same in two calls.
     Ci(ci::Args),
 }
@@ -35,6 +41,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Tidy(args) => tidy::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Agents(args) => agent_programs::run(&args),
         Command::Ci(args) => ci::run(&args),
     };
     match result {

@@ -61,7 +61,7 @@ enum Way {
     Qwen,
 }
 
-/// Every program that is known, the free ones first.
+/// Every program that is known, the free ones first. The native ones are those for Linux on x86-64.
 pub const PROGRAMS: [Program; 7] = [
     Program {
         name: "codex",
@@ -156,16 +156,18 @@ impl Program {
         matches!(self.start, Start::Node(_))
     }
 
+    /// Returns the file that is started; where there is none, the program has no build for this machine.
+    pub fn entry(&self, cache: &Path) -> PathBuf {
+        let (Start::Native(file) | Start::Node(file)) = self.start;
+        self.folder(cache).join("node_modules").join(file)
+    }
+
     /// Returns the words that start it, when it is installed completely.
     pub fn command(&self, cache: &Path) -> Option<Vec<OsString>> {
-        let modules = self.folder(cache).join("node_modules");
-        let (before, file) = match self.start {
-            Start::Native(file) => (None, file),
-            Start::Node(file) => (Some(OsString::from("node")), file),
-        };
-        let file = modules.join(file);
-        let is_there = self.marker(cache).is_file() && file.is_file();
-        is_there.then(|| before.into_iter().chain([file.into_os_string()]).collect())
+        let entry = self.entry(cache);
+        let is_there = self.marker(cache).is_file() && entry.is_file();
+        let before = self.needs_node().then(|| OsString::from("node"));
+        is_there.then(|| before.into_iter().chain([entry.into_os_string()]).collect())
     }
 
     /// Returns the arguments for one turn without a person, or nothing for a program that only speaks a protocol.
