@@ -48,6 +48,7 @@ pub(crate) fn limits_over(
 ) -> orcha_model::guard::Limits {
     orcha_model::guard::Limits {
         same_error: changed.same_error.unwrap_or(base.same_error),
+        any_error: base.any_error,
         no_progress: changed.no_progress.unwrap_or(base.no_progress),
         session_calls_per_hour: changed.session_calls_per_hour.unwrap_or(base.session_calls_per_hour),
         objective_calls_per_hour: changed.objective_calls_per_hour.unwrap_or(base.objective_calls_per_hour),

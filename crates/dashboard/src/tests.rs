@@ -76,6 +76,7 @@ fn a_session(n: u64, of: u64, title: &str) -> Session {
         activity: Some("runs the tests".into()),
         latest_summary: None,
         told: false,
+        stopping: None,
         counters: Default::default(),
         state: session::State::Running {
             target: TargetId::fixed(1),
@@ -114,6 +115,7 @@ fn a_pull_request(n: u64, of: u64, title: &str, url: &str) -> PullRequest {
         refusal: None,
         answered: 0,
         told: false,
+        closing: Default::default(),
         state: pull_request::State::Open,
         synced_at: None,
         created_at: at(0),

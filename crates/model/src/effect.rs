@@ -37,6 +37,8 @@ pub enum Effect {
         /// The message on whose behalf.
         on_behalf_of: MessageId,
     },
+    /// Answer an agent that asks whether it may do something. Twice is once: keyed by its request.
+    Permit(Permit),
     /// Commit what is left, push, open a pull request. Twice is once: exact commit, then look-up by head.
     Publish(Publish),
     /// Push to, or edit, a pull request. Twice is once: exact commit with a lease on the old one.
@@ -226,9 +228,32 @@ pub struct Deliver {
     pub text: String,
 }
 
+/// See [`Effect::Permit`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Permit {
+    /// The session.
+    pub session: SessionId,
+    /// The attempt that asks.
+    pub attempt: Attempt,
+    /// Where.
+    pub target: TargetId,
+    /// The agent's own id of its request.
+    pub request: String,
+    /// What it wants to use.
+    pub tool: String,
+    /// What it would do, as JSON text.
+    pub input: String,
+    /// Whether it may.
+    pub allow: bool,
+    /// Why not.
+    pub reason: String,
+}
+
 /// See [`Effect::Publish`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Publish {
+    /// The session whose checkout it is.
+    pub session: SessionId,
     /// The pull request.
     pub pull_request: PullRequestId,
     /// The workspace whose branch is published.
@@ -323,6 +348,7 @@ impl Effect {
             Self::Stop(_) => "stop",
             Self::Deliver(_) => "deliver",
             Self::Interrupt { .. } => "interrupt",
+            Self::Permit(_) => "permit",
             Self::Publish(_) => "publish",
             Self::UpdatePr(_) => "update_pr",
             Self::Comment { .. } => "comment",
@@ -336,8 +362,8 @@ impl Effect {
 
     /// Returns the noun whose effects are done one after another, oldest first.
     ///
-    /// Everything that touches one session's process, checkout and conversation stands in one row; work on
-    /// a pull request in another.
+    /// Everything that touches one session's process, checkout and conversation stands in one row, with the
+    /// publication of its work; what follows on its pull request in another.
     pub const fn lane(&self) -> NounId {
         match self {
             Self::Prepare(it) => NounId::Session(it.session),
@@ -345,7 +371,9 @@ impl Effect {
             Self::Stop(it) => NounId::Session(it.session),
             Self::Deliver(it) => NounId::Session(it.session),
             Self::Interrupt { session, .. } => NounId::Session(*session),
-            Self::Publish(it) => NounId::PullRequest(it.pull_request),
+            Self::Permit(it) => NounId::Session(it.session),
+            // Behind the stop of its process and the snapshot after it.
+            Self::Publish(it) => NounId::Session(it.session),
             Self::UpdatePr(it) => NounId::PullRequest(it.pull_request),
             Self::Comment { pull_request, .. }
             | Self::Merge { pull_request, .. }

@@ -15,6 +15,8 @@ use std::time::Duration;
 pub struct Limits {
     /// The same class of error so many times in a row.
     pub same_error: u32,
+    /// Errors of any class, so many in a row: classes that take turns are a loop too.
+    pub any_error: u32,
     /// So many turns in a row without a tool call or a report.
     pub no_progress: u32,
     /// Model calls of one session in any hour.
@@ -38,6 +40,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             same_error: 3,
+            any_error: 6,
             no_progress: 5,
             session_calls_per_hour: 120,
             objective_calls_per_hour: 300,
@@ -58,6 +61,11 @@ pub enum Trip {
     SameError {
         /// Its class.
         class: String,
+        /// How often in a row.
+        times: u32,
+    },
+    /// One error came after another, of whatever class.
+    Errors {
         /// How often in a row.
         times: u32,
     },
@@ -97,6 +105,7 @@ impl fmt::Display for Trip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SameError { class, times } => write!(f, "the same error ({class}) came {times} times in a row"),
+            Self::Errors { times } => write!(f, "{times} errors came in a row"),
             Self::NoProgress { turns } => write!(f, "{turns} turns in a row went by without any action"),
             Self::Calls { calls } => write!(f, "{calls} model calls were made within an hour"),
             Self::WallClock { secs } => write!(f, "it has been running for {} minutes", secs / 60),
@@ -114,6 +123,7 @@ impl Trip {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::SameError { .. } => "same_error",
+            Self::Errors { .. } => "any_error",
             Self::NoProgress { .. } => "no_progress",
             Self::Calls { .. } => "calls",
             Self::WallClock { .. } => "wall_clock",
@@ -202,6 +212,9 @@ impl Usage {
 pub struct Counters {
     /// The class of the last error and how often it came in a row.
     pub error: Option<(String, u32)>,
+    /// How often any error came in a row.
+    #[serde(default)]
+    pub errors: u32,
     /// Turns in a row without any action.
     pub idle_turns: u32,
     /// Whether the current turn showed an action.
@@ -217,6 +230,7 @@ pub struct Counters {
 impl Counters {
     /// Notes an error of a class.
     pub fn fail(&mut self, class: &str) {
+        self.errors = self.errors.saturating_add(1);
         self.error = match self.error.take() {
             Some((of, times)) if of == class => Some((of, times.saturating_add(1))),
             _ => Some((class.to_owned(), 1)),
@@ -226,6 +240,7 @@ impl Counters {
     /// Notes the end of a turn that did not fail.
     pub fn turn_done(&mut self) {
         self.error = None;
+        self.errors = 0;
         self.idle_turns = if self.acted { 0 } else { self.idle_turns.saturating_add(1) };
         self.acted = false;
     }
@@ -233,6 +248,7 @@ impl Counters {
     /// Starts counting anew: a person said "go on".
     pub fn forgive(&mut self) {
         self.error = None;
+        self.errors = 0;
         self.idle_turns = 0;
         self.calls.clear();
         self.forgiven_tokens = self.used.tokens();
@@ -245,6 +261,9 @@ impl Counters {
             && reached(u64::from(*times), u64::from(limits.same_error))
         {
             return Some(Trip::SameError { class: class.clone(), times: *times });
+        }
+        if reached(u64::from(self.errors), u64::from(limits.any_error)) {
+            return Some(Trip::Errors { times: self.errors });
         }
         if reached(u64::from(self.idle_turns), u64::from(limits.no_progress)) {
             return Some(Trip::NoProgress { turns: self.idle_turns });
@@ -288,6 +307,19 @@ mod tests {
         assert_eq!(counters.verdict(&Limits::default(), at(0)), None);
         counters.fail("network");
         assert!(matches!(counters.verdict(&Limits::default(), at(0)), Some(Trip::SameError { times: 3, .. })));
+    }
+
+    #[test]
+    fn errors_that_take_turns_are_counted_together() {
+        let mut counters = Counters::default();
+        for class in ["network", "auth", "network", "auth", "network"] {
+            counters.fail(class);
+        }
+        assert_eq!(counters.verdict(&Limits::default(), at(0)), None);
+        counters.fail("auth");
+        assert_eq!(counters.verdict(&Limits::default(), at(0)), Some(Trip::Errors { times: 6 }));
+        counters.forgive();
+        assert_eq!(counters.verdict(&Limits::default(), at(0)), None);
     }
 
     #[test]

@@ -78,6 +78,7 @@ pub enum NoteKind {
     SessionFailed,
     SessionCanceled,
     SessionRetrying,
+    PermissionDenied,
     WorkerReported,
     ReviewSubmitted,
     StaleFactIgnored,

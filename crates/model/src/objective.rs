@@ -301,11 +301,29 @@ fn resume(objective: &Objective, now: Timestamp) -> Result<Decision<Objective>, 
     match objective.state {
         State::Paused => {
             let note = Note::new(NoteKind::ObjectiveChanged, format!("{} goes on", objective.title));
-            Ok(objective.with(|next| next.state = State::Active, now).note(note))
+            let go_on = |next: &mut Objective| {
+                next.state = State::Active;
+                // Otherwise the limit that was reached would pause it again at once.
+                if next.tripped.is_some() {
+                    forgive(next);
+                }
+            };
+            Ok(objective.with(go_on, now).note(note))
+        }
+        State::Active | State::WaitingUser if objective.tripped.is_some() => {
+            let note = Note::new(NoteKind::ObjectiveChanged, format!("{} goes on beyond the limit", objective.title));
+            Ok(objective.with(forgive, now).note(note))
         }
         State::Active | State::WaitingUser => Ok(Decision::ignore(objective.clone(), "not paused")),
         State::Succeeded | State::Failed { .. } | State::Canceled { .. } => Err(objective.over()),
     }
+}
+
+/// Starts counting anew: a person said "go on".
+fn forgive(objective: &mut Objective) {
+    objective.tripped = None;
+    objective.calls.clear();
+    objective.forgiven = (objective.used.tokens(), objective.used.micro_usd);
 }
 
 fn done(objective: &Objective, summary: String, now: Timestamp) -> Result<Decision<Objective>, Refusal> {
@@ -368,11 +386,7 @@ fn count(objective: &Objective, input: &Input, now: Timestamp) -> Decision<Objec
             Input::Deescalate => {
                 next.managers = Managers { made: 0, lost: 0, pokes: 0, last_at: None, escalated: false }
             }
-            Input::Forgive => {
-                next.tripped = None;
-                next.calls.clear();
-                next.forgiven = (next.used.tokens(), next.used.micro_usd);
-            }
+            Input::Forgive => forgive(next),
             Input::Asked
             | Input::AllAnswered
             | Input::Pause

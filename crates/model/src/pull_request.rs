@@ -56,6 +56,9 @@ pub struct PullRequest {
     pub answered: u64,
     /// Whether its manager was told of its end.
     pub told: bool,
+    /// What follows from its end.
+    #[serde(default)]
+    pub closing: Closing,
     /// Where it stands.
     pub state: State,
     /// When the code host was last asked.
@@ -64,6 +67,48 @@ pub struct PullRequest {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+}
+
+/// What follows from the end of a pull request: promise 6.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Closing {
+    /// What the user decided about it, if it is closed.
+    pub decision: ClosedDecision,
+    /// The push that waits for that decision.
+    pub held: Option<HeldPush>,
+    /// Whether those who still work on it were told of its end.
+    pub followers_told: bool,
+}
+
+/// What the user decided about a closed pull request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClosedDecision {
+    /// Nobody was asked.
+    #[default]
+    Unasked,
+    /// The user was asked.
+    Asked,
+    /// It is being opened again.
+    Reopening,
+    /// It stays closed.
+    Left,
+    /// Another one took its place.
+    Replaced,
+    /// There is nothing to decide: it never came to be, because there was nothing to publish.
+    Empty,
+}
+
+/// A push that waits for the user, because the pull request was closed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldPush {
+    /// What to push.
+    pub work: UpdateWork,
+    /// A new title.
+    pub title: Option<String>,
+    /// A new text.
+    pub body: Option<String>,
 }
 
 /// What the checks of a pull request say.
@@ -168,6 +213,11 @@ pub enum Input {
         /// Why, for whoever asked.
         reason: String,
     },
+    /// It did not come to be: there was nothing to publish.
+    Empty {
+        /// What was compared, for people.
+        reason: String,
+    },
     /// Somebody wants to push, or to edit.
     Update {
         /// What to push, with the head that we know filled in by [`decide`].
@@ -186,6 +236,11 @@ pub enum Input {
     Refused {
         /// Why, for whoever asked.
         reason: String,
+    },
+    /// A push did not take place: the code host had closed it meanwhile.
+    NotPushed {
+        /// What was to be pushed.
+        held: HeldPush,
     },
     /// The code host was asked.
     Observed(Observed),
@@ -218,10 +273,18 @@ pub enum Input {
     Reopened,
     /// Its manager was told of its end.
     Told,
+    /// The user was asked what becomes of it.
+    Asked,
+    /// The user decided that it stays closed.
+    Leave,
+    /// Another one took its place.
+    Replaced,
+    /// Those who still work on it were told of its end.
+    FollowersTold,
 }
 
 /// A push as it is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpdateWork {
     /// The workspace to push from.
     pub workspace: WorkspaceId,
@@ -260,6 +323,7 @@ impl PullRequest {
     /// The order that opens it.
     pub fn publish(&self, target: orcha_base::TargetId, commit_message: String) -> Effect {
         Effect::Publish(Publish {
+            session: self.session,
             pull_request: self.id,
             workspace: self.workspace,
             target,
@@ -305,13 +369,25 @@ impl PullRequest {
 pub fn decide(pr: &PullRequest, input: Input, now: Timestamp) -> Result<Decision<PullRequest>, Refusal> {
     match input {
         Input::Opened { number, url, head } => Ok(opened(pr, number, url, head, now)),
-        Input::NotOpened { reason } => Ok(not_opened(pr, reason, now)),
+        Input::NotOpened { reason } => Ok(not_opened(pr, reason, ClosedDecision::Unasked, now)),
+        Input::Empty { reason } => Ok(not_opened(pr, reason, ClosedDecision::Empty, now)),
         Input::Update { push, title, body } => update(pr, push, title, body, now),
         Input::Updated { head } => Ok(updated(pr, head, now)),
         Input::Refused { reason } => {
             let note = pr.note(NoteKind::PrUpdateRefused, format!("{}: {reason}", pr.label()));
-            Ok(pr.with(|next| answer(next, Some(reason)), now).note(note))
+            Ok(pr
+                .with(
+                    |next| {
+                        if next.closing.decision == ClosedDecision::Reopening {
+                            next.closing.decision = ClosedDecision::Unasked;
+                        }
+                        answer(next, Some(reason));
+                    },
+                    now,
+                )
+                .note(note))
         }
+        Input::NotPushed { held } => Ok(not_pushed(pr, held, now)),
         Input::Observed(seen) => Ok(observed(pr, seen, now)),
         Input::Comment { key, body } => comment(pr, key, body, now),
         Input::Commented => {
@@ -331,6 +407,88 @@ pub fn decide(pr: &PullRequest, input: Input, now: Timestamp) -> Result<Decision
             next.told = true;
             Decision::become_(next)
         }),
+        Input::Asked => Ok(decided(pr, ClosedDecision::Asked, None, now)),
+        Input::Leave => Ok(decided(pr, ClosedDecision::Left, Some("the user leaves it closed"), now)),
+        Input::Replaced => Ok(decided(pr, ClosedDecision::Replaced, Some("another one takes its place"), now)),
+        Input::FollowersTold => Ok(if pr.closing.followers_told {
+            Decision::ignore(pr.clone(), "told already")
+        } else {
+            let mut next = pr.clone();
+            next.closing.followers_told = true;
+            Decision::become_(next)
+        }),
+    }
+}
+
+fn decided(
+    pr: &PullRequest,
+    decision: ClosedDecision,
+    said: Option<&'static str>,
+    now: Timestamp,
+) -> Decision<PullRequest> {
+    match pr.state {
+        State::Closed { .. } => {
+            let settled = pr.with(
+                |next| {
+                    next.closing.decision = decision;
+                    if decision != ClosedDecision::Asked {
+                        next.closing.held = None;
+                    }
+                },
+                now,
+            );
+            match said {
+                Some(said) => settled.note(pr.note(NoteKind::PrClosedDecision, format!("{}: {said}", pr.label()))),
+                None => settled,
+            }
+        }
+        State::Opening { .. } | State::Draft | State::Open | State::Merged { .. } => {
+            Decision::ignore(pr.clone(), "it is not closed")
+        }
+    }
+}
+
+/// Keeps a push until the user has decided what becomes of the closed pull request.
+fn hold(
+    pr: &PullRequest,
+    held: HeldPush,
+    rule: &'static str,
+    now: Timestamp,
+) -> Result<Decision<PullRequest>, Refusal> {
+    match pr.closing.decision {
+        ClosedDecision::Unasked | ClosedDecision::Asked | ClosedDecision::Reopening => {
+            let note = pr.note(NoteKind::PrUpdateRefused, format!("a push to {} waits: {rule}", pr.label()));
+            let answered = "it is closed. The user is asked whether it is reopened, and this push waits for the answer. End \
+                            your turn: you are told what was decided";
+            Ok(pr
+                .with(
+                    |next| {
+                        next.closing.held = Some(held);
+                        answer(next, Some(answered.to_owned()));
+                    },
+                    now,
+                )
+                .note(note))
+        }
+        ClosedDecision::Left | ClosedDecision::Replaced | ClosedDecision::Empty => Err(Refusal::PushForbidden {
+            state: pr.state.name(),
+            rule: "the user was asked and did not have it reopened",
+        }),
+    }
+}
+
+fn not_pushed(pr: &PullRequest, held: HeldPush, now: Timestamp) -> Decision<PullRequest> {
+    let refused = |rule: String| pr.with(|next| answer(next, Some(rule)), now);
+    match pr.state {
+        State::Closed { .. } => match hold(pr, held, "it was closed before the push took place", now) {
+            Ok(held) => held,
+            Err(refusal) => refused(refusal.to_string()),
+        },
+        // Open again already: what waits is pushed at once.
+        State::Draft | State::Open => pr.with(|next| next.closing.held = Some(held), now),
+        State::Opening { .. } | State::Merged { .. } => {
+            refused("it was merged meanwhile, and a merged pull request is never pushed to".into())
+        }
     }
 }
 
@@ -364,7 +522,7 @@ fn opened(pr: &PullRequest, number: u64, url: String, head: Sha, now: Timestamp)
     }
 }
 
-fn not_opened(pr: &PullRequest, reason: String, now: Timestamp) -> Decision<PullRequest> {
+fn not_opened(pr: &PullRequest, reason: String, decision: ClosedDecision, now: Timestamp) -> Decision<PullRequest> {
     match pr.state {
         State::Opening { .. } => {
             let note = pr.note(NoteKind::PrPublishRefused, format!("{} was not opened: {reason}", pr.title));
@@ -373,6 +531,7 @@ fn not_opened(pr: &PullRequest, reason: String, now: Timestamp) -> Decision<Pull
                     next.state = State::Closed { why: format!("never opened: {reason}") };
                     // Nobody has to hear of the end of something that never was.
                     next.told = true;
+                    next.closing.decision = decision;
                     answer(next, Some(reason));
                 },
                 now,
@@ -399,9 +558,8 @@ fn update(
             let facts = PushFacts { state: Some(&pr.state), force: work.force, reason: work.force_reason.as_deref() };
             match push_verdict(facts) {
                 PushVerdict::Allowed => {}
-                PushVerdict::Never { rule } | PushVerdict::AskFirst { rule } => {
-                    return Err(Refusal::PushForbidden { state: pr.state.name(), rule });
-                }
+                PushVerdict::Never { rule } => return Err(Refusal::PushForbidden { state: pr.state.name(), rule }),
+                PushVerdict::AskFirst { rule } => return hold(pr, HeldPush { work, title, body }, rule, now),
                 PushVerdict::ReasonMissing => {
                     return Err(Refusal::Invalid {
                         field: "force_reason",
@@ -419,6 +577,7 @@ fn update(
             })
         }
     };
+    let pushes = push.is_some();
     let forced = push.as_ref().and_then(|work| work.force.clone());
     let effect = Effect::UpdatePr(UpdatePr {
         pull_request: pr.id,
@@ -434,6 +593,9 @@ fn update(
                 next.title = title.unwrap_or_else(|| next.title.clone());
                 next.body = body.unwrap_or_else(|| next.body.clone());
                 next.refusal = None;
+                if pushes {
+                    next.closing.held = None;
+                }
             },
             now,
         )
@@ -528,6 +690,8 @@ fn merged(pr: &PullRequest, sha: Option<Sha>, now: Timestamp) -> Decision<PullRe
                     next.state = State::Merged { sha };
                     next.synced_at = Some(now);
                     next.told = false;
+                    // What waited to be pushed is never pushed any more; its checkout keeps it.
+                    next.closing = Closing::default();
                     answer(next, None);
                 },
                 now,
@@ -559,6 +723,7 @@ fn closed(pr: &PullRequest, now: Timestamp) -> Decision<PullRequest> {
                     next.state = State::Closed { why: "closed without merging".into() };
                     next.synced_at = Some(now);
                     next.told = false;
+                    next.closing = Closing::default();
                     answer(next, None);
                 },
                 now,
@@ -575,7 +740,11 @@ fn reopen(pr: &PullRequest, now: Timestamp) -> Result<Decision<PullRequest>, Ref
     match pr.state {
         State::Closed { .. } => {
             let effect = Effect::Reopen { pull_request: pr.id, repo: pr.repo.clone(), number: pr.number_known()? };
-            Ok(pr.with(|next| next.refusal = None, now).then(effect))
+            let reopening = |next: &mut PullRequest| {
+                next.refusal = None;
+                next.closing.decision = ClosedDecision::Reopening;
+            };
+            Ok(pr.with(reopening, now).then(effect))
         }
         State::Draft | State::Open => Ok(Decision::ignore(pr.clone(), "open already")),
         State::Opening { .. } => Err(pr.refuse("it is still being opened")),
@@ -592,6 +761,7 @@ fn reopened(pr: &PullRequest, now: Timestamp) -> Decision<PullRequest> {
                     next.state = State::Open;
                     next.synced_at = Some(now);
                     next.told = false;
+                    next.closing = Closing { held: next.closing.held.take(), ..Closing::default() };
                     answer(next, None);
                 },
                 now,

@@ -45,7 +45,8 @@ pub fn push_verdict(facts: PushFacts<'_>) -> PushVerdict {
     };
     let has_reason = facts.reason.is_some_and(|reason| !reason.trim().is_empty());
     match open {
-        PushVerdict::Allowed if facts.force && !has_reason => PushVerdict::ReasonMissing,
+        // Nobody is asked about a push that could not be made afterwards.
+        PushVerdict::Allowed | PushVerdict::AskFirst { .. } if facts.force && !has_reason => PushVerdict::ReasonMissing,
         verdict => verdict,
     }
 }
@@ -66,6 +67,7 @@ mod tests {
         assert!(matches!(verdict(Some(&merged), false, None), PushVerdict::Never { .. }));
         assert!(matches!(verdict(Some(&merged), true, Some("rebase")), PushVerdict::Never { .. }));
         assert!(matches!(verdict(Some(&closed), false, None), PushVerdict::AskFirst { .. }));
+        assert_eq!(verdict(Some(&closed), true, None), PushVerdict::ReasonMissing);
         assert_eq!(verdict(Some(&State::Open), false, None), PushVerdict::Allowed);
         assert_eq!(verdict(Some(&State::Draft), false, None), PushVerdict::Allowed);
         assert_eq!(verdict(Some(&State::Opening { since: Timestamp::EPOCH }), false, None), PushVerdict::Allowed);

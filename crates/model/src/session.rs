@@ -5,6 +5,7 @@
 
 use crate::effect::{self, Checkout, Effect, Opening, Patience};
 use crate::guard::{Counters, Limits, Trip, Usage};
+use crate::permission::{PermissionFacts, PermissionVerdict, permission_verdict};
 use crate::{Decision, Note, NoteKind, Refusal, Role};
 use orcha_base::{
     Attempt, Backoff, BranchName, MessageId, ObjectiveId, PullRequestId, RepoUrl, Revision, ScopeId, SessionId,
@@ -68,6 +69,9 @@ pub struct Session {
     pub latest_summary: Option<String>,
     /// Whether its parent was told how it ended.
     pub told: bool,
+    /// The attempt whose process is being ended and whose folder is being kept; none once both are done.
+    #[serde(default)]
+    pub stopping: Option<Attempt>,
     /// Counters of the loop guards.
     pub counters: Counters,
     /// Where it stands.
@@ -331,8 +335,11 @@ pub struct Around {
 /// Something that happens to a session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// Its dependencies succeeded.
-    Release,
+    /// Its dependencies succeeded, and what they left is kept.
+    Release {
+        /// Where the work lies that it goes on with.
+        pin: Option<TargetId>,
+    },
     /// The schedule found a place.
     Place {
         /// Where.
@@ -460,10 +467,33 @@ pub enum Input {
         /// What surrounds it.
         around: Around,
     },
-    /// Its process was ended by us.
+    /// Its process was ended by us, and what is in its folder was kept.
     Stopped {
         /// The attempt.
         attempt: Attempt,
+    },
+    /// Its process could not be ended, or what is in its folder could not be kept.
+    StopFailed {
+        /// The attempt.
+        attempt: Attempt,
+        /// What happened, after every try that made sense.
+        detail: String,
+    },
+    /// The agent asks whether it may do something, and waits.
+    PermissionAsked {
+        /// The attempt.
+        attempt: Attempt,
+        /// The agent's own id of its request.
+        request: String,
+        /// What it wants to use.
+        tool: String,
+        /// What it would do, as JSON text.
+        input: String,
+    },
+    /// Another pull request took the place of the one that it follows up on.
+    Follow {
+        /// Which.
+        pull_request: PullRequestId,
     },
 }
 
@@ -574,6 +604,9 @@ impl Session {
         let ends = state.is_over();
         let stop = self.stop(patience);
         let mut next = self.clone();
+        if stop.is_some() {
+            next.stopping = self.state.holds().map(|(_, attempt)| attempt);
+        }
         next.state = state;
         next.updated_at = now;
         if ends {
@@ -633,7 +666,7 @@ impl Session {
 
     /// Finishes after its last turn, if the evidence allows.
     fn finish(&self, evidence: Evidence, around: Around, now: Timestamp) -> Decision<Self> {
-        if self.role.traits().must_move_head && around.head_moved != Some(true) {
+        if self.role.traits().must_move_head && around.head_moved == Some(false) {
             return self.fail("it ended without moving the head of its pull request".into(), FaultClass::Genuine, now);
         }
         self.succeed(evidence, now)
@@ -643,12 +676,12 @@ impl Session {
 /// Decides what a session becomes.
 pub fn decide(session: &Session, input: Input, limits: &Limits, now: Timestamp) -> Result<Decision<Session>, Refusal> {
     match input {
-        Input::Release => release(session, now),
+        Input::Release { pin } => release(session, pin, now),
         Input::Place { target, workspace, checkout } => place(session, target, workspace, checkout, now),
         Input::NoPlace { detail } => no_place(session, detail, now),
         Input::Cancel { reason } => cancel(session, reason, now),
         Input::Pause => pause(session, now),
-        Input::Resume => resume(session, now),
+        Input::Resume => resume(session, limits, now),
         Input::Trip { trip } => tripped(session, trip, now),
         Input::Answered => Ok(answered(session, now)),
         Input::Wake => Ok(wake(session, now)),
@@ -670,14 +703,21 @@ pub fn decide(session: &Session, input: Input, limits: &Limits, now: Timestamp) 
         Input::TurnEnded { attempt, end, around } => Ok(turn_ended(session, attempt, end, around, limits, now)),
         Input::Exited { attempt, exit, around } => Ok(exited(session, attempt, exit, around, now)),
         Input::Stopped { attempt } => Ok(stopped(session, attempt)),
+        Input::StopFailed { attempt, detail } => Ok(stop_failed(session, attempt, &detail)),
+        Input::PermissionAsked { attempt, request, tool, input } => {
+            Ok(permission_asked(session, attempt, request, tool, input, limits, now))
+        }
+        Input::Follow { pull_request } => follow(session, pull_request, now),
     }
 }
 
-fn release(session: &Session, now: Timestamp) -> Result<Decision<Session>, Refusal> {
+fn release(session: &Session, pin: Option<TargetId>, now: Timestamp) -> Result<Decision<Session>, Refusal> {
     match session.state {
         State::Queued { released: false } => {
             let mut next = session.clone();
             next.state = State::Queued { released: true };
+            // Work goes on where it lies: a checkout does not travel between targets.
+            next.pin = pin.or(next.pin);
             next.updated_at = now;
             Ok(Decision::become_(next))
         }
@@ -781,17 +821,21 @@ fn pause(session: &Session, now: Timestamp) -> Result<Decision<Session>, Refusal
     }
 }
 
-fn resume(session: &Session, now: Timestamp) -> Result<Decision<Session>, Refusal> {
+fn resume(session: &Session, limits: &Limits, now: Timestamp) -> Result<Decision<Session>, Refusal> {
     match &session.state {
         State::Paused => {
             let note = session.said(NoteKind::SessionResumed, format!("{} goes on", session.title));
             let state = if session.attempt == Attempt(0) {
-                State::Queued { released: session.depends_on.is_empty() }
+                State::Queued { released: session.depends_on.is_empty() && session.reviews.is_none() }
             } else {
                 State::WaitingCapacity { why: Waiting::Resumed, until: None }
             };
             let mut decision = session.leave_for(state, Patience::Quick, now);
             decision.next.faults = 0;
+            // It was paused while a guard had stopped it: without this the same guard would stop it again at once.
+            if session.counters.verdict(limits, now).is_some() {
+                decision.next.counters.forgive();
+            }
             Ok(decision.note(note))
         }
         State::WaitingUser { answered: false, .. } => Ok(answered(session, now)),
@@ -1206,6 +1250,68 @@ fn exited(session: &Session, of: Attempt, exit: Exit, around: Around, now: Times
     }
 }
 
-fn stopped(session: &Session, _of: Attempt) -> Decision<Session> {
-    Decision::ignore(session.clone(), "its process is gone")
+fn stopped(session: &Session, of: Attempt) -> Decision<Session> {
+    if session.stopping != Some(of) {
+        return Decision::ignore(session.clone(), "its process is gone");
+    }
+    let mut next = session.clone();
+    next.stopping = None;
+    Decision::become_(next)
+}
+
+fn stop_failed(session: &Session, of: Attempt, detail: &str) -> Decision<Session> {
+    // Whoever waits for it goes on: what is in the folder is still there, and is kept before it is ever deleted.
+    let text = format!("the end of {} (attempt {of}) was not clean: {detail}", session.title);
+    stopped(session, of).note(session.said(NoteKind::EffectFailed, text))
+}
+
+/// How much of a tool's name stands in the class of its error, in characters.
+const TOOL_NAME: usize = 60;
+
+fn permission_asked(
+    session: &Session,
+    of: Attempt,
+    request: String,
+    tool: String,
+    input: String,
+    limits: &Limits,
+    now: Timestamp,
+) -> Decision<Session> {
+    let State::Running { target, attempt, since, .. } = &session.state else {
+        return session.stale("a request of a process that is being ended");
+    };
+    if *attempt != of {
+        return session.stale("a request of another attempt");
+    }
+    let PermissionVerdict::Deny { reason } = permission_verdict(PermissionFacts { role: session.role, tool: &tool });
+    let name: String = tool.chars().take(TOOL_NAME).collect();
+    let note = session
+        .said(NoteKind::PermissionDenied, format!("{} asked to use {name} and was denied", session.title))
+        .with("tool", &name)
+        .with("reason", &reason);
+    let mut next = session.clone();
+    let turn = Turn::Busy { heard_at: now };
+    next.state = State::Running { target: *target, attempt: *attempt, turn, since: *since };
+    next.activity = Some(format!("asked to use {name} and was denied"));
+    next.updated_at = now;
+    // An agent that asks for the same again and again is in a loop.
+    next.counters.fail(&format!("permission denied: {name}"));
+    if let Some(trip) = next.counters.verdict(limits, now) {
+        let mut decision = next.trip(trip, now);
+        decision.notes.insert(0, note);
+        return decision;
+    }
+    let (session, target, attempt) = (session.id, *target, *attempt);
+    let permit = effect::Permit { session, attempt, target, request, tool, input, allow: false, reason };
+    Decision::become_(next).then(Effect::Permit(permit)).note(note)
+}
+
+fn follow(session: &Session, pull_request: PullRequestId, now: Timestamp) -> Result<Decision<Session>, Refusal> {
+    if session.is_over() {
+        return Err(session.over());
+    }
+    let mut next = session.clone();
+    next.pull_request = Some(pull_request);
+    next.updated_at = now;
+    Ok(Decision::become_(next))
 }

@@ -259,6 +259,79 @@ fn a_session_that_never_ran_goes_back_to_its_queue_after_a_pause_and_waits_for_o
     assert_eq!(next.state, State::Queued { released: false });
 }
 
+// Promise 1: what is ended is kept before anybody goes on from it.
+
+#[test]
+fn promise_1_a_session_says_until_when_its_end_is_being_kept() {
+    let decide = |session: &Session, input| session::decide(session, input, &Limits::default(), NOW).unwrap().next;
+    let over = decide(&worker(), completed(Around::default()));
+    assert_eq!((over.state.name(), over.stopping), ("succeeded", Some(attempt(2))));
+    assert_eq!(decide(&over, Input::Stopped { attempt: attempt(1) }).stopping, Some(attempt(2)));
+    assert_eq!(decide(&over, Input::Stopped { attempt: attempt(2) }).stopping, None);
+    let failed = Input::StopFailed { attempt: attempt(2), detail: "the host is gone".into() };
+    assert_eq!(decide(&over, failed).stopping, None, "nobody waits for ever");
+}
+
+// Requests of agents.
+
+fn asks(of: u32, tool: &str) -> Input {
+    Input::PermissionAsked { attempt: attempt(of), request: "r1".into(), tool: tool.into(), input: "{}".into() }
+}
+
+#[test]
+fn a_request_is_answered_at_once_with_a_no_and_what_to_do_instead() {
+    check(worker(), asks(2, "Bash"), expect!["running | effects: permit"]);
+    let decision = session::decide(&worker(), asks(2, "Bash"), &Limits::default(), NOW).unwrap();
+    let [Effect::Permit(permit)] = &decision.effects[..] else { panic!("{:?}", decision.effects) };
+    assert!(!permit.allow && permit.request == "r1" && permit.reason.contains("ask_user"), "{permit:?}");
+    check(worker(), asks(1, "Bash"), expect!["running | effects: none | ignored: a request of another attempt"]);
+    check(
+        canceled(),
+        asks(2, "Bash"),
+        expect!["canceled | effects: none | ignored: a request of a process that is being ended"],
+    );
+}
+
+#[test]
+fn promise_9_an_agent_that_asks_for_the_same_again_and_again_is_paused() {
+    let mut session = worker();
+    for expected in ["running", "running", "waiting_user"] {
+        session = session::decide(&session, asks(2, "Bash"), &Limits::default(), NOW).unwrap().next;
+        assert_eq!(session.state.name(), expected);
+    }
+}
+
+#[test]
+fn promise_9_what_was_paused_while_a_guard_had_stopped_it_does_not_trip_again_at_once() {
+    let mut session = worker();
+    session.counters.used.input = 30_000_000;
+    let used = |calls| Input::Used { attempt: attempt(2), usage: Usage { model_calls: calls, ..Usage::default() } };
+    let decide = |session: &Session, input| session::decide(session, input, &Limits::default(), NOW).unwrap().next;
+    let tripped = decide(&session, used(1));
+    assert_eq!(tripped.state.name(), "waiting_user");
+    let resumed = decide(&decide(&tripped, Input::Pause), Input::Resume);
+    assert_eq!(resumed.counters.verdict(&Limits::default(), NOW), None);
+    // What no guard had stopped is not forgotten by a pause.
+    let mut calm = worker();
+    calm.counters.calls.add(100, NOW);
+    let resumed = decide(&decide(&calm, Input::Pause), Input::Resume);
+    assert_eq!(resumed.counters.calls.last_hour(NOW), 100);
+}
+
+#[test]
+fn promise_9_a_resumed_objective_is_forgiven_the_limit_that_it_reached() {
+    for paused in [false, true] {
+        let mut objective = make::objective();
+        objective.used.input = 200_000_000;
+        objective.tripped = Some(Trip::Tokens { tokens: 200_000_000 });
+        if paused {
+            objective.state = objective::State::Paused;
+        }
+        let next = objective::decide(&objective, objective::Input::Resume, NOW).unwrap().next;
+        assert_eq!((next.tripped.clone(), next.verdict(NOW)), (None, None));
+    }
+}
+
 // Promise 6: pushes.
 
 fn push(state: pull_request::State, force: Option<Option<&str>>) -> String {
@@ -284,10 +357,53 @@ fn promise_6_a_merged_pull_request_is_never_pushed_to() {
 }
 
 #[test]
-fn promise_6_a_closed_pull_request_asks() {
+fn promise_6_a_push_to_a_closed_pull_request_is_held_until_the_user_decided() {
     let said = push(pull_request::State::Closed { why: "not wanted".into() }, Some(Some("rebased")));
-    expect!["refused (push_forbidden): pull request is closed: it was closed; the user decides whether it is reopened"]
+    expect!["closed | effects: none"].assert_eq(&said);
+    let said = push(pull_request::State::Closed { why: "not wanted".into() }, Some(None));
+    expect!["refused (invalid): `force_reason` must say why history is rewritten"].assert_eq(&said);
+}
+
+fn closed() -> orcha_model::PullRequest {
+    let state = pull_request::State::Closed { why: "not wanted".into() };
+    orcha_model::PullRequest { state, ..make::open_pull_request(1) }
+}
+
+fn more() -> PrInput {
+    let work = UpdateWork {
+        workspace: WorkspaceId::fixed(1),
+        target: make::target_id(),
+        commit_message: "more".into(),
+        force: false,
+        force_reason: None,
+    };
+    PrInput::Update { push: Some(work), title: None, body: None }
+}
+
+#[test]
+fn promise_6_whoever_pushes_to_a_closed_pull_request_hears_that_the_user_is_asked() {
+    let held = pull_request::decide(&closed(), more(), NOW).unwrap().next;
+    assert!(held.closing.held.is_some() && held.answered == 1);
+    assert!(held.refusal.unwrap().contains("The user is asked"));
+}
+
+#[test]
+fn promise_6_after_the_user_left_it_closed_a_push_is_refused() {
+    let left = pull_request::decide(&closed(), PrInput::Leave, NOW).unwrap().next;
+    let said = line(pull_request::decide(&left, more(), NOW), |it| it.state.name());
+    expect!["refused (push_forbidden): pull request is closed: the user was asked and did not have it reopened"]
         .assert_eq(&said);
+}
+
+#[test]
+fn promise_6_a_held_push_outlives_the_reopening_and_nothing_else() {
+    let held = pull_request::decide(&closed(), more(), NOW).unwrap().next;
+    for (input, kept) in [(PrInput::Reopened, true), (PrInput::Leave, false), (PrInput::Replaced, false)] {
+        let next = pull_request::decide(&held, input, NOW).unwrap().next;
+        assert_eq!(next.closing.held.is_some(), kept, "{:?}", next.closing);
+    }
+    let merged = pull_request::decide(&held, PrInput::Merged { sha: make::sha(9) }, NOW).unwrap().next;
+    assert_eq!(merged.closing, pull_request::Closing::default());
 }
 
 #[test]
@@ -425,7 +541,7 @@ mod properties {
     fn inputs() -> impl Strategy<Value = Input> {
         let place = Input::Place { target: make::target_id(), workspace: WorkspaceId::fixed(1), checkout: None };
         prop_oneof![
-            1 => Just(Input::Release),
+            1 => Just(Input::Release { pin: None }),
             8 => Just(place),
             1 => Just(Input::NoPlace { detail: "full".into() }),
             1 => Just(Input::Cancel { reason: "no".into() }),
@@ -453,7 +569,11 @@ mod properties {
             3 => (attempts(), any::<bool>(), arounds()).prop_map(|(attempt, clean, around)| {
                 Input::Exited { attempt, exit: if clean { Exit::Clean } else { crash() }, around }
             }),
-            1 => attempts().prop_map(|attempt| Input::Stopped { attempt }),
+            3 => attempts().prop_map(|attempt| Input::Stopped { attempt }),
+            1 => attempts().prop_map(|attempt| Input::StopFailed { attempt, detail: "no".into() }),
+            1 => attempts().prop_map(|attempt| Input::PermissionAsked {
+                attempt, request: "r".into(), tool: "Bash".into(), input: "{}".into()
+            }),
         ]
     }
 

@@ -54,6 +54,7 @@ pub(crate) async fn execute(shared: &Arc<Shared>, objective: ObjectiveId, effect
         Effect::Interrupt { session, attempt, target, on_behalf_of } => {
             launch::interrupt(shared, objective, *session, *attempt, *target, *on_behalf_of).await
         }
+        Effect::Permit(it) => launch::permit(shared, objective, it).await,
         Effect::Publish(it) => pull_request::publish(shared, objective, it).await,
         Effect::UpdatePr(it) => pull_request::update(shared, it).await,
         Effect::Comment { pull_request, repo, number, key, body } => {
@@ -87,8 +88,11 @@ pub(crate) fn failed(effect: &Effect, detail: String) -> Facts {
         Effect::Launch(it) => {
             vec![Stimulus::Session(it.session, session::Input::LaunchFailed { attempt: it.attempt, detail })]
         }
-        // The session has moved on already; whatever is left of the process is found by the next sweep.
-        Effect::Stop(_) | Effect::Interrupt { .. } => Vec::new(),
+        Effect::Stop(it) => {
+            vec![Stimulus::Session(it.session, session::Input::StopFailed { attempt: it.attempt, detail })]
+        }
+        // Its run is over, and with it whoever waited.
+        Effect::Interrupt { .. } | Effect::Permit(_) => Vec::new(),
         Effect::Deliver(it) => vec![Stimulus::Message(it.message, message::Input::Lost { attempt: it.attempt })],
         Effect::Publish(it) => on_pr(it.pull_request, pr::Input::NotOpened { reason: detail }),
         Effect::UpdatePr(it) => on_pr(it.pull_request, pr::Input::Refused { reason: detail }),
@@ -125,6 +129,7 @@ pub(crate) async fn afterwards(shared: &Arc<Shared>, objective: ObjectiveId, eff
         Effect::Prepare(_)
         | Effect::Deliver(_)
         | Effect::Interrupt { .. }
+        | Effect::Permit(_)
         | Effect::Reclaim { .. }
         | Effect::Restore { .. } => {}
     }

@@ -3,11 +3,12 @@
 //! The task keeps the objective's world in memory. It is the only writer of these rows, so what it keeps is what
 //! is stored; whenever a commit fails, the world is thrown away and loaded again.
 
+use crate::feed::Activity;
 use crate::orch::Shared;
-use orcha_base::{ObjectiveId, PullRequestId, Timestamp};
-use orcha_model::{Artifact, EffectKey, NounId, PullRequest, Refusal};
+use orcha_base::{ObjectiveId, PullRequestId, SessionId, Timestamp};
+use orcha_model::{Artifact, Effect, EffectKey, NounId, PullRequest, Refusal};
 use orcha_plan::{Changes, Mind, Stimulus, World, passes, step};
-use orcha_store::{Change, Commit, CommitError, Guard, JournalLine, Order, Row, TranscriptAppend};
+use orcha_store::{Change, Commit, CommitError, Guard, JournalLine, NewEntry, Order, Row, TranscriptAppend};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -261,6 +262,7 @@ impl Desk {
             match self.shared.store(commit).await {
                 Ok(committed) => {
                     let moved = !changes.before.is_empty();
+                    self.tell_activities(&before, &world, &changes, now);
                     self.settle(world, now);
                     self.shared.lanes.push(&self.shared, self.objective, changes.effects);
                     if moved {
@@ -319,6 +321,27 @@ impl Desk {
         self.tell_waiting();
     }
 
+    fn tell_activities(&self, before: &World, after: &World, changes: &Changes, now: Timestamp) {
+        let changed = changes.before.keys().filter_map(|noun| match noun {
+            NounId::Session(id) => after.sessions.get(id),
+            _ => None,
+        });
+        for session in changed {
+            if before.sessions.get(&session.id).is_some_and(|it| it.activity == session.activity) {
+                continue;
+            }
+            self.shared.feed.activity(Activity {
+                tenant: session.tenant.clone(),
+                scope: session.scope.clone(),
+                objective: self.objective,
+                session: session.id,
+                activity: session.activity.clone(),
+                tokens: session.counters.used.tokens(),
+                at: now,
+            });
+        }
+    }
+
     fn tell_waiting(&mut self) {
         let Some(world) = &self.world else { return };
         let waiting = std::mem::take(&mut self.waiting);
@@ -365,6 +388,9 @@ impl Desk {
         commit.guards = stimuli.guards.clone();
         commit.artifacts = stimuli.artifacts.clone();
         commit.transcript = stimuli.transcript.clone();
+        if let Some(append) = &mut commit.transcript {
+            append.entries.extend(changes.effects.iter().filter_map(|(_, it)| answered(it, append.session, now)));
+        }
         commit.receipt = stimuli.key.as_ref().map(|key| orcha_store::Receipt {
             tenant: tenant.clone(),
             scope: scope.clone(),
@@ -374,6 +400,18 @@ impl Desk {
         });
         commit
     }
+}
+
+/// The line of a transcript that says how a request of its agent was answered.
+fn answered(effect: &Effect, session: SessionId, at: Timestamp) -> Option<NewEntry> {
+    let Effect::Permit(it) = effect else { return None };
+    (it.session == session).then(|| NewEntry {
+        source: "system".into(),
+        kind: "status".into(),
+        content: if it.allow { format!("{} was allowed", it.tool) } else { format!("denied: {}", it.reason) },
+        metadata: Some(serde_json::json!({"request": it.request, "allowed": it.allow})),
+        at,
+    })
 }
 
 /// Picks the changed rows out of a world.

@@ -55,7 +55,18 @@ impl Ingests {
         }
         let (done, over) = watch::channel(false);
         reading.insert(label.clone(), over);
-        let reader = Reader { shared: Arc::clone(shared), runner, label, objective, session, attempt, told_at: None };
+        let (shared_too, heard) = (Arc::clone(shared), Heard::default());
+        let reader = Reader {
+            shared: shared_too,
+            runner,
+            label,
+            objective,
+            session,
+            attempt,
+            told_at: None,
+            heard,
+            acts: false,
+        };
         shared.tasks.spawn(reader.work(done));
     }
 
@@ -84,6 +95,10 @@ struct Reader {
     session: SessionId,
     attempt: Attempt,
     told_at: Option<Timestamp>,
+    /// What was heard and not told yet.
+    heard: Heard,
+    /// Whether it was told that this turn acts.
+    acts: bool,
 }
 
 impl Reader {
@@ -119,7 +134,17 @@ impl Reader {
             None => Cursor::default(),
         };
         loop {
-            let batch = self.runner.read(&self.label, &cursor).await.map_err(|fault| chain(&fault))?;
+            let batch = match self.tells_in() {
+                None => self.runner.read(&self.label, &cursor).await,
+                Some(pause) => tokio::select! {
+                    batch = self.runner.read(&self.label, &cursor) => batch,
+                    () = self.shared.clock.sleep(pause) => {
+                        self.tell().await?;
+                        continue;
+                    }
+                },
+            };
+            let batch = batch.map_err(|fault| chain(&fault))?;
             let next = serde_json::to_value(&batch.cursor).map_err(|fault| chain(&fault))?;
             let ended = batch.ended;
             if !batch.entries.is_empty() || batch.cursor != cursor || ended.is_some() {
@@ -132,6 +157,21 @@ impl Reader {
                 return Ok(());
             }
         }
+    }
+
+    /// In which time what was heard last is told, if nothing else comes before.
+    fn tells_in(&self) -> Option<Duration> {
+        let now = self.shared.clock.now();
+        self.heard.anything.then(|| self.told_at.map_or(Duration::ZERO, |at| (at + TELL_EVERY).since(now)))
+    }
+
+    /// Tells what was heard last: an agent that falls silent is shown with its last activity, not the one before.
+    async fn tell(&mut self) -> Result<(), String> {
+        let Some(heard) = self.heard.take() else { return Ok(()) };
+        self.told_at = Some(self.shared.clock.now());
+        let stimuli = vec![Stimulus::Session(self.session, heard.input(self.attempt))];
+        let told = self.shared.bring(self.objective, Stimuli { stimuli, ..Stimuli::default() }).await;
+        told.map(|_| ()).map_err(|fault| chain(&fault))
     }
 
     /// Stores a batch: alone when it says nothing about the session, through the inbox when it does.
@@ -162,7 +202,11 @@ impl Reader {
         let (session, attempt) = (self.session, self.attempt);
         let of_session = |input| Stimulus::Session(session, input);
         let mut stimuli = Vec::new();
-        let mut heard = Heard::default();
+        let heard = &mut self.heard;
+        let withdrawn = |request: &str| {
+            let of = |it: &Event| matches!(it, Event::PermissionWithdrawn { request: of } if of == request);
+            batch.entries.iter().any(|it| of(&it.event))
+        };
         for it in &batch.entries {
             heard.note(&it.event);
             match &it.event {
@@ -179,13 +223,19 @@ impl Reader {
                 Event::TurnEnded(end) => {
                     stimuli.extend(heard.take().map(|it| it.input(attempt)).map(of_session));
                     stimuli.push(Stimulus::TurnEnded { session, attempt, end: end_of(end) });
+                    self.acts = false;
                 }
-                Event::Text { .. }
+                Event::PermissionRequest { request, tool, input } if !withdrawn(request) => {
+                    stimuli.extend(heard.take().map(|it| it.input(attempt)).map(of_session));
+                    let (request, tool, input) = (request.clone(), tool.clone(), input.clone());
+                    stimuli.push(of_session(Input::PermissionAsked { attempt, request, tool, input }));
+                }
+                Event::PermissionRequest { .. }
+                | Event::Text { .. }
                 | Event::Thinking { .. }
                 | Event::ToolCall(_)
                 | Event::ToolResult(_)
                 | Event::FileChange(_)
-                | Event::PermissionRequest { .. }
                 | Event::PermissionWithdrawn { .. }
                 | Event::Limit(_)
                 | Event::Retrying { .. }
@@ -193,7 +243,9 @@ impl Reader {
                 | Event::Raw { .. } => {}
             }
         }
-        let due = self.told_at.is_none_or(|at| now.since(at) >= TELL_EVERY);
+        // That a turn acts is told at once: the guard against turns of words only must not miss it.
+        let due = self.told_at.is_none_or(|at| now.since(at) >= TELL_EVERY) || (heard.acted && !self.acts);
+        self.acts |= heard.acted;
         if (due || !stimuli.is_empty())
             && let Some(heard) = heard.take()
         {

@@ -23,6 +23,7 @@ mod settings;
 mod watch;
 
 pub use clock::{Clock, SystemClock};
+pub use feed::Activity;
 pub use hands::{Hands, TargetHands};
 pub use inbox::{Receipt, SubmitError};
 pub use orch::{Actor, NewObjective, Orch, PublishRequest, StartError, UpdateRequest};

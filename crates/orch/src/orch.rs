@@ -3,7 +3,7 @@
 //! Each call translates a wish into one stimulus and waits for the answer. Nothing is decided here.
 
 use crate::clock::Clock;
-use crate::feed::{self, Feed};
+use crate::feed::{self, Activity, Feed};
 use crate::fleet::{self, Fleet};
 use crate::hands::Hands;
 use crate::inbox::{Inbox, Letter, Receipt, Stimuli, SubmitError, rows};
@@ -23,7 +23,7 @@ use orcha_model::{
     Artifact, ArtifactKind, Note, NoteKind, NounId, Objective, Project, PullRequest, Refusal, Role, Target, Visibility,
     feedback, message, question, session, target,
 };
-use orcha_plan::{Mind, NewFeedback, NewMessage, NewQuestion, NewSession, Stimulus, World, step};
+use orcha_plan::{Mind, NewFeedback, NewMessage, NewPublication, NewQuestion, NewSession, Stimulus, World, step};
 use orcha_store::{Change, Commit, CommitError, Committed, CredentialOwner, JournalLine, Owned, ReadError, Row, Store};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
@@ -277,6 +277,7 @@ impl Orch {
         shared.tasks.spawn(fleet::probe(Arc::clone(shared)));
         shared.tasks.spawn(watch::run(Arc::clone(shared)));
         shared.tasks.spawn(feed::run(Arc::clone(shared), end));
+        shared.tasks.spawn(feed::tell_activities(Arc::clone(shared)));
         Ok(orch)
     }
 
@@ -403,6 +404,12 @@ impl Orch {
     /// Listens for grown transcripts: the session, and the number of its last line.
     pub fn transcripts(&self) -> broadcast::Receiver<(SessionId, i64)> {
         self.shared.feed.transcripts()
+    }
+
+    /// Listens to what agents are doing: the newest of each session, once a second at the most. It is not stored, and
+    /// a listener that lags misses what is old anyway.
+    pub fn activities(&self) -> broadcast::Receiver<Arc<Activity>> {
+        self.shared.feed.activities()
     }
 
     /// Tells whose credential this is, while it is good.
@@ -551,7 +558,7 @@ impl Orch {
         Ok((self.view(objective, |world| world.objective.clone()).await?, sessions))
     }
 
-    /// Lets a paused objective go on, with everything that was paused in it.
+    /// Lets an objective go on that a person or a guard paused, with everything that rests because of it.
     pub async fn resume_objective(&self, id: ObjectiveId) -> Result<Receipt, SubmitError> {
         let receipt = self.submit(id, Stimulus::Objective(objective::Input::Resume)).await?;
         let paused = self
@@ -588,6 +595,7 @@ impl Orch {
         new.pull_request = old.pull_request;
         new.reviews = old.reviews;
         new.retries = Some(old.id);
+        new.depends_on = self.view(objective, move |world| newest_tries(world, &old.depends_on)).await?;
         self.new_session(objective, new).await
     }
 
@@ -663,7 +671,12 @@ impl Orch {
                 return Err(Refusal::Invalid { field, rule: format!("must have between 1 and {most} bytes") }.into());
             }
         }
-        let artifact = self.artifact(owner, ArtifactKind::Note, title, body);
+        let mut artifact = self.artifact(owner, ArtifactKind::Note, title, body);
+        if let Some(once) = &self.once {
+            // The same request names the same note, however often it is made.
+            let digest = Sha256::digest(format!("note\0{}\0{}\0{}", owner.tenant, owner.session, once.key).as_bytes());
+            artifact.id = ArtifactId::from_uuid(id_of(&digest));
+        }
         let id = artifact.id;
         self.submit_with(owner.objective, Stimulus::Tick, artifact).await?;
         Ok(id)
@@ -701,64 +714,47 @@ impl Orch {
     /// Opens a pull request for a session's work, and waits until it is open or refused.
     pub async fn publish(&self, objective: ObjectiveId, request: PublishRequest) -> Result<PullRequest, SubmitError> {
         let id = request.session;
-        let found = self
+        let known = self
             .view(objective, move |world| {
-                let session = world.sessions.get(&id)?.clone();
-                let workspace = session.workspace.and_then(|it| world.workspaces.get(&it)).cloned();
-                let known = world.pull_requests.values().find(|it| it.session == id && it.state.is_live()).cloned();
-                Some((session, workspace, known))
+                let session = world.sessions.get(&id)?;
+                let of_it = |it: &&PullRequest| it.session == id || Some(it.workspace) == session.workspace;
+                let live = world.pull_requests.values().find(|it| of_it(it) && it.state.is_live());
+                let closed =
+                    |it: &&PullRequest| it.number.is_some() && matches!(it.state, pull_request::State::Closed { .. });
+                let newest =
+                    || world.pull_requests.values().filter(of_it).filter(closed).max_by_key(|it| it.created_at);
+                live.or_else(newest).cloned()
             })
             .await?;
-        let unknown = || Refusal::Unknown { noun: "session", id: id.to_string(), hint: String::new() };
-        let (session, workspace, known) = found.ok_or_else(unknown)?;
-        if let Some(known) = known {
-            return self.settled(objective, known.id, 0, known).await;
+        match known {
+            Some(known) if known.state.is_live() => return self.settled(objective, known.id, 0, known).await,
+            // What was closed is not published a second time behind the user's back: the user is asked.
+            Some(closed) => {
+                let request = UpdateRequest {
+                    pull_request: closed.id,
+                    session: Some(id),
+                    title: Some(request.title),
+                    body: Some(request.body),
+                    commit_message: request.commit_message,
+                    force: false,
+                    force_reason: None,
+                };
+                return self.update_pull_request(objective, request).await;
+            }
+            None => {}
         }
-        let refuse = |rule| Refusal::State { noun: "session", id: id.to_string(), state: session.state.name(), rule };
-        if !matches!(session.state, session::State::Succeeded { .. }) {
-            return Err(refuse("only the work of a session that succeeded is published").into());
-        }
-        let workspace = workspace.ok_or_else(|| refuse("it has no workspace"))?;
-        let (Some(repo), Some(branch), Some(base)) = (
-            workspace.repo.clone(),
-            workspace.branch.clone(),
-            workspace.checkout.as_ref().and_then(|it| it.base.clone()),
-        ) else {
-            return Err(refuse("it has no checkout of a repository").into());
-        };
-        texts(&request.title, &request.body)?;
-        let now = self.now();
-        let row = PullRequest {
-            id: PullRequestId::from_uuid(Uuid::now_v7()),
-            tenant: session.tenant.clone(),
-            scope: session.scope.clone(),
-            revision: Revision(1),
-            objective,
-            session: session.id,
-            workspace: workspace.id,
-            repo,
-            number: None,
-            url: None,
-            branch,
-            base,
-            head: None,
-            title: request.title.clone(),
+        let publication = NewPublication {
+            session: id,
+            title: request.title,
             body: request.body,
-            checks: pull_request::Checks::Unknown,
-            review: pull_request::Review::None,
-            mergeable: None,
-            refusal: None,
-            answered: 0,
-            told: false,
-            state: pull_request::State::Opening { since: now },
-            synced_at: None,
-            created_at: now,
-            updated_at: now,
+            commit_message: request.commit_message,
+            replaces: None,
         };
-        let commit_message = request.commit_message.unwrap_or(request.title);
-        let pending = row.clone();
-        self.submit(objective, Stimulus::NewPullRequest(Box::new(row), workspace.target, commit_message)).await?;
-        self.settled(objective, pending.id, 0, pending).await
+        let Some(NounId::PullRequest(made)) = self.submit(objective, Stimulus::Publish(publication)).await?.made else {
+            return Err(lost("pull request"));
+        };
+        let pending = self.view(objective, move |world| world.pull_requests.get(&made).cloned()).await?;
+        self.settled(objective, made, 0, pending.ok_or_else(|| lost("pull request"))?).await
     }
 
     /// Pushes to, or edits, a pull request, and waits until that is done or refused.
@@ -774,11 +770,19 @@ impl Orch {
             None => None,
             Some(id) => {
                 let workspace = self
-                    .view(objective, move |world| world.workspaces.get(&world.sessions.get(&id)?.workspace?).cloned())
+                    .view(objective, move |world| {
+                        let session = world.sessions.get(&id)?;
+                        Some((world.workspaces.get(&session.workspace?)?.clone(), session.clone()))
+                    })
                     .await?;
                 let refused =
                     || Refusal::Unknown { noun: "checkout of session", id: id.to_string(), hint: String::new() };
-                let workspace = workspace.ok_or_else(refused)?;
+                let (workspace, session) = workspace.ok_or_else(refused)?;
+                if session.stopping.is_some() {
+                    let rule = "its process is being ended and its work kept; try again in a moment";
+                    let (id, state) = (id.to_string(), session.state.name());
+                    return Err(Refusal::State { noun: "session", id, state, rule }.into());
+                }
                 Some(UpdateWork {
                     workspace: workspace.id,
                     target: workspace.target,
@@ -967,6 +971,13 @@ impl Orch {
     }
 }
 
+/// What a session that is tried again starts from: where one of these was tried again as well, its newest try.
+fn newest_tries(world: &World, sessions: &[SessionId]) -> Vec<SessionId> {
+    let again = |id: SessionId| world.sessions.values().find(|it| it.retries == Some(id)).map(|it| it.id);
+    let newest = |id: &SessionId| std::iter::successors(Some(*id), |id| again(*id)).last().unwrap_or(*id);
+    sessions.iter().map(newest).collect()
+}
+
 fn texts(title: &str, body: &str) -> Result<(), Refusal> {
     if title.trim().is_empty() || title.len() > 200 || title.contains('\n') {
         return Err(Refusal::Invalid { field: "title", rule: "must be one line of at most 200 bytes".into() });
@@ -986,6 +997,13 @@ fn title_of(prompt: &str) -> String {
     let mut title: String = line.chars().take(59).collect();
     title.push('…');
     title
+}
+
+/// Makes an id of the beginning of a digest.
+fn id_of(digest: &[u8]) -> Uuid {
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(digest).for_each(|(to, from)| *to = *from);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -102,7 +102,7 @@ pub(crate) async fn observe(shared: &Arc<Shared>, pr: &PullRequest) -> Result<()
     Ok(())
 }
 
-fn observed(state: &PrState) -> Observed {
+pub(crate) fn observed(state: &PrState) -> Observed {
     let pr = &state.pr;
     Observed {
         status: match pr.status {

@@ -12,6 +12,8 @@ mod why;
 mod world;
 
 pub use fleet::{Candidate, Fleet, Place, Placement, TargetRoom, schedule};
-pub use step::{Changes, Mind, NewFeedback, NewMessage, NewQuestion, NewSession, Settings, Stimulus, step};
+pub use step::{
+    Changes, Mind, NewFeedback, NewMessage, NewPublication, NewQuestion, NewSession, Settings, Stimulus, step,
+};
 pub use why::{Why, why};
 pub use world::World;

@@ -5,8 +5,10 @@
 
 mod answers;
 mod cascade;
+mod closed;
 mod deliver;
 mod guards;
+mod publish;
 mod reclaim;
 mod settle;
 mod supervise;
@@ -23,10 +25,13 @@ type Pass = fn(&World, Timestamp, &Settings) -> Vec<Stimulus>;
 ///
 /// One pass at a time: what it proposes is decided before the next one looks.
 pub fn propose(world: &World, now: Timestamp, settings: &Settings) -> Vec<Stimulus> {
-    let passes: [Pass; 9] = [
+    let passes: [Pass; 11] = [
         |world, _, _| cascade::cascade(world),
+        // Before the books are balanced: an objective whose work is not published yet has not ended.
+        |world, _, _| publish::publish(world),
         |world, _, _| settle::settle(world),
         |world, _, _| answers::answers(world),
+        |world, _, _| closed::closed(world),
         |world, _, _| tell::tell(world),
         triage::triage,
         |world, now, _| guards::guards(world, now),

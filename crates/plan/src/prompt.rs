@@ -6,6 +6,7 @@ use crate::World;
 use orcha_base::Attempt;
 use orcha_model::effect::Opening;
 use orcha_model::feedback::Trust;
+use orcha_model::pull_request::ClosedDecision;
 use orcha_model::session::State;
 use orcha_model::workspace::Facts;
 use orcha_model::{Feedback, PullRequest, Role, Session, pull_request};
@@ -147,7 +148,8 @@ pub fn session_ended(world: &World, session: &Session) -> String {
             } else {
                 "It ended its turn without report_result; its last words were"
             };
-            format!("{what} succeeded. {next}\n{how}:\n{words}")
+            let ended = of_its_pull_request(world, session);
+            format!("{what} succeeded. {next}{ended}\n{how}:\n{words}")
         }
         State::Failed { reason, .. } => {
             format!(
@@ -162,6 +164,18 @@ pub fn session_ended(world: &World, session: &Session) -> String {
         | State::WaitingUser { .. }
         | State::Paused => format!("{what} is {}.", session.state.name()),
     }
+}
+
+/// Says that a follow-up worked on something that ended meanwhile.
+fn of_its_pull_request(world: &World, session: &Session) -> String {
+    let pr = session.pull_request.and_then(|id| world.pull_requests.get(&id)).filter(|it| !it.state.is_live());
+    pr.map_or_else(String::new, |pr| {
+        format!(
+            " Pull request {} was {} meanwhile: what the session did after that is not in it and is kept in its snapshot.",
+            pr.label(),
+            pr.state.name()
+        )
+    })
 }
 
 /// Tells a manager how a pull request ended.
@@ -189,6 +203,39 @@ pub fn pull_request_ended(world: &World, pr: &PullRequest) -> String {
             format!("Pull request {} is {}.", pr.label(), pr.state.name())
         }
     }
+}
+
+/// What each answer about a closed pull request does.
+pub const CLOSED_OPTIONS: &str = "`reopen`: it is opened again and the waiting push goes to it. `open a new one`: the work goes \
+                                  to a new pull request. `drop`: it stays closed, and the work is kept but not pushed";
+
+/// Tells whoever works on a closed pull request what the user decided.
+pub fn closed_decided(pr: &PullRequest, decision: ClosedDecision, answer: &str) -> String {
+    let what = match decision {
+        ClosedDecision::Reopening => "It is being reopened; what you asked to push is pushed then",
+        ClosedDecision::Replaced => {
+            "A new pull request is opened from that checkout; further pushes go to the new one and never to the old"
+        }
+        ClosedDecision::Left | ClosedDecision::Unasked | ClosedDecision::Asked | ClosedDecision::Empty => {
+            "It stays closed: do not push to it again. What was done is kept"
+        }
+    };
+    format!(
+        "Pull request {} (\"{}\", id {}) was closed, and the user was asked what becomes of it.\nAnswer: {answer}\n{what}.",
+        pr.label(),
+        pr.title,
+        pr.id
+    )
+}
+
+/// Tells whoever works on a pull request that it was merged.
+pub fn merged_meanwhile(pr: &PullRequest) -> String {
+    format!(
+        "Pull request {} (\"{}\") was merged while you worked on it. Nothing is pushed to it any more; what is in your checkout \
+         is kept. If something of it is still needed, say so in `report_result`; then end your turn.",
+        pr.label(),
+        pr.title
+    )
 }
 
 /// The goal of a session that works off feedback.
@@ -296,7 +343,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// Cuts a text at a number of bytes, at the border of a character.
-fn head(text: &str, most: usize) -> &str {
+pub(crate) fn head(text: &str, most: usize) -> &str {
     if text.len() <= most {
         return text;
     }

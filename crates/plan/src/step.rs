@@ -4,7 +4,8 @@
 
 use crate::{World, passes, prompt};
 use orcha_base::{
-    BranchName, FeedbackId, MessageId, PullRequestId, QuestionId, Revision, SessionId, TargetId, Timestamp, WorkspaceId,
+    BranchName, FeedbackId, MessageId, PullRequestId, QuestionId, RepoUrl, Revision, SessionId, TargetId, Timestamp,
+    WorkspaceId,
 };
 use orcha_model::effect::{Checkout, CheckoutStart};
 use orcha_model::guard::Counters;
@@ -89,8 +90,8 @@ pub enum Stimulus {
     NewQuestion(NewQuestion),
     /// Feedback came in.
     NewFeedback(NewFeedback),
-    /// A pull request is wanted.
-    NewPullRequest(Box<PullRequest>, TargetId, String),
+    /// A pull request is wanted for a session's work.
+    Publish(NewPublication),
     /// A turn ended, or a process: the surroundings are filled in here.
     TurnEnded {
         session: SessionId,
@@ -196,6 +197,21 @@ pub struct NewFeedback {
     pub body: String,
 }
 
+/// A pull request that is wanted for a session's work.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewPublication {
+    /// The session whose work it is.
+    pub session: SessionId,
+    /// The title.
+    pub title: String,
+    /// The text.
+    pub body: String,
+    /// The message of a commit for what is left uncommitted; the title if there is none.
+    pub commit_message: Option<String>,
+    /// The closed pull request whose place it takes, because the user decided so, and the checkout with the work.
+    pub replaces: Option<(PullRequestId, WorkspaceId)>,
+}
+
 /// Everything that one turn changed, for one transaction.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Changes {
@@ -274,14 +290,10 @@ impl Turn<'_, '_, '_> {
         let now = self.mind.now;
         match stimulus {
             Stimulus::Tick => Ok(()),
-            Stimulus::Objective(objective::Input::Resume) if self.world.objective.state == objective::State::Paused => {
-                self.objective(objective::Input::Resume)?;
-                // The pause went down to every session, so does its end.
-                let paused = self.world.sessions.values().filter(|it| it.state == session::State::Paused);
-                for id in paused.map(|it| it.id).collect::<Vec<_>>() {
-                    self.session(id, session::Input::Resume)?;
-                }
-                Ok(())
+            Stimulus::Objective(objective::Input::Resume) => self.resume_objective(),
+            Stimulus::Workspace(id, workspace::Input::Restore { .. }) if self.worker_in(id).is_some() => {
+                // Nothing is changed under the hands of an agent.
+                self.worker_in(id).map_or(Ok(()), |holder| Err(Refusal::WorkspaceBusy { holder }))
             }
             Stimulus::Objective(objective::Input::Done { .. }) if self.world.has_live_pull_request() => {
                 // Asked here, in the turn that would end it: one may have been opened since somebody looked.
@@ -337,9 +349,7 @@ impl Turn<'_, '_, '_> {
             Stimulus::NewMessage(new) => self.new_message(new),
             Stimulus::NewQuestion(new) => self.new_question(new),
             Stimulus::NewFeedback(new) => self.new_feedback(new),
-            Stimulus::NewPullRequest(new, target, commit_message) => {
-                self.new_pull_request(*new, target, commit_message)
-            }
+            Stimulus::Publish(new) => self.publish(new),
             Stimulus::TurnEnded { session, attempt, end } => {
                 let around = self.world.around(session);
                 self.session(session, session::Input::TurnEnded { attempt, end, around })
@@ -361,6 +371,34 @@ impl Turn<'_, '_, '_> {
                 self.session(session, session::Input::Used { attempt, usage })
             }
         }
+    }
+
+    /// Lets everything go on that rests because of the objective: a pause that went down to every session, or a limit
+    /// that was reached.
+    fn resume_objective(&mut self) -> Result<(), Refusal> {
+        let paused = self.world.objective.state == objective::State::Paused;
+        let tripped = self.world.objective.tripped.clone();
+        self.objective(objective::Input::Resume)?;
+        let input = |it: &Session| match &it.state {
+            session::State::Paused if paused => Some(session::Input::Resume),
+            session::State::WaitingUser { why: session::UserWait::Guard { trip }, answered: false }
+                if Some(trip) == tripped.as_ref() =>
+            {
+                Some(session::Input::Answered)
+            }
+            _ => None,
+        };
+        let inputs: Vec<_> = self.world.sessions.values().filter_map(|it| Some((it.id, input(it)?))).collect();
+        for (id, input) in inputs {
+            self.session(id, input)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the session whose process may be writing in a workspace.
+    fn worker_in(&self, workspace: WorkspaceId) -> Option<SessionId> {
+        let holds = |it: &&Session| it.workspace == Some(workspace) && it.state.holds().is_some();
+        self.world.sessions.values().find(holds).map(|it| it.id)
     }
 
     fn order(&mut self, noun: NounId, revision: Revision, effect: Effect) {
@@ -539,7 +577,9 @@ impl Turn<'_, '_, '_> {
             latest_summary: None,
             told: false,
             counters: Counters::default(),
-            state: session::State::Queued { released: new.depends_on.is_empty() },
+            stopping: None,
+            // Whoever goes on with the work of others is released by the cascade.
+            state: session::State::Queued { released: new.depends_on.is_empty() && new.reviews.is_none() },
             depends_on: new.depends_on,
             created_at: self.mind.now,
             started_at: None,
@@ -665,14 +705,91 @@ impl Turn<'_, '_, '_> {
         Ok(())
     }
 
-    fn new_pull_request(&mut self, new: PullRequest, target: TargetId, commit_message: String) -> Result<(), Refusal> {
+    /// Makes the pull request for a session's work and orders it to be opened.
+    fn publish(&mut self, new: NewPublication) -> Result<(), Refusal> {
         if self.world.objective.is_over() {
             let id = self.world.objective.id.to_string();
             return Err(Refusal::Over { noun: "objective", id, state: self.world.objective.state.name() });
         }
-        for other in self.world.pull_requests.values().filter(|it| it.repo == new.repo && it.branch == new.branch) {
+        if new.title.trim().is_empty() || new.title.len() > 200 || new.title.contains('\n') {
+            return Err(Refusal::Invalid { field: "title", rule: "must be one line of at most 200 bytes".into() });
+        }
+        if new.body.len() > 64 * 1024 {
+            return Err(Refusal::Invalid { field: "body", rule: "must have at most 64 KiB".into() });
+        }
+        let session = self.world.sessions.get(&new.session).ok_or_else(|| unknown("session", new.session))?.clone();
+        let refuse =
+            |rule| Refusal::State { noun: "session", id: session.id.to_string(), state: session.state.name(), rule };
+        if new.replaces.is_none() && !matches!(session.state, session::State::Succeeded { .. }) {
+            return Err(refuse("only the work of a session that succeeded is published"));
+        }
+        let workspace = new.replaces.map(|(_, workspace)| workspace).or(session.workspace);
+        let workspace = workspace.and_then(|it| self.world.workspaces.get(&it)).cloned();
+        let workspace = workspace.ok_or_else(|| refuse("it has no workspace"))?;
+        let (Some(repo), Some(mut branch), Some(base)) = (
+            workspace.repo.clone(),
+            workspace.branch.clone(),
+            workspace.checkout.as_ref().and_then(|it| it.base.clone()),
+        ) else {
+            return Err(refuse("it has no checkout of a repository"));
+        };
+        if new.replaces.is_some() {
+            branch = self.free_branch(&repo, &branch)?;
+        }
+        for other in self.world.pull_requests.values().filter(|it| it.repo == repo && it.branch == branch) {
             may_publish_beside(other)?;
         }
+        let commit_message = new.commit_message.unwrap_or_else(|| new.title.clone());
+        let row = PullRequest {
+            id: PullRequestId::from_uuid((self.mind.ids)()),
+            tenant: session.tenant.clone(),
+            scope: session.scope.clone(),
+            revision: Revision(1),
+            objective: session.objective,
+            session: session.id,
+            workspace: workspace.id,
+            repo,
+            number: None,
+            url: None,
+            branch,
+            base,
+            head: None,
+            title: new.title,
+            body: new.body,
+            checks: pull_request::Checks::Unknown,
+            review: pull_request::Review::None,
+            mergeable: None,
+            refusal: None,
+            answered: 0,
+            told: false,
+            closing: pull_request::Closing::default(),
+            state: pull_request::State::Opening { since: self.mind.now },
+            synced_at: None,
+            created_at: self.mind.now,
+            updated_at: self.mind.now,
+        };
+        let made = row.id;
+        self.new_pull_request(row, workspace.target, commit_message)?;
+        if let Some((replaced, _)) = new.replaces {
+            self.meet(Stimulus::PullRequest(replaced, pull_request::Input::Replaced))?;
+            if !session.is_over() && session.pull_request == Some(replaced) {
+                self.session(session.id, session::Input::Follow { pull_request: made })?;
+            }
+            self.changes.made = Some(NounId::PullRequest(made));
+        }
+        Ok(())
+    }
+
+    /// Finds a name beside a branch that was published before: the old one belongs to the closed pull request.
+    fn free_branch(&self, repo: &RepoUrl, branch: &BranchName) -> Result<BranchName, Refusal> {
+        let taken =
+            |name: &str| self.world.pull_requests.values().any(|it| it.repo == *repo && it.branch.as_str() == name);
+        let free = (2..100).map(|n| format!("{branch}-{n}")).find(|name| !taken(name));
+        let rule = || Refusal::Invalid { field: "branch", rule: format!("`{branch}` was published too often") };
+        free.and_then(|name| name.parse().ok()).ok_or_else(rule)
+    }
+
+    fn new_pull_request(&mut self, new: PullRequest, target: TargetId, commit_message: String) -> Result<(), Refusal> {
         let id = NounId::PullRequest(new.id);
         let effect = new.publish(target, commit_message);
         self.changes.notes.push(

@@ -37,6 +37,13 @@ fn of_session(world: &World, session: &Session) -> Why {
             let waits = session.depends_on.iter().filter_map(|id| world.sessions.get(id)).filter(|it| !it.is_over());
             let names: Vec<String> =
                 waits.map(|it| format!("\"{}\" ({}, {})", it.title, it.id.short(), it.state.name())).collect();
+            if names.is_empty() {
+                // They have ended; their processes are still being ended and their folders kept.
+                return say(
+                    "what it goes on with is being kept".into(),
+                    "it is released when the snapshot is stored, or could not be taken",
+                );
+            }
             say(
                 format!("it waits for {}", names.join(", ")),
                 "it is released when they succeed, and canceled when one of them fails",
@@ -85,7 +92,8 @@ fn of_session(world: &World, session: &Session) -> Why {
                 UserWait::Guard { trip } => format!("a guard paused it: {trip}"),
                 UserWait::Help { class } => format!("it needs help: {class}"),
             };
-            let open = world.open_questions().find(|it| it.session == Some(session.id));
+            let open =
+                world.open_questions().find(|it| it.session == Some(session.id) || world.is_waited_for(it, session.id));
             let way_out = open.map_or_else(
                 || format!("`orcha resume {}`", session.id.short()),
                 |it| format!("`orcha answer {} …`", it.id.short()),
@@ -125,10 +133,18 @@ fn of_objective(world: &World) -> Why {
                 .map(|it| format!("{} is {}", it.title, it.state.name()))
                 .collect();
             let open = world.pull_requests.values().filter(|it| it.state.is_live()).count();
+            let direct = objective.strategy == objective::Strategy::Direct;
             if live.is_empty() && open > 0 {
+                let way_out = if direct {
+                    "merging or closing them ends it"
+                } else {
+                    "merging or closing them brings a manager back"
+                };
+                say(format!("{open} pull requests wait for people"), way_out.into())
+            } else if live.is_empty() && direct {
                 say(
-                    format!("{open} pull requests wait for people"),
-                    "merging or closing them brings a manager back".into(),
+                    "it has no sessions, and nobody steers it".into(),
+                    format!("a session that is added to it, or `orcha cancel {}`", objective.id.short()),
                 )
             } else if live.is_empty() {
                 say("nobody works on it".into(), "a manager is made by itself".into())

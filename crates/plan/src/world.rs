@@ -77,29 +77,51 @@ impl World {
     pub fn around(&self, session: SessionId) -> session::Around {
         session::Around {
             messages_wait: self.has_queued_message(session),
-            questions_open: self
-                .open_questions()
-                .any(|it| it.session == Some(session) && it.about == question::About::Asked),
+            questions_open: self.open_questions().any(|it| self.is_waited_for(it, session)),
             head_moved: self.head_moved(session),
         }
     }
 
-    /// Tells whether the pull request of a follow-up has another head than its checkout began with.
+    /// Tells whether a session that has nothing else to do waits for the answer to a question: its own, or the one
+    /// that decides about the pull request that it works on.
+    pub fn is_waited_for(&self, question: &Question, session: SessionId) -> bool {
+        match &question.about {
+            question::About::Asked => question.session == Some(session),
+            question::About::ClosedPullRequest { pull_request } => {
+                self.sessions.get(&session).is_some_and(|it| it.pull_request == Some(*pull_request))
+            }
+            question::About::Guard { .. }
+            | question::About::ObjectiveGuard { .. }
+            | question::About::Help { .. }
+            | question::About::Managers => false,
+        }
+    }
+
+    /// Tells whether the pull request of a follow-up has another head than its checkout began with; nothing when it
+    /// is not open any more, because then nobody may move it.
     fn head_moved(&self, session: SessionId) -> Option<bool> {
         let session = self.sessions.get(&session)?;
         let pull_request = self.pull_requests.get(&session.pull_request?)?;
-        let began = self.workspaces.get(&session.workspace?)?.checkout.as_ref()?.base_sha.clone();
-        Some(began.is_some() && began != pull_request.head)
+        if !pull_request.state.is_live() {
+            return None;
+        }
+        let workspace = session.workspace.and_then(|id| self.workspaces.get(&id));
+        let began = workspace.and_then(|it| it.checkout.as_ref()?.base_sha.as_ref());
+        Some(began.is_some() && began != pull_request.head.as_ref())
+    }
+
+    /// Returns the sessions whose work another one starts from.
+    pub fn predecessors<'w>(&'w self, session: &'w Session) -> impl Iterator<Item = &'w Session> {
+        session.depends_on.iter().chain(session.reviews.iter()).filter_map(|id| self.sessions.get(id))
     }
 
     /// Returns the target where the work of a session's predecessors lies.
     pub fn target_of_predecessors(&self, session: &Session) -> Option<TargetId> {
-        let before = session.depends_on.iter().chain(session.reviews.iter());
-        before
-            .filter_map(|id| self.sessions.get(id)?.workspace)
+        self.predecessors(session)
+            .filter_map(|it| it.workspace)
             .filter_map(|id| self.workspaces.get(&id))
             .map(|it| it.target)
-            .next_back()
+            .last()
     }
 
     /// Tells whether a session's process of that attempt may still be alive by our own books.

@@ -44,6 +44,7 @@ pub struct Commit {
 /// One row with a life.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the variants are the nouns")]
+#[expect(clippy::large_enum_variant, reason = "sessions are what is written most: a box would be one allocation each")]
 pub enum Row {
     Objective(Objective),
     Session(Session),

@@ -14,7 +14,7 @@ use orcha_model::message::Sender;
 use orcha_model::question::About;
 use orcha_model::session::State as Life;
 use orcha_model::{Effect, EffectKey, NounId, Refusal, objective, pull_request, question, session};
-use orcha_plan::{Mind, NewMessage, NewQuestion, Settings, Stimulus, World, passes, step};
+use orcha_plan::{Mind, NewMessage, NewPublication, NewQuestion, Settings, Stimulus, World, passes, step};
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
@@ -55,6 +55,8 @@ pub struct Budget {
     pub publishes: u8,
     /// Somebody pushes more work to the pull request.
     pub updates: u8,
+    /// Somebody closes a pull request on the code host.
+    pub closes: u8,
 }
 
 /// One thing that can happen next.
@@ -99,6 +101,10 @@ pub enum Action {
     Update(orcha_base::PullRequestId),
     /// A pull request is merged.
     Merge(orcha_base::PullRequestId),
+    /// A pull request is closed on the code host, and that is seen.
+    Close(orcha_base::PullRequestId),
+    /// A person decides about a closed pull request.
+    Decide(QuestionId, &'static str),
     /// Time passes until something is due.
     Tick,
 }
@@ -350,9 +356,26 @@ impl Moment {
         for session in self.world.sessions.values() {
             self.people_and_places(session, &mut all);
         }
-        all.extend(self.world.open_questions().map(|it| Action::Answer(it.id)));
+        for question in self.world.open_questions() {
+            match question.about {
+                About::ClosedPullRequest { .. } => {
+                    let decide = |answer| Action::Decide(question.id, answer);
+                    all.extend(["reopen", "open a new one", "drop"].map(decide));
+                }
+                _ => all.push(Action::Answer(question.id)),
+            }
+        }
+        for pr in self.world.pull_requests.values().filter(|it| matches!(it.state, pull_request::State::Closed { .. }))
+        {
+            if left.updates > 0 && pr.number.is_some() {
+                all.push(Action::Update(pr.id));
+            }
+        }
         for pr in self.world.pull_requests.values().filter(|it| it.state == pull_request::State::Open) {
             all.push(Action::Merge(pr.id));
+            if left.closes > 0 {
+                all.push(Action::Close(pr.id));
+            }
             if left.updates > 0 {
                 all.push(Action::Update(pr.id));
             }
@@ -510,6 +533,16 @@ impl Moment {
                 self.wish(Stimulus::Question(*id, question::Input::Answer { answer }), &cause);
                 Ok(())
             }
+            Action::Decide(id, answer) => {
+                self.wish(Stimulus::Question(*id, question::Input::Answer { answer: (*answer).into() }), &cause);
+                Ok(())
+            }
+            Action::Close(id) => {
+                self.budget.closes -= 1;
+                let number = self.world.pull_requests[id].number.ok_or("an open pull request without a number")?;
+                let seen = self.outside.close(number).ok_or("no such pull request")?;
+                self.hear(&Stimulus::PullRequest(*id, pull_request::Input::Observed(seen)), &cause)
+            }
             Action::Publish(id) => self.publish(*id, &cause),
             Action::Update(id) => {
                 self.budget.updates -= 1;
@@ -595,16 +628,17 @@ impl Moment {
         self.budget.publishes -= 1;
         let session = &self.world.sessions[&id];
         let workspace = session.workspace.and_then(|it| self.world.workspaces.get(&it)).ok_or("no workspace")?;
-        let Some(branch) = workspace.branch.clone() else { return Ok(()) };
-        let n = u64::from(self.budget.publishes) + 1;
-        let pr = pull_request::PullRequest {
+        if workspace.branch.is_none() {
+            return Ok(());
+        }
+        let new = NewPublication {
             session: id,
-            workspace: workspace.id,
-            branch,
-            state: pull_request::State::Opening { since: self.now },
-            ..make::pull_request(n)
+            title: "The work".into(),
+            body: String::new(),
+            commit_message: Some("the rest".into()),
+            replaces: None,
         };
-        self.wish(Stimulus::NewPullRequest(Box::new(pr), outside::target(), "the rest".into()), cause);
+        self.wish(Stimulus::Publish(new), cause);
         Ok(())
     }
 
@@ -643,7 +677,7 @@ impl Moment {
             let kind = |it: &&Action| match it {
                 Action::Run(..) | Action::Late(_) | Action::Read(..) => 0,
                 Action::Act(..) | Action::Place(_) => 1,
-                Action::Resume(_) | Action::Answer(_) => 2,
+                Action::Resume(_) | Action::Answer(_) | Action::Decide(..) => 2,
                 Action::Merge(_) => 3,
                 _ => 4,
             };
@@ -683,12 +717,14 @@ impl Moment {
             hash_life(&it.state, &mut to);
             (it.attempt, it.faults, it.report.is_some(), it.conversation.is_some()).hash(&mut to);
             (it.told, it.workspace, &it.counters.error, it.counters.idle_turns, it.counters.acted).hash(&mut to);
+            (it.stopping, it.pull_request, it.counters.errors).hash(&mut to);
         }
         for it in world.workspaces.values() {
             (it.id, it.state.name(), it.checkout.is_some(), &it.snapshot, it.reclaim_asked_at).hash(&mut to);
         }
         for it in world.pull_requests.values() {
             (it.id, &it.state, it.number, &it.head, it.refusal.is_some()).hash(&mut to);
+            (it.closing.decision, it.closing.held.is_some(), it.closing.followers_told).hash(&mut to);
         }
         for it in world.messages.values() {
             (it.id, &it.state, it.interrupt, it.created_at).hash(&mut to);
@@ -733,7 +769,13 @@ fn ids_of(world: &World) -> BTreeSet<Uuid> {
     let messages = world.messages.keys().map(|it| it.uuid());
     let questions = world.questions.keys().map(|it| it.uuid());
     let sessions = world.sessions.keys().map(|it| it.uuid());
-    messages.chain(questions).chain(sessions).chain(world.workspaces.keys().map(|it| it.uuid())).collect()
+    let pull_requests = world.pull_requests.keys().map(|it| it.uuid());
+    messages
+        .chain(pull_requests)
+        .chain(questions)
+        .chain(sessions)
+        .chain(world.workspaces.keys().map(|it| it.uuid()))
+        .collect()
 }
 
 fn hash_life(state: &Life, to: &mut DefaultHasher) {
@@ -770,6 +812,7 @@ fn hash_effect(effect: &Effect, to: &mut DefaultHasher) {
         Effect::Launch(it) => (it.session, it.attempt, it.opening.is_some()).hash(to),
         Effect::Stop(it) => (it.session, it.attempt, it.snapshot).hash(to),
         Effect::Deliver(it) => (it.message, it.attempt).hash(to),
+        Effect::Permit(it) => (it.session, it.attempt, &it.request).hash(to),
         Effect::Interrupt { session, attempt, on_behalf_of, .. } => (session, attempt, on_behalf_of).hash(to),
         Effect::Publish(it) => it.pull_request.hash(to),
         Effect::UpdatePr(it) => it.pull_request.hash(to),

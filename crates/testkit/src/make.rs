@@ -104,6 +104,7 @@ pub fn session(n: u64, role: Role) -> Session {
         activity: None,
         latest_summary: None,
         told: false,
+        stopping: None,
         counters: Counters::default(),
         state: session::State::Queued { released: true },
         created_at: at(0),
@@ -138,7 +139,8 @@ pub fn workspace(n: u64) -> Workspace {
 
 /// What is found out when a checkout is made.
 pub fn facts() -> Facts {
-    Facts { dir: "/srv/w".into(), base: None, base_sha: Some(sha(1)), conflict: None }
+    let base = Some("main".parse().expect("a branch name"));
+    Facts { dir: "/srv/w".into(), base, base_sha: Some(sha(1)), conflict: None }
 }
 
 /// A pull request that is being opened from the workspace with the same number.
@@ -165,6 +167,7 @@ pub fn pull_request(n: u64) -> PullRequest {
         refusal: None,
         answered: 0,
         told: false,
+        closing: pull_request::Closing::default(),
         state: pull_request::State::Opening { since: at(0) },
         synced_at: None,
         created_at: at(0),

@@ -75,6 +75,14 @@ fn work_becomes_one_pull_request_and_its_folder_goes_last() {
     all_of("reclaim", Budget { crashes: 1, publishes: 1, updates: 1, ticks: 1, ..none() });
 }
 
+#[test]
+fn a_push_to_a_closed_pull_request_waits_for_the_user_whatever_is_lost_or_doubled() {
+    all_of("closed, lost", Budget { crashes: 1, publishes: 1, updates: 1, closes: 1, ..none() });
+    all_of("closed, late", Budget { delays: 1, publishes: 1, updates: 1, closes: 1, ..none() });
+    all_of("closed twice, failing", Budget { failures: 1, publishes: 1, updates: 1, closes: 2, ..none() });
+    all_of("closed, doubled", Budget { echoes: 1, publishes: 1, updates: 1, closes: 1, ..none() });
+}
+
 /// Far more at once than a test run has time for: minutes each, by
 /// `cargo test --release -p orcha-testkit --test explore -- --ignored --nocapture`.
 mod far_more_at_once {
@@ -97,6 +105,7 @@ mod far_more_at_once {
         interrupts: 0,
         publishes: 0,
         updates: 0,
+        closes: 0,
     };
 
     #[test]
@@ -169,6 +178,7 @@ fn random_walks_over_a_team_come_to_an_end() {
         interrupts: 2,
         publishes: 2,
         updates: 1,
+        closes: 1,
     };
     let one = std::env::var("ORCHA_SEED").ok().and_then(|it| it.parse::<u64>().ok());
     let seeds = one.map_or(0..WALKS, |seed| seed..seed + 1);

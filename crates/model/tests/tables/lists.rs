@@ -2,7 +2,7 @@
 //! that a new variant does not compile until it has an example.
 
 use super::Table;
-use orcha_base::{MessageId, SessionId, WorkspaceId};
+use orcha_base::{MessageId, PullRequestId, SessionId, WorkspaceId};
 use orcha_model::guard::Usage;
 use orcha_model::session::{Around, Evidence, Exit, FaultClass, Phase, Turn, TurnEnd, UserWait, Waiting};
 use orcha_model::{Limits, Role, Session, Trip};
@@ -219,8 +219,12 @@ fn session_inputs() -> Vec<(String, session::Input)> {
     let prepared = |attempt| Input::Prepared { attempt, dir: "/srv/w".into(), conversation: "c".into(), opening: None };
     let heard = |attempt| Input::Heard { attempt, activity: Some("runs tests".into()), summary: None, acted: true };
     let used = |calls| Input::Used { attempt: this, usage: Usage { model_calls: calls, ..Usage::default() } };
+    let asks = |attempt| {
+        let (request, tool, input) = ("r1".into(), "Bash".into(), "{}".into());
+        Input::PermissionAsked { attempt, request, tool, input }
+    };
     let mut all = every!(Input;
-        Input::Release => [("release", Input::Release)],
+        Input::Release { .. } => [("release", Input::Release { pin: None })],
         Input::Place { .. } => [
             ("place", Input::Place { target: make::target_id(), workspace: WorkspaceId::fixed(1), checkout: None }),
         ],
@@ -271,6 +275,12 @@ fn session_inputs() -> Vec<(String, session::Input)> {
             ("exit of another attempt", Input::Exited { attempt: other, exit: Exit::Clean, around: alone }),
         ],
         Input::Stopped { .. } => [("stopped", Input::Stopped { attempt: this })],
+        Input::StopFailed { .. } => [("stop failed", Input::StopFailed { attempt: this, detail: "no answer".into() })],
+        Input::PermissionAsked { .. } => [
+            ("asks for permission", asks(this)),
+            ("another attempt asks for permission", asks(other)),
+        ],
+        Input::Follow { .. } => [("follows another", Input::Follow { pull_request: PullRequestId::fixed(2) })],
     );
     all.extend(turn_ends());
     all.extend(exits());
@@ -402,20 +412,19 @@ pub(super) fn pull_request() {
             title: "PR1".into(),
         })
     };
-    let push = |force: Option<Option<&str>>| Input::Update {
-        push: Some(UpdateWork {
-            workspace: WorkspaceId::fixed(1),
-            target: make::target_id(),
-            commit_message: "more".into(),
-            force: force.is_some(),
-            force_reason: force.flatten().map(str::to_owned),
-        }),
-        title: None,
-        body: None,
+    let work = |force: Option<Option<&str>>| UpdateWork {
+        workspace: WorkspaceId::fixed(1),
+        target: make::target_id(),
+        commit_message: "more".into(),
+        force: force.is_some(),
+        force_reason: force.flatten().map(str::to_owned),
     };
+    let push = |force| Input::Update { push: Some(work(force)), title: None, body: None };
+    let held = || pull_request::HeldPush { work: work(None), title: None, body: None };
     let mut inputs = every!(Input;
         Input::Opened { .. } => [("opened", Input::Opened { number: 1, url: "/pr/1".into(), head: make::sha(1) })],
-        Input::NotOpened { .. } => [("not opened", Input::NotOpened { reason: "nothing to publish".into() })],
+        Input::NotOpened { .. } => [("not opened", Input::NotOpened { reason: "the host is down".into() })],
+        Input::Empty { .. } => [("nothing to publish", Input::Empty { reason: "no file differs".into() })],
         Input::Update { .. } => [
             ("push", push(None)),
             ("force push without a reason", push(Some(None))),
@@ -424,6 +433,7 @@ pub(super) fn pull_request() {
         ],
         Input::Updated { .. } => [("updated", Input::Updated { head: make::sha(2) })],
         Input::Refused { .. } => [("refused by the host", Input::Refused { reason: "the branch moved".into() })],
+        Input::NotPushed { .. } => [("not pushed, because it was closed", Input::NotPushed { held: held() })],
         Input::Observed(_) => [("seen open", seen(Status::Open))],
         Input::Comment { .. } => [("comment", Input::Comment { key: "k".into(), body: "Thanks.".into() })],
         Input::Commented => [("commented", Input::Commented)],
@@ -434,6 +444,10 @@ pub(super) fn pull_request() {
         Input::Reopen => [("reopen", Input::Reopen)],
         Input::Reopened => [("reopened", Input::Reopened)],
         Input::Told => [("told", Input::Told)],
+        Input::Asked => [("the user is asked", Input::Asked)],
+        Input::Leave => [("the user leaves it closed", Input::Leave)],
+        Input::Replaced => [("replaced", Input::Replaced)],
+        Input::FollowersTold => [("followers told", Input::FollowersTold)],
     );
     let statuses = every!(Status;
         Status::Draft => [("seen as a draft", Status::Draft)],

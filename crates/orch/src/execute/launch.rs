@@ -5,7 +5,7 @@ use crate::orch::Shared;
 use data_encoding::BASE64URL_NOPAD;
 use orcha_agent::{Launch, Mcp, Say};
 use orcha_base::{Attempt, MessageId, ObjectiveId, Redacted, SessionId, TargetId};
-use orcha_model::effect::{self, Deliver};
+use orcha_model::effect::{self, Deliver, Permit};
 use orcha_model::session::Input;
 use orcha_plan::Stimulus;
 use orcha_store::{Commit, CommitError, Credential};
@@ -91,6 +91,20 @@ pub(super) async fn deliver(shared: &Arc<Shared>, objective: ObjectiveId, it: &D
     let label = run_label(it.session, it.attempt)?;
     let runner = runner_of(shared, objective, it.session, it.target).await?;
     let say = Say::Prompt { key: it.message.to_string(), text: it.text.clone() };
+    runner.say(&label, &say).await.map_err(|fault| sorted(&fault, fault.retry()))?;
+    Ok(Facts::none())
+}
+
+/// Answers a request of an agent, once.
+pub(super) async fn permit(shared: &Arc<Shared>, objective: ObjectiveId, it: &Permit) -> Result<Executed, Executed> {
+    let label = run_label(it.session, it.attempt)?;
+    let runner = runner_of(shared, objective, it.session, it.target).await?;
+    let say = Say::Permission {
+        request: it.request.clone(),
+        input: it.input.clone(),
+        allow: it.allow,
+        reason: it.reason.clone(),
+    };
     runner.say(&label, &say).await.map_err(|fault| sorted(&fault, fault.retry()))?;
     Ok(Facts::none())
 }

@@ -1,11 +1,14 @@
 //! Pushes, and speaks to the code host.
 
-use super::{Executed, Facts, sorted, workspace_label};
+use super::{Executed, Facts, chain, sorted, workspace_label};
 use crate::orch::Shared;
+use crate::watch;
 use orcha_base::{ArtifactId, ObjectiveId, PullRequestId, RepoUrl, Sha};
-use orcha_forge::{Author, Edit, ForgeError, Key, Merge, Method, Open, Place, Post, PrNumber, Trust, clean_title};
+use orcha_forge::{
+    Author, Edit, ForgeError, Key, Merge, Method, Open, Place, Post, PrNumber, PrStatus, Trust, clean_title,
+};
 use orcha_model::effect::{MergeMethod, Publish, PushWork, UpdatePr};
-use orcha_model::pull_request::Input;
+use orcha_model::pull_request::{HeldPush, Input, UpdateWork};
 use orcha_model::{Artifact, ArtifactKind, Visibility};
 use orcha_plan::Stimulus;
 use orcha_workspace::{Expected, Push, PushSource, Pushed};
@@ -20,7 +23,7 @@ pub(super) async fn publish(shared: &Arc<Shared>, objective: ObjectiveId, it: &P
     if diff.is_empty() {
         let detail =
             format!("there is nothing to publish: branch `{}` changes no file compared with `{}`", it.branch, it.base);
-        return Err(Executed::Failed { detail });
+        return Ok(empty(it, detail));
     }
     let push = Push {
         repo: it.repo.clone(),
@@ -39,10 +42,14 @@ pub(super) async fn publish(shared: &Arc<Shared>, objective: ObjectiveId, it: &P
         draft: false,
         at: shared.clock.now(),
     };
-    let opened = shared.hands.forge().open(&it.repo, &open).await.map_err(refused)?;
+    let opened = match shared.hands.forge().open(&it.repo, &open).await {
+        Ok(opened) => opened,
+        Err(fault @ ForgeError::NothingToMerge { .. }) => return Ok(empty(it, chain(&fault))),
+        Err(fault) => return Err(refused(fault)),
+    };
     let pr = opened.pr;
     let owner = shared.view(objective, |world| (world.objective.tenant.clone(), world.objective.scope.clone())).await;
-    let (tenant, scope) = owner.map_err(|fault| Executed::Again { detail: super::chain(&fault) })?;
+    let (tenant, scope) = owner.map_err(|fault| Executed::Again { detail: chain(&fault) })?;
     let artifact = Artifact {
         // The same pull request is the same artifact, however often this is executed.
         id: ArtifactId::from_uuid(it.pull_request.uuid()),
@@ -64,10 +71,41 @@ pub(super) async fn publish(shared: &Arc<Shared>, objective: ObjectiveId, it: &P
     }))
 }
 
+fn empty(it: &Publish, reason: String) -> Executed {
+    Facts::of([Stimulus::PullRequest(it.pull_request, Input::Empty { reason })])
+}
+
+/// Looks at the code host right before a push: it may have been merged or closed since the last look, and neither is
+/// pushed to. Returns what must be heard instead of a push.
+async fn ended_meanwhile(shared: &Shared, it: &UpdatePr, work: &PushWork) -> Result<Option<Executed>, Executed> {
+    let state = shared.hands.forge().state(&it.repo, PrNumber(it.number)).await.map_err(refused)?;
+    let instead = match state.pr.status {
+        PrStatus::Draft | PrStatus::Open => return Ok(None),
+        PrStatus::Merged => {
+            Input::Refused { reason: "it was merged meanwhile, and a merged pull request is never pushed to".into() }
+        }
+        PrStatus::Closed => {
+            let work = UpdateWork {
+                workspace: work.workspace,
+                target: work.target,
+                commit_message: work.commit_message.clone(),
+                force: work.force.is_some(),
+                force_reason: work.force.clone(),
+            };
+            Input::NotPushed { held: HeldPush { work, title: it.title.clone(), body: it.body.clone() } }
+        }
+    };
+    let seen = Input::Observed(watch::observed(&state));
+    Ok(Some(Facts::of([seen, instead].map(|input| Stimulus::PullRequest(it.pull_request, input)))))
+}
+
 pub(super) async fn update(shared: &Arc<Shared>, it: &UpdatePr) -> Result<Executed, Executed> {
     let number = PrNumber(it.number);
     let mut head = None;
     if let Some(work) = &it.push {
+        if let Some(instead) = ended_meanwhile(shared, it, work).await? {
+            return Ok(instead);
+        }
         head = Some(push(shared, &it.repo, work).await?.sha);
     }
     if it.title.is_some() || it.body.is_some() {

@@ -6,7 +6,7 @@ use orcha_base::{Sha, TargetId, WorkspaceId};
 use orcha_exec::Command;
 use orcha_model::workspace::Input;
 use orcha_plan::Stimulus;
-use orcha_workspace::{Reclaim, RestoreInto};
+use orcha_workspace::{Reclaim, RestoreInto, WorkspaceError};
 use std::sync::Arc;
 
 pub(super) async fn reclaim(
@@ -19,9 +19,12 @@ pub(super) async fn reclaim(
         shared.hands.target(target).ok_or_else(|| Executed::Failed { detail: "the target is not connected".into() })?;
     let input = if checkout {
         let label = workspace_label(workspace)?;
-        match hands.checkouts.reclaim(&label).await.map_err(|fault| sorted(&fault, fault.retry()))? {
-            Reclaim::Reclaimed(snapshot) => Input::Reclaimed { snapshot: snapshot.map(|it| it.sha) },
-            Reclaim::Kept(kept) => Input::Kept { reason: kept.to_string() },
+        match hands.checkouts.reclaim(&label).await {
+            Ok(Reclaim::Reclaimed(snapshot)) => Input::Reclaimed { snapshot: snapshot.map(|it| it.sha) },
+            Ok(Reclaim::Kept(kept)) => Input::Kept { reason: kept.to_string() },
+            // It was never made: there is nothing that could be lost.
+            Err(WorkspaceError::Absent { .. }) => Input::Reclaimed { snapshot: None },
+            Err(fault) => return Err(sorted(&fault, fault.retry())),
         }
     } else {
         // Nothing proves what files outside a repository are worth: only an empty folder goes.

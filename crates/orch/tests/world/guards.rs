@@ -2,13 +2,14 @@
 //! it counted over a restart: promise 9.
 
 use crate::stage::{Stage, turns};
-use orcha_agent::TurnEnd;
+use orcha_agent::{Event, Say, TurnEnd, Usage};
 use orcha_base::{ObjectiveId, SessionId};
 use orcha_exec::ExitStatus;
 use orcha_model::guard::Limits;
 use orcha_model::session::{State, UserWait};
-use orcha_model::{Role, Trip};
+use orcha_model::{Role, Trip, objective};
 use orcha_orch::Settings;
+use orcha_plan::Stimulus;
 use std::time::Duration;
 
 /// Waits for the trip, and checks that exactly one question stands and no agent runs.
@@ -48,7 +49,7 @@ async fn the_same_error_three_times_in_a_row_asks() {
 
 #[tokio::test]
 async fn five_turns_of_words_only_ask() {
-    let stage = Stage::open(Settings::default(), |agent| turns(agent, TurnEnd::Completed, 1, 10)).await;
+    let mut stage = Stage::open(Settings::default(), |agent| turns(agent, TurnEnd::Completed, 1, 10)).await;
     // A manager stays after its turn, so that it can be talked to.
     let (objective, session) = stage.one(Role::Manager, Limits::default()).await;
     for turn in 1..=4 {
@@ -57,6 +58,9 @@ async fn five_turns_of_words_only_ask() {
                 world.sessions.get(&session).filter(|it| it.is_idle() && it.counters.idle_turns == turn).map(|_| ())
             })
             .await;
+        if turn == 3 {
+            stage.restart().await;
+        }
         stage.say(objective, session, "And?").await;
     }
     assert_eq!(tripped(&stage, objective, session).await, Trip::NoProgress { turns: 5 });
@@ -110,7 +114,7 @@ async fn calls_of_an_earlier_hour_do_not_count() {
 
 #[tokio::test]
 async fn too_many_model_calls_of_an_objective_pause_all_its_sessions_and_ask_once() {
-    let stage = Stage::open(Settings::default(), |agent| turns(agent, TurnEnd::Completed, 40, 10)).await;
+    let mut stage = Stage::open(Settings::default(), |agent| turns(agent, TurnEnd::Completed, 40, 10)).await;
     let limits =
         Limits { no_progress: 0, objective_calls_per_hour: 100, session_calls_per_hour: 0, ..Limits::default() };
     let (objective, session) = stage.one(Role::Manager, limits).await;
@@ -124,8 +128,12 @@ async fn too_many_model_calls_of_an_objective_pause_all_its_sessions_and_ask_onc
                     .map(|_| ())
             })
             .await;
+        stage.restart().await;
         stage.say(objective, session, "And?").await;
     }
+    assert_eq!(tripped(&stage, objective, session).await, Trip::Calls { calls: 120 });
+    // Neither is the pause forgotten, nor asked about a second time.
+    stage.restart().await;
     assert_eq!(tripped(&stage, objective, session).await, Trip::Calls { calls: 120 });
     stage.answer(objective, "continue").await;
     stage
@@ -137,47 +145,111 @@ async fn too_many_model_calls_of_an_objective_pause_all_its_sessions_and_ask_onc
 }
 
 #[tokio::test]
-async fn too_many_tokens_of_a_session_or_an_objective_ask() {
-    for (limits, tokens) in [
-        (Limits { session_tokens: 1000, ..Limits::default() }, 1500),
-        (Limits { objective_tokens: 1000, ..Limits::default() }, 1500),
+async fn too_many_tokens_or_too_much_money_of_a_session_or_an_objective_ask() {
+    let money = |agent: orcha_agent::fake::FakeAgent| spends(agent, 600);
+    for (limits, expected) in [
+        (Limits { session_tokens: 1000, no_progress: 0, ..Limits::default() }, Trip::Tokens { tokens: 1200 }),
+        (Limits { objective_tokens: 1000, no_progress: 0, ..Limits::default() }, Trip::Tokens { tokens: 1200 }),
+        (Limits { objective_micro_usd: 1000, no_progress: 0, ..Limits::default() }, Trip::Money { micro_usd: 1200 }),
     ] {
-        let stage = Stage::open(Settings::default(), move |agent| turns(agent, TurnEnd::Completed, 1, tokens)).await;
+        let mut stage = Stage::open(Settings::default(), money).await;
         let (objective, session) = stage.one(Role::Manager, limits).await;
-        assert_eq!(tripped(&stage, objective, session).await, Trip::Tokens { tokens });
+        stage.until(objective, move |world| world.sessions.get(&session).filter(|it| it.is_idle()).map(|_| ())).await;
+        // The first half is in the store.
+        stage.restart().await;
+        stage.say(objective, session, "And?").await;
+        assert_eq!(tripped(&stage, objective, session).await, expected);
         stage.close().await;
     }
 }
 
+/// An agent that uses so many tokens, and as many millionths of a dollar, in each turn.
+async fn spends(mut agent: orcha_agent::fake::FakeAgent, amount: u64) -> ExitStatus {
+    agent.ready();
+    while let Some(say) = agent.hear().await {
+        if let Say::Prompt { .. } = say {
+            let usage = Usage { input: amount, model_calls: 1, micro_usd: Some(amount), ..Usage::default() };
+            agent.emit(Event::Usage(usage));
+            agent.end_turn(TurnEnd::Completed);
+        }
+    }
+    ExitStatus::Code(0)
+}
+
+/// An agent whose turn never ends.
+async fn hangs(mut agent: orcha_agent::fake::FakeAgent) -> ExitStatus {
+    agent.ready();
+    while agent.hear().await.is_some() {}
+    ExitStatus::Code(0)
+}
+
 #[tokio::test]
 async fn an_attempt_that_runs_too_long_asks() {
-    // Its turn never ends.
-    let stage = Stage::open(Settings::default(), |mut agent| async move {
-        agent.ready();
-        while agent.hear().await.is_some() {}
-        ExitStatus::Code(0)
-    })
-    .await;
+    let mut stage = Stage::open(Settings::default(), hangs).await;
     let limits = Limits { wall_clock_secs: 600, stall_secs: 0, ..Limits::default() };
     let (objective, session) = stage.one(Role::Implementer, limits).await;
     stage.until_state(objective, session, "running").await;
-    stage.clock.advance(Duration::from_secs(601));
+    stage.clock.advance(Duration::from_secs(400));
+    stage.restart().await;
+    stage.clock.advance(Duration::from_secs(201));
     assert_eq!(tripped(&stage, objective, session).await, Trip::WallClock { secs: 600 });
     stage.close().await;
 }
 
 #[tokio::test]
 async fn a_turn_that_stands_still_asks() {
-    let stage = Stage::open(Settings::default(), |mut agent| async move {
-        agent.ready();
-        while agent.hear().await.is_some() {}
-        ExitStatus::Code(0)
-    })
-    .await;
+    let mut stage = Stage::open(Settings::default(), hangs).await;
     let limits = Limits { stall_secs: 300, ..Limits::default() };
     let (objective, session) = stage.one(Role::Implementer, limits).await;
     stage.until_state(objective, session, "running").await;
-    stage.clock.advance(Duration::from_secs(301));
+    // What it said at its start is told within the first second.
+    let begun = stage.orch.now();
+    stage
+        .pass_until(objective, {
+            let orch = stage.orch.clone();
+            move |_| (orch.now().since(begun) > Duration::from_secs(1)).then_some(())
+        })
+        .await;
+    stage.clock.advance(Duration::from_secs(200));
+    stage.restart().await;
+    stage.clock.advance(Duration::from_secs(101));
     assert_eq!(tripped(&stage, objective, session).await, Trip::Stall { secs: 300 });
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn errors_that_take_turns_ask_too() {
+    // It asks for another tool each time: no error comes three times in a row, and it gets nowhere all the same.
+    let stage = Stage::open(Settings::default(), |mut agent| async move {
+        agent.ready();
+        let mut n = 0;
+        while agent.hear().await.is_some() {
+            n += 1;
+            let tool = if n % 2 == 0 { "Bash" } else { "Write" };
+            let (request, input) = (format!("r{n}"), "{}".to_owned());
+            agent.emit(Event::PermissionRequest { request, tool: tool.into(), input });
+        }
+        ExitStatus::Code(0)
+    })
+    .await;
+    let (objective, session) = stage.one(Role::Researcher, Limits::default()).await;
+    assert_eq!(tripped(&stage, objective, session).await, Trip::Errors { times: 6 });
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn what_a_guard_paused_goes_on_when_its_objective_is_resumed_and_does_not_trip_again_at_once() {
+    let mut stage = Stage::open(Settings::default(), |agent| turns(agent, TurnEnd::Completed, 60, 10)).await;
+    let limits =
+        Limits { no_progress: 0, objective_calls_per_hour: 60, session_calls_per_hour: 0, ..Limits::default() };
+    let (objective, session) = stage.one(Role::Researcher, limits).await;
+    assert_eq!(tripped(&stage, objective, session).await, Trip::Calls { calls: 60 });
+    stage.orch.submit(objective, Stimulus::Objective(objective::Input::Pause)).await.unwrap();
+    stage.restart().await;
+    stage.orch.resume_objective(objective).await.unwrap();
+    let limits = Limits { objective_calls_per_hour: 200, ..limits };
+    let edit = objective::Input::Edit { title: None, priority: None, limits: Some(limits) };
+    stage.orch.submit(objective, Stimulus::Objective(edit)).await.unwrap();
+    stage.until_state(objective, session, "succeeded").await;
     stage.close().await;
 }

@@ -5,3 +5,5 @@
 mod guards;
 mod life;
 mod stage;
+mod talk;
+mod work;

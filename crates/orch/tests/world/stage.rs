@@ -2,21 +2,22 @@
 
 use orcha_agent::fake::{FakeAgent, FakeRunner};
 use orcha_agent::{Event, Runner, Say, TurnEnd, Usage};
-use orcha_base::{ObjectiveId, SessionId, Timestamp};
+use orcha_base::{BranchName, ObjectiveId, RepoUrl, SessionId, Timestamp};
 use orcha_exec::{ExitStatus, fake::FakeHost};
 use orcha_forge::fake::FakeForge;
 use orcha_model::guard::Limits;
 use orcha_model::objective::Strategy;
-use orcha_model::{Role, Session, message, question};
+use orcha_model::{Role, Session, Workspace, message, question};
 use orcha_orch::{Actor, Clock, Hands, NewObjective, Orch, Settings, TargetHands};
 use orcha_plan::{NewSession, Stimulus, World};
 use orcha_store::{Store, StoreOptions};
+use orcha_workspace::Label;
 use orcha_workspace::fake::FakeCheckouts;
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// How long anything may take in real time.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -71,12 +72,26 @@ impl Clock for StillClock {
     }
 }
 
+/// The repository of all tests.
+pub fn repo() -> RepoUrl {
+    "/srv/origin.git".parse().unwrap()
+}
+
+/// What the checkout of a workspace is called.
+pub fn workspace_label(workspace: &Workspace) -> Label {
+    Label::new(&workspace.id.to_string()).unwrap()
+}
+
 /// A running wheel with its fakes.
 pub struct Stage {
     pub orch: Orch,
     pub clock: Arc<StillClock>,
     pub runner: FakeRunner,
     pub settings: Settings,
+    pub forge: FakeForge,
+    pub checkouts: Arc<FakeCheckouts>,
+    /// Lets the agents of some tests end their turns.
+    pub go: Option<watch::Sender<bool>>,
     folder: Arc<tempfile::TempDir>,
 }
 
@@ -90,14 +105,20 @@ impl Stage {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let runner = FakeRunner::new(behaviour);
         let clock = Arc::new(StillClock::default());
-        let orch = start(&folder, &runner, &settings, &clock).await;
-        Self { orch, clock, runner, settings, folder }
+        let forge = FakeForge::new();
+        let main: BranchName = "main".parse().unwrap();
+        forge.commit(&repo(), &main, "README", "hello");
+        forge.add_repo(&repo(), main.clone());
+        let checkouts = Arc::new(FakeCheckouts::new());
+        checkouts.add_repo(&repo(), &main, &[("README", "hello")]);
+        let orch = start(&folder, &runner, &settings, &clock, &forge, &checkouts).await;
+        Self { orch, clock, runner, settings, forge, checkouts, go: None, folder }
     }
 
     /// Ends the wheel and starts it anew on what is stored; agents live on.
     pub async fn restart(&mut self) {
         self.orch.shut_down().await;
-        self.orch = start(&self.folder, &self.runner, &self.settings, &self.clock).await;
+        self.orch = start(&self.folder, &self.runner, &self.settings, &self.clock, &self.forge, &self.checkouts).await;
     }
 
     /// Makes an objective without a manager and with one session of a role.
@@ -147,6 +168,30 @@ impl Stage {
             .await
     }
 
+    /// Lets time pass in small steps until something holds: for what waits for a clock that nobody sees.
+    pub async fn pass_until<R: Send + 'static>(
+        &self,
+        objective: ObjectiveId,
+        look: impl Fn(&World) -> Option<R> + Clone + Send + 'static,
+    ) -> R {
+        let passed = async {
+            loop {
+                if let Some(seen) = self.orch.view(objective, look.clone()).await.unwrap() {
+                    return seen;
+                }
+                self.clock.advance(Duration::from_millis(100));
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, passed).await.unwrap()
+    }
+
+    /// Returns the workspace of a session.
+    pub async fn workspace(&self, objective: ObjectiveId, session: SessionId) -> Workspace {
+        let look = move |world: &World| world.workspaces.get(&world.sessions.get(&session)?.workspace?).cloned();
+        self.until(objective, look).await
+    }
+
     /// Answers the one open question.
     pub async fn answer(&self, objective: ObjectiveId, answer: &str) {
         let id = self.until(objective, |world| world.open_questions().next().map(|it| it.id)).await;
@@ -186,13 +231,20 @@ impl Stage {
     }
 }
 
-async fn start(folder: &tempfile::TempDir, runner: &FakeRunner, settings: &Settings, clock: &Arc<StillClock>) -> Orch {
+async fn start(
+    folder: &tempfile::TempDir,
+    runner: &FakeRunner,
+    settings: &Settings,
+    clock: &Arc<StillClock>,
+    forge: &FakeForge,
+    checkouts: &Arc<FakeCheckouts>,
+) -> Orch {
     let store = Store::open(folder.path(), StoreOptions::default()).unwrap();
-    let hands = Hands::new(Arc::new(FakeForge::new()));
+    let hands = Hands::new(Arc::new(forge.clone()));
     let runner: Arc<dyn Runner> = Arc::new(runner.clone());
     let local = TargetHands {
         host: Arc::new(FakeHost::new("/nowhere")),
-        checkouts: Arc::new(FakeCheckouts::new()),
+        checkouts: Arc::clone(checkouts) as _,
         runners: HashMap::from([("claude".to_owned(), runner)]),
     };
     for target in store.all_targets().await.unwrap() {

@@ -1,10 +1,11 @@
 //! Answers take effect: at the agent that asked, at the guard that tripped, at the pull request.
 
+use super::closed;
 use crate::{NewMessage, Stimulus, World};
 use orcha_base::SessionId;
 use orcha_model::question::{About, Input, State};
 use orcha_model::session::{self, UserWait};
-use orcha_model::{Question, message, objective, pull_request};
+use orcha_model::{Question, message, objective};
 
 pub(super) fn answers(world: &World) -> Vec<Stimulus> {
     let answered = world.questions.values().filter_map(|it| match &it.state {
@@ -14,7 +15,8 @@ pub(super) fn answers(world: &World) -> Vec<Stimulus> {
     let mut proposals: Vec<Stimulus> =
         answered.flat_map(|(question, answer)| take_effect(world, question, answer)).collect();
     if proposals.is_empty() {
-        proposals.extend(world.sessions.values().filter(|it| was_spoken_to(world, it)).map(|it| go_on(it.id)));
+        let goes_on = |it: &&session::Session| was_spoken_to(world, it) || waits_for_nothing(world, it);
+        proposals.extend(world.sessions.values().filter(goes_on).map(|it| go_on(it.id)));
     }
     proposals
 }
@@ -50,11 +52,10 @@ fn take_effect(world: &World, question: &Question, answer: &str) -> Vec<Stimulus
             vec![delivered, Stimulus::Objective(objective::Input::Fail { reason })]
         }
         (About::Managers, _) => vec![delivered, Stimulus::Objective(objective::Input::Deescalate)],
-        (About::ClosedPullRequest { pull_request }, _) => {
-            let reopen = answer.trim().to_ascii_lowercase().starts_with("reopen");
-            let order = Stimulus::PullRequest(*pull_request, pull_request::Input::Reopen);
-            if reopen { vec![delivered, order] } else { vec![delivered] }
-        }
+        (About::ClosedPullRequest { pull_request }, _) => match world.pull_requests.get(pull_request) {
+            Some(pr) => closed::decided(world, question, pr, answer),
+            None => vec![delivered],
+        },
         (About::Asked | About::Guard { .. } | About::Help { .. }, None) => vec![delivered],
     }
 }
@@ -97,6 +98,14 @@ fn was_spoken_to(world: &World, session: &session::Session) -> bool {
     let with_all = matches!(why, UserWait::Guard { trip } if world.objective.tripped.as_ref() == Some(trip));
     let from_person = |it: &&message::Message| matches!(it.from, message::Sender::User);
     !with_all && world.waiting_messages(session.id).any(|it| from_person(&it))
+}
+
+/// The question that a session waited for was taken back: nobody will answer it.
+fn waits_for_nothing(world: &World, session: &session::Session) -> bool {
+    let asked =
+        |it: &Question| matches!(it.state, State::Open | State::Answered { .. }) && world.is_waited_for(it, session.id);
+    matches!(session.state, session::State::WaitingUser { why: UserWait::Question, answered: false })
+        && !world.questions.values().any(asked)
 }
 
 fn go_on(session: SessionId) -> Stimulus {

@@ -2,6 +2,7 @@
 //! ended objective to everything in it. And success spreads: a session whose dependencies succeeded is released.
 
 use crate::{Stimulus, World};
+use orcha_base::Attempt;
 use orcha_model::session::{Input, State};
 use orcha_model::{Role, Session, objective};
 
@@ -38,6 +39,11 @@ fn of_relatives(world: &World, session: &Session) -> Option<Stimulus> {
     if let Some(State::Canceled { .. }) = parent.map(|it| &it.state) {
         return Some(cancel(session, "its parent was canceled"));
     }
+    let follows = session.pull_request.and_then(|id| world.pull_requests.get(&id));
+    if let Some(pr) = follows.filter(|it| !it.state.is_live() && session.attempt == Attempt(0)) {
+        let reason = format!("its pull request is {}", pr.state.name());
+        return Some(Stimulus::Session(session.id, Input::Cancel { reason }));
+    }
     let before = || session.depends_on.iter().filter_map(|id| world.sessions.get(id));
     if let Some(bad) = before().find(|it| matches!(it.state, State::Failed { .. } | State::Canceled { .. })) {
         let reason = match &bad.state {
@@ -55,7 +61,10 @@ fn of_relatives(world: &World, session: &Session) -> Option<Stimulus> {
     }
     let waits = matches!(session.state, State::Queued { released: false });
     let ready = before().all(|it| matches!(it.state, State::Succeeded { .. }));
-    (waits && ready).then_some(Stimulus::Session(session.id, Input::Release))
+    // What is still being ended and kept is not gone on with.
+    let kept = world.predecessors(session).all(|it| it.stopping.is_none());
+    let release = || Input::Release { pin: world.target_of_predecessors(session) };
+    (waits && ready && kept).then(|| Stimulus::Session(session.id, release()))
 }
 
 fn cancel(session: &Session, reason: &str) -> Stimulus {

@@ -20,8 +20,9 @@ pub(super) fn wakes(world: &World, settings: &Settings) -> impl Iterator<Item = 
 }
 
 fn due_at(world: &World, workspace: &Workspace, settings: &Settings) -> Option<Timestamp> {
-    if workspace.state != State::Ready {
-        return None;
+    match workspace.state {
+        State::Ready | State::Failed { .. } => {}
+        State::Preparing | State::Archived => return None,
     }
     let session = world.sessions.get(&workspace.session)?;
     let ended = session.completed_at?;

@@ -1,9 +1,11 @@
 //! Books are balanced: questions of ended work are closed, messages for the dead are given up or queued
 //! again, whoever waits for a person has a question open, and the objective says so.
 
+use super::publish;
 use crate::{NewQuestion, Stimulus, World, prompt};
+use orcha_model::pull_request::{self, ClosedDecision};
 use orcha_model::session::{State, UserWait};
-use orcha_model::{Session, message, objective, question, session};
+use orcha_model::{PullRequest, Role, Session, message, objective, question, session};
 
 pub(super) fn settle(world: &World) -> Vec<Stimulus> {
     let mut proposals = Vec::new();
@@ -35,7 +37,11 @@ fn questions_nobody_needs(world: &World) -> impl Iterator<Item = Stimulus> {
                 question::About::ObjectiveGuard { .. } => {
                     it.state == question::State::Open && world.objective.tripped.is_none()
                 }
-                question::About::Asked | question::About::Managers | question::About::ClosedPullRequest { .. } => false,
+                question::About::ClosedPullRequest { pull_request } => {
+                    let closed = |pr: &PullRequest| matches!(pr.state, pull_request::State::Closed { .. });
+                    it.state == question::State::Open && !world.pull_requests.get(pull_request).is_some_and(closed)
+                }
+                question::About::Asked | question::About::Managers => false,
             };
         obsolete.then_some(Stimulus::Question(it.id, question::Input::Cancel))
     })
@@ -139,17 +145,51 @@ fn state_of_the_objective(world: &World) -> Option<Stimulus> {
     }
 }
 
-/// Without a manager the objective ends with its last session.
+/// Without a manager the objective ends with its last session and its last pull request.
 fn end_of_direct(world: &World) -> Option<Stimulus> {
     if world.sessions.is_empty() || world.sessions.values().any(|it| !it.is_over()) || world.has_live_pull_request() {
         return None;
     }
     let bad = world.sessions.values().find(|it| {
-        let tried_again = world.sessions.values().any(|again| again.retries == Some(it.id));
-        !matches!(it.state, State::Succeeded { .. }) && !tried_again
+        !matches!(it.state, State::Succeeded { .. }) && !publish::is_tried_again(world, it) && !was_overtaken(world, it)
     });
+    let steered = world.sessions.values().any(|it| it.role == Role::Manager);
+    let unpublished = || world.sessions.values().filter(|_| !steered).find_map(|it| not_merged(world, it));
+    let bad = bad.map(|it| format!("{} is {}", it.title, it.state.name())).or_else(unpublished);
     Some(Stimulus::Objective(match bad {
-        Some(bad) => objective::Input::Fail { reason: format!("{} is {}", bad.title, bad.state.name()) },
-        None => objective::Input::Done { summary: format!("{} sessions succeeded", world.sessions.len()) },
+        Some(reason) => objective::Input::Fail { reason },
+        None => objective::Input::Done { summary: what_came_of_it(world) },
     }))
+}
+
+/// Nobody needs what a follow-up did not get done once its pull request is merged.
+fn was_overtaken(world: &World, session: &Session) -> bool {
+    let pr = session.pull_request.and_then(|id| world.pull_requests.get(&id));
+    pr.is_some_and(|it| matches!(it.state, pull_request::State::Merged { .. }))
+}
+
+/// Says why a session's work is not in the repository, if it should be.
+fn not_merged(world: &World, session: &Session) -> Option<String> {
+    let pr = publish::of(world, session)?;
+    let pull_request::State::Closed { why } = &pr.state else { return None };
+    match (pr.number, pr.closing.decision) {
+        (_, ClosedDecision::Empty | ClosedDecision::Replaced) => None,
+        (None, _) => Some(format!("the work of {} could not be published: {why}", session.title)),
+        (Some(_), _) => Some(format!("pull request {} was {why}", pr.label())),
+    }
+}
+
+fn what_came_of_it(world: &World) -> String {
+    let n = world.sessions.len();
+    let mut said = vec![if n == 1 { "1 session succeeded".to_owned() } else { format!("{n} sessions succeeded") }];
+    for pr in world.pull_requests.values() {
+        match (&pr.state, pr.closing.decision) {
+            (pull_request::State::Merged { .. }, _) => {
+                said.push(format!("pull request {} was merged", pr.label()));
+            }
+            (pull_request::State::Closed { why }, ClosedDecision::Empty) => said.push(why.clone()),
+            _ => {}
+        }
+    }
+    said.join("; ")
 }

@@ -3,7 +3,7 @@
 
 use crate::{NewMessage, Stimulus, World, prompt};
 use orcha_model::session::{self, FaultClass};
-use orcha_model::{Role, message, objective, pull_request};
+use orcha_model::{PullRequest, Role, message, objective, pull_request};
 
 pub(super) fn tell(world: &World) -> Vec<Stimulus> {
     let mut proposals = Vec::new();
@@ -34,6 +34,7 @@ pub(super) fn tell(world: &World) -> Vec<Stimulus> {
         }
         proposals.push(Stimulus::Session(session.id, session::Input::Told));
     }
+    proposals.extend(world.pull_requests.values().flat_map(|it| tell_followers(world, it)));
     for pr in world.pull_requests.values().filter(|it| !it.state.is_live() && !it.told) {
         match manager {
             Some(manager) => proposals.push(Stimulus::NewMessage(NewMessage {
@@ -49,5 +50,27 @@ pub(super) fn tell(world: &World) -> Vec<Stimulus> {
         }
         proposals.push(Stimulus::PullRequest(pr.id, pull_request::Input::Told));
     }
+    proposals
+}
+
+/// Whoever works on a pull request hears that it was merged: nothing is pushed to it any more.
+fn tell_followers(world: &World, pr: &PullRequest) -> Vec<Stimulus> {
+    if !matches!(pr.state, pull_request::State::Merged { .. }) || pr.closing.followers_told {
+        return Vec::new();
+    }
+    let at_work = world.sessions.values().filter(|it| it.pull_request == Some(pr.id) && !it.is_over());
+    let mut proposals: Vec<Stimulus> = at_work
+        .map(|it| {
+            Stimulus::NewMessage(NewMessage {
+                session: it.id,
+                from: message::Sender::System,
+                cause: format!("merged:{}", pr.id),
+                text: prompt::merged_meanwhile(pr),
+                interrupt: false,
+                answers: None,
+            })
+        })
+        .collect();
+    proposals.push(Stimulus::PullRequest(pr.id, pull_request::Input::FollowersTold));
     proposals
 }

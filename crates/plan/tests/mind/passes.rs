@@ -5,7 +5,7 @@ use orcha_base::{PullRequestId, SessionId, Timestamp, WorkspaceId};
 use orcha_model::guard::Usage;
 use orcha_model::session::{Exit, FaultClass, Input, State, TurnEnd, UserWait, Waiting};
 use orcha_model::{NoteKind, Role, Session, Trip, feedback, message, objective, pull_request, question, workspace};
-use orcha_plan::{NewFeedback, NewMessage, NewSession, Stimulus, why};
+use orcha_plan::{NewFeedback, NewMessage, NewPublication, NewSession, Stimulus, why};
 use orcha_testkit::make::{self, at, attempt};
 
 fn cancel() -> Input {
@@ -44,6 +44,9 @@ mod cascade {
         stage.hears_and_ends_its_turn(1);
         assert_eq!(stage.session(3).state, State::Queued { released: false });
         stage.hears_and_ends_its_turn(2);
+        stage.on(1, Input::Stopped { attempt: attempt(1) });
+        assert_eq!(stage.session(3).state, State::Queued { released: false });
+        stage.on(2, Input::Stopped { attempt: attempt(1) });
         assert_eq!(stage.session(3).state, State::Queued { released: true });
     }
 
@@ -146,8 +149,8 @@ mod settle {
         for (good, expected) in [(true, "succeeded"), (false, "failed")] {
             let mut stage = Stage::empty();
             stage.world.objective.strategy = objective::Strategy::Direct;
-            let first = ended(1, Role::Implementer, if good { succeeded() } else { failed(FaultClass::Genuine) });
-            stage.add(first).add(busy(2, Role::Implementer));
+            let first = ended(1, Role::Researcher, if good { succeeded() } else { failed(FaultClass::Genuine) });
+            stage.add(first).add(busy(2, Role::Researcher));
             stage.hears_and_ends_its_turn(2);
             assert_eq!(stage.world.objective.state.name(), expected);
         }
@@ -596,33 +599,393 @@ mod publishing {
     use super::*;
 
     fn publish(n: u64) -> Stimulus {
-        let mut pr = make::pull_request(n);
-        pr.branch = "orcha/implementer-1".parse().unwrap();
-        Stimulus::NewPullRequest(Box::new(pr), make::target_id(), "the rest".into())
+        Stimulus::Publish(NewPublication {
+            session: SessionId::fixed(n),
+            title: "The work".into(),
+            body: String::new(),
+            commit_message: None,
+            replaces: None,
+        })
+    }
+
+    /// A manager and a worker that has ended well, with its checkout.
+    fn finished() -> Stage {
+        let mut stage = Stage::managed();
+        stage.add(ended(1, Role::Implementer, succeeded()));
+        stage.tick();
+        stage
+    }
+
+    fn the(stage: &Stage) -> &orcha_model::PullRequest {
+        stage.world.pull_requests.values().next().unwrap()
     }
 
     #[test]
     fn a_branch_is_published_once() {
-        let mut stage = Stage::managed();
+        let mut stage = finished();
         assert_eq!(orders(&stage.step(publish(1))), ["publish"]);
-        assert_eq!(stage.try_step(publish(2)).unwrap_err().code(), "state");
+        assert_eq!(stage.try_step(publish(1)).unwrap_err().code(), "state");
+    }
+
+    #[test]
+    fn only_the_work_of_a_session_that_succeeded_is_published() {
+        let mut stage = Stage::managed();
+        stage.add(busy(1, Role::Implementer)).add(ended(2, Role::Implementer, failed(FaultClass::Genuine)));
+        assert_eq!([1, 2].map(|n| stage.try_step(publish(n)).unwrap_err().code()), ["state"; 2]);
+    }
+
+    #[test]
+    fn promise_1_work_is_published_behind_the_end_of_its_process() {
+        let mut stage = finished();
+        let changes = stage.step(publish(1));
+        assert_eq!(changes.effects[0].1.lane(), orcha_model::NounId::Session(SessionId::fixed(1)));
     }
 
     #[test]
     fn promise_6_the_branch_of_a_merged_pull_request_is_not_published_again() {
-        let mut stage = Stage::managed();
-        stage.world.pull_requests.insert(PullRequestId::fixed(1), make::open_pull_request(1));
-        stage.step(Stimulus::PullRequest(PullRequestId::fixed(1), pull_request::Input::Merged { sha: make::sha(9) }));
-        assert_eq!(stage.try_step(publish(2)).unwrap_err().code(), "push_forbidden");
+        let mut stage = finished();
+        stage.step(publish(1));
+        let id = the(&stage).id;
+        let opened = pull_request::Input::Opened { number: 1, url: "/pr/1".into(), head: make::sha(1) };
+        stage.step(Stimulus::PullRequest(id, opened));
+        stage.step(Stimulus::PullRequest(id, pull_request::Input::Merged { sha: make::sha(9) }));
+        assert_eq!(stage.try_step(publish(1)).unwrap_err().code(), "push_forbidden");
     }
 
     #[test]
     fn what_never_came_to_be_may_be_published_again() {
-        let mut stage = Stage::managed();
+        let mut stage = finished();
         stage.step(publish(1));
         let reason = "the host is down".into();
-        stage.step(Stimulus::PullRequest(PullRequestId::fixed(1), pull_request::Input::NotOpened { reason }));
-        assert_eq!(orders(&stage.step(publish(2))), ["publish"]);
+        stage.step(Stimulus::PullRequest(the(&stage).id, pull_request::Input::NotOpened { reason }));
+        assert_eq!(orders(&stage.step(publish(1))), ["publish"]);
+    }
+}
+
+mod closed {
+    use super::*;
+    use orcha_model::pull_request::{ClosedDecision, UpdateWork};
+
+    const PR: PullRequestId = PullRequestId::fixed(1);
+
+    fn on_pr(input: pull_request::Input) -> Stimulus {
+        Stimulus::PullRequest(PR, input)
+    }
+
+    /// A worker whose pull request is open, and a follow-up on it that runs.
+    fn with_follow_up() -> Stage {
+        let mut stage = Stage::managed();
+        stage.add(ended(1, Role::Implementer, succeeded()));
+        stage.add(Session { pull_request: Some(PR), ..busy(2, Role::PrFollowup) });
+        stage.world.pull_requests.insert(PR, make::open_pull_request(1));
+        stage.tick();
+        stage
+    }
+
+    fn push() -> Stimulus {
+        let work = UpdateWork {
+            workspace: WorkspaceId::fixed(2),
+            target: make::target_id(),
+            commit_message: "more".into(),
+            force: false,
+            force_reason: None,
+        };
+        on_pr(pull_request::Input::Update { push: Some(work), title: None, body: None })
+    }
+
+    fn pr(stage: &Stage) -> &orcha_model::PullRequest {
+        &stage.world.pull_requests[&PR]
+    }
+
+    #[test]
+    fn promise_6_a_push_to_a_closed_pull_request_asks_the_user_once() {
+        let mut stage = with_follow_up();
+        stage.on(2, cancel());
+        stage.step(on_pr(pull_request::Input::Closed));
+        assert_eq!(stage.world.open_questions().count(), 0, "nobody wants anything of it");
+        assert_eq!(orders(&stage.step(push())), [""; 0]);
+        assert_eq!(stage.question().about, question::About::ClosedPullRequest { pull_request: PR });
+        assert_eq!(stage.question().options, ["reopen", "open a new one", "drop"]);
+        stage.step(push());
+        stage.pass(60);
+        assert_eq!(stage.world.questions.len(), 1);
+        assert_eq!(stage.world.objective.state, objective::State::WaitingUser);
+    }
+
+    #[test]
+    fn promise_6_reopen_opens_it_and_then_pushes_what_waited() {
+        let mut stage = with_follow_up();
+        stage.step(on_pr(pull_request::Input::Closed));
+        stage.step(push());
+        assert_eq!(orders(&stage.answer("reopen")), ["reopen"]);
+        assert_eq!(stage.world.open_questions().count(), 0);
+        assert!(stage.messages(2)[0].text.contains("Answer: reopen"), "{:?}", stage.messages(2));
+        assert_eq!(orders(&stage.step(on_pr(pull_request::Input::Reopened))), ["update_pr"]);
+        assert_eq!(pr(&stage).closing, pull_request::Closing::default());
+    }
+
+    #[test]
+    fn promise_6_a_reopening_that_the_host_refuses_asks_again() {
+        let mut stage = with_follow_up();
+        stage.step(on_pr(pull_request::Input::Closed));
+        stage.step(push());
+        stage.answer("reopen");
+        stage.step(on_pr(pull_request::Input::Refused { reason: "the branch is gone".into() }));
+        assert_eq!(stage.question().about, question::About::ClosedPullRequest { pull_request: PR });
+    }
+
+    #[test]
+    fn promise_6_a_new_one_is_opened_from_the_same_checkout_on_a_branch_of_its_own() {
+        let mut stage = with_follow_up();
+        stage.step(on_pr(pull_request::Input::Closed));
+        stage.step(push());
+        let changes = stage.answer("open a new one");
+        let publishes: Vec<_> = changes
+            .effects
+            .iter()
+            .filter_map(|(_, it)| match it {
+                orcha_model::Effect::Publish(it) => Some((it.workspace, it.branch.to_string())),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(publishes, [(WorkspaceId::fixed(2), "orcha/implementer-1-2".to_owned())]);
+        assert_eq!(pr(&stage).closing.decision, ClosedDecision::Replaced);
+        let new = stage.world.pull_requests.values().find(|it| it.id != PR).unwrap();
+        assert_eq!(stage.session(2).pull_request, Some(new.id), "further pushes go to the new one");
+        assert_eq!(stage.try_step(push()).unwrap_err().code(), "push_forbidden");
+    }
+
+    #[test]
+    fn promise_6_drop_pushes_nothing_and_the_agent_is_told() {
+        let mut stage = with_follow_up();
+        stage.step(on_pr(pull_request::Input::Closed));
+        stage.step(push());
+        assert_eq!(orders(&stage.answer("drop")), [""; 0]);
+        assert!(stage.messages(2)[0].text.contains("do not push to it again"));
+        assert_eq!(stage.try_step(push()).unwrap_err().code(), "push_forbidden");
+        stage.pass(60);
+        assert_eq!(stage.world.open_questions().count(), 0);
+    }
+
+    #[test]
+    fn promise_6_closing_it_under_a_follow_up_asks_once_and_the_follow_up_waits_for_the_answer() {
+        let mut stage = with_follow_up();
+        stage.step(on_pr(pull_request::Input::Closed));
+        assert_eq!(stage.question().about, question::About::ClosedPullRequest { pull_request: PR });
+        stage.hears_and_ends_its_turn(2);
+        assert_eq!(stage.state(2), "waiting_user");
+        let said = why(&stage.world, Some(SessionId::fixed(2))).unwrap();
+        assert!(said.way_out.contains("orcha answer"), "{said:?}");
+        stage.answer("drop");
+        assert!(stage.session(2).wants_place(stage.now));
+    }
+
+    #[test]
+    fn a_person_that_reopens_it_settles_the_question_and_lets_the_follow_up_go_on() {
+        let mut stage = with_follow_up();
+        stage.step(on_pr(pull_request::Input::Closed));
+        stage.hears_and_ends_its_turn(2);
+        stage.step(on_pr(pull_request::Input::Reopened));
+        assert_eq!(stage.world.open_questions().count(), 0);
+        assert!(stage.session(2).wants_place(stage.now));
+    }
+
+    #[test]
+    fn promise_6_a_follow_up_hears_once_that_its_pull_request_was_merged_and_keeps_its_work() {
+        let mut stage = with_follow_up();
+        stage.step(on_pr(pull_request::Input::Merged { sha: make::sha(9) }));
+        stage.pass(10);
+        let told = stage.messages(2).into_iter().filter(|it| it.text.contains("was merged while")).count();
+        assert_eq!(told, 1);
+        assert_eq!(stage.try_step(push()).unwrap_err().code(), "push_forbidden");
+        stage.hears_and_ends_its_turn(2);
+        stage.hears_and_ends_its_turn(2);
+        assert_eq!(stage.state(2), "succeeded");
+        let words = &stage.messages(9).last().unwrap().text;
+        assert!(words.contains("is not in it and is kept in its snapshot"), "{words}");
+    }
+
+    #[test]
+    fn a_follow_up_that_has_not_begun_is_canceled_with_its_pull_request() {
+        for end in [pull_request::Input::Closed, pull_request::Input::Merged { sha: make::sha(9) }] {
+            let mut stage = with_follow_up();
+            stage.on(2, cancel());
+            stage.add(Session { pull_request: Some(PR), ..make::session(3, Role::PrFollowup) });
+            stage.step(on_pr(end));
+            assert_eq!(stage.state(3), "canceled");
+            assert_eq!(stage.world.open_questions().count(), 0);
+        }
+    }
+}
+
+mod direct {
+    use super::*;
+
+    /// An objective that nobody steers, with a worker that runs.
+    fn direct() -> Stage {
+        let mut stage = Stage::empty();
+        stage.world.objective.strategy = objective::Strategy::Direct;
+        stage.add(busy(1, Role::Implementer));
+        stage
+    }
+
+    fn pr(stage: &Stage) -> PullRequestId {
+        assert_eq!(stage.world.pull_requests.len(), 1);
+        *stage.world.pull_requests.keys().next().unwrap()
+    }
+
+    fn on_pr(stage: &mut Stage, input: pull_request::Input) {
+        let id = pr(stage);
+        stage.step(Stimulus::PullRequest(id, input));
+    }
+
+    fn opened() -> pull_request::Input {
+        pull_request::Input::Opened { number: 1, url: "/pr/1".into(), head: make::sha(2) }
+    }
+
+    #[test]
+    fn finished_work_is_published_by_itself_and_done_once_it_is_merged() {
+        let mut stage = direct();
+        stage.hears_and_ends_its_turn(1);
+        assert_eq!(stage.world.objective.state, objective::State::Active);
+        on_pr(&mut stage, opened());
+        assert!(why(&stage.world, None).unwrap().reason.contains("1 pull requests wait for people"));
+        on_pr(&mut stage, pull_request::Input::Merged { sha: make::sha(9) });
+        assert_eq!(stage.world.objective.state, objective::State::Succeeded);
+        assert_eq!(stage.world.objective.summary.as_deref(), Some("1 session succeeded; pull request #1 was merged"));
+    }
+
+    #[test]
+    fn work_that_changed_nothing_ends_well_and_says_so() {
+        let mut stage = direct();
+        stage.hears_and_ends_its_turn(1);
+        on_pr(&mut stage, pull_request::Input::Empty { reason: "no file differs".into() });
+        assert_eq!(stage.world.objective.state, objective::State::Succeeded);
+        let said = stage.world.objective.summary.clone().unwrap();
+        assert_eq!(said, "1 session succeeded; never opened: no file differs");
+    }
+
+    #[test]
+    fn work_that_could_not_be_published_or_was_turned_down_fails_with_the_reason() {
+        let mut stage = direct();
+        stage.hears_and_ends_its_turn(1);
+        on_pr(&mut stage, pull_request::Input::NotOpened { reason: "the branch is taken".into() });
+        let objective::State::Failed { reason } = &stage.world.objective.state else { panic!() };
+        assert_eq!(reason, "the work of S1 could not be published: never opened: the branch is taken");
+        let mut stage = direct();
+        stage.hears_and_ends_its_turn(1);
+        on_pr(&mut stage, opened());
+        on_pr(&mut stage, pull_request::Input::Closed);
+        let objective::State::Failed { reason } = &stage.world.objective.state else { panic!() };
+        assert_eq!(reason, "pull request #1 was closed without merging");
+    }
+
+    #[test]
+    fn only_the_last_of_a_chain_is_published_and_only_after_what_checks_it() {
+        let mut stage = direct();
+        let check = Session { role: Role::Validator, ..after(3, 2) };
+        stage.add(after(2, 1)).add(check);
+        for n in 1..=3 {
+            stage.hears_and_ends_its_turn(n);
+            stage.on(n, Input::Stopped { attempt: attempt(1) });
+            assert_eq!(stage.world.pull_requests.len(), usize::from(n == 3), "after S{n}");
+            if n < 3 {
+                let running = busy(n + 1, stage.session(n + 1).role);
+                let next = Session { depends_on: vec![SessionId::fixed(n)], ..running };
+                stage.add(next);
+            }
+        }
+        assert_eq!(stage.world.pull_requests.values().next().unwrap().session, SessionId::fixed(2));
+    }
+
+    #[test]
+    fn with_somebody_who_steers_nothing_is_published_by_itself() {
+        let mut stage = direct();
+        stage.add(idle(9, Role::Manager));
+        stage.hears_and_ends_its_turn(1);
+        assert!(stage.world.pull_requests.is_empty());
+    }
+
+    #[test]
+    fn promise_7_without_sessions_it_says_what_would_move_it() {
+        let mut stage = Stage::empty();
+        stage.world.objective.strategy = objective::Strategy::Direct;
+        let said = why(&stage.world, None).unwrap();
+        assert_eq!(said.reason, "it has no sessions, and nobody steers it");
+        assert!(said.way_out.contains("added to it"), "{said:?}");
+        stage.pass(3600);
+        assert!(stage.world.sessions.is_empty());
+    }
+}
+
+mod order {
+    use super::*;
+
+    #[test]
+    fn promise_1_a_dependent_waits_until_what_it_goes_on_with_is_kept_and_then_stays_with_it() {
+        let mut stage = Stage::managed();
+        stage.add(busy(1, Role::Implementer)).add(after(2, 1));
+        stage.hears_and_ends_its_turn(1);
+        assert_eq!(stage.session(2).state, State::Queued { released: false });
+        let said = why(&stage.world, Some(SessionId::fixed(2))).unwrap();
+        assert_eq!(said.reason, "what it goes on with is being kept");
+        stage.on(1, Input::Stopped { attempt: attempt(1) });
+        assert_eq!(stage.session(2).state, State::Queued { released: true });
+        assert_eq!(stage.session(2).pin, Some(make::target_id()));
+    }
+
+    #[test]
+    fn a_reviewer_waits_for_it_too() {
+        let mut stage = Stage::managed();
+        stage.add(busy(1, Role::Implementer));
+        stage.hears_and_ends_its_turn(1);
+        let mut new = NewSession::new(Role::Reviewer, "Review", "Look at it");
+        new.reviews = Some(SessionId::fixed(1));
+        stage.step(Stimulus::NewSession(Box::new(new)));
+        let reviewer = stage.made()[0].id;
+        assert_eq!(stage.world.sessions[&reviewer].state, State::Queued { released: false });
+        stage.on(1, Input::Stopped { attempt: attempt(1) });
+        assert_eq!(stage.world.sessions[&reviewer].state, State::Queued { released: true });
+    }
+
+    #[test]
+    fn promise_4_a_snapshot_is_not_restored_under_an_agent() {
+        let mut stage = Stage::managed();
+        stage.add(busy(1, Role::Implementer));
+        let restore =
+            || Stimulus::Workspace(WorkspaceId::fixed(1), workspace::Input::Restore { snapshot: Some(make::sha(7)) });
+        let refusal = stage.try_step(restore()).unwrap_err();
+        assert_eq!(refusal, orcha_model::Refusal::WorkspaceBusy { holder: SessionId::fixed(1) });
+        stage.on(1, cancel());
+        assert_eq!(orders(&stage.step(restore())), ["restore"]);
+    }
+
+    #[test]
+    fn promise_9_a_resumed_objective_goes_on_beyond_the_limit_that_paused_it() {
+        for pauses in [false, true] {
+            let mut stage = Stage::managed();
+            stage.add(busy(1, Role::Implementer));
+            let usage = Usage { model_calls: 300, ..Usage::default() };
+            stage.step(Stimulus::Used { session: SessionId::fixed(9), attempt: attempt(1), usage });
+            if pauses {
+                stage.step(Stimulus::Objective(objective::Input::Pause));
+                assert_eq!(stage.state(1), "paused");
+            }
+            stage.step(Stimulus::Objective(objective::Input::Resume));
+            assert!(stage.session(1).wants_place(stage.now) && stage.session(9).wants_place(stage.now));
+            assert_eq!(stage.world.open_questions().count(), 0);
+            assert_eq!(stage.world.objective.state, objective::State::Active);
+        }
+    }
+
+    #[test]
+    fn promise_1_a_folder_that_could_not_be_made_is_let_go_like_any_other() {
+        let mut stage = Stage::empty();
+        stage.add(ended(1, Role::Researcher, failed(FaultClass::Infrastructure)));
+        stage.world.objective.state = objective::State::Canceled { reason: "not wanted".into() };
+        let folder = stage.world.workspaces.get_mut(&WorkspaceId::fixed(1)).unwrap();
+        folder.state = workspace::State::Failed { reason: "no space".into() };
+        assert_eq!(orders(&stage.pass(601)), ["reclaim"]);
     }
 }
 

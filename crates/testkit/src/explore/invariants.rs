@@ -131,8 +131,7 @@ fn way_out(at: &Moment, session: &Session) -> Result<(), String> {
         }
         State::WaitingUser { why: UserWait::Question, answered: false } => {
             let asks = at.world.questions.values().any(|it| {
-                it.session == Some(session.id)
-                    && it.about == About::Asked
+                at.world.is_waited_for(it, session.id)
                     && matches!(it.state, question::State::Open | question::State::Answered { .. })
             });
             ensure(asks, || "it waits for an answer, and no question is open".into())
@@ -170,6 +169,18 @@ fn pull_requests(at: &Moment) -> Result<(), String> {
     for (n, pull) in at.outside.pulls.iter().enumerate() {
         let twice = at.outside.pulls[..n].iter().any(|it| it.branch == pull.branch);
         ensure(!twice, || format!("the branch {} has a second pull request", pull.branch))?;
+    }
+    for pr in at.world.pull_requests.values().filter(|it| it.closing.held.is_some()) {
+        let about = About::ClosedPullRequest { pull_request: pr.id };
+        let asked = at.world.open_questions().filter(|it| it.about == about).count();
+        let reopens = pr.closing.decision == pull_request::ClosedDecision::Reopening;
+        let over = at.world.objective.is_over();
+        ensure(over || matches!(pr.state, pull_request::State::Closed { .. }), || {
+            format!("a push to a pull request that is {} waits for nobody", pr.state.name())
+        })?;
+        ensure(over || asked == 1 || (asked == 0 && reopens), || {
+            format!("a push to a closed pull request waits, and {asked} questions are open")
+        })?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 use crate::make;
 use orcha_base::{Attempt, BranchName, MessageId, SessionId, TargetId, Timestamp, WorkspaceId};
+use orcha_model::effect::{CheckoutStart, PushWork};
 use orcha_model::session::{Exit, TurnEnd};
 use orcha_model::{Effect, message, pull_request, session, workspace};
 use orcha_plan::Stimulus;
@@ -18,6 +19,8 @@ pub struct Outside {
     pub processes: BTreeMap<(SessionId, Attempt), Process>,
     /// The folders that exist.
     pub folders: BTreeMap<WorkspaceId, Folder>,
+    /// Who writes in each.
+    pub owners: BTreeMap<WorkspaceId, SessionId>,
     /// The pull requests of the code host.
     pub pulls: Vec<Pull>,
     /// What agents took up, in order.
@@ -80,6 +83,8 @@ pub struct Pull {
     pub branch: BranchName,
     /// Whether it was merged.
     pub merged: bool,
+    /// Whether it was closed without merging.
+    pub closed: bool,
 }
 
 /// Whether an effect works out.
@@ -96,7 +101,14 @@ impl Outside {
         let works = outcome == Outcome::Works;
         Ok(match effect {
             Effect::Prepare(it) if works => {
+                for (before, _) in it.checkout.iter().flat_map(|it| match &it.start {
+                    CheckoutStart::After { workspaces } => workspaces.as_slice(),
+                    CheckoutStart::Base | CheckoutStart::Branch => &[],
+                }) {
+                    self.is_kept(*before, "a session started from")?;
+                }
                 self.folders.entry(it.workspace).or_default();
+                self.owners.insert(it.workspace, it.session);
                 let facts = make::facts();
                 vec![Stimulus::Prepared { session: it.session, attempt: it.attempt, workspace: it.workspace, facts }]
             }
@@ -139,14 +151,18 @@ impl Outside {
                 }
                 Vec::new()
             }
+            // The answer is written to the process; what it makes of it is its own affair.
+            Effect::Permit(_) => Vec::new(),
             Effect::Publish(it) if works => {
-                let number = match self.pulls.iter().position(|pull| pull.branch == it.branch && !pull.merged) {
-                    Some(found) => found,
-                    None => {
-                        self.pulls.push(Pull { branch: it.branch.clone(), merged: false });
-                        self.pulls.len() - 1
-                    }
-                };
+                self.is_kept(it.workspace, "somebody published")?;
+                let number =
+                    match self.pulls.iter().position(|pull| pull.branch == it.branch && !pull.merged && !pull.closed) {
+                        Some(found) => found,
+                        None => {
+                            self.pulls.push(Pull { branch: it.branch.clone(), merged: false, closed: false });
+                            self.pulls.len() - 1
+                        }
+                    };
                 let opened = pull_request::Input::Opened {
                     number: number as u64 + 1,
                     url: format!("/pr/{}", number + 1),
@@ -158,6 +174,19 @@ impl Outside {
                 let reason = "nothing to publish".into();
                 vec![Stimulus::PullRequest(it.pull_request, pull_request::Input::NotOpened { reason })]
             }
+            Effect::Reopen { pull_request, number, .. } if works => {
+                let at = usize::try_from(*number).map_err(|it| it.to_string())? - 1;
+                self.pulls.get_mut(at).ok_or("reopened what is not there")?.closed = false;
+                vec![Stimulus::PullRequest(*pull_request, pull_request::Input::Reopened)]
+            }
+            Effect::Merge { pull_request, number, .. }
+                if works && self.pulls.iter().zip(1..).any(|(it, n)| n == *number && it.closed) =>
+            {
+                // The host refuses, and is looked at after every request.
+                let closed = self.close(*number).map(pull_request::Input::Observed);
+                let seen = closed.map(|it| Stimulus::PullRequest(*pull_request, it));
+                refused(*pull_request).into_iter().chain(seen).collect()
+            }
             Effect::Merge { pull_request, number, .. } if works => {
                 let at = usize::try_from(*number).map_err(|it| it.to_string())? - 1;
                 self.pulls.get_mut(at).ok_or("merged what is not there")?.merged = true;
@@ -165,10 +194,17 @@ impl Outside {
             }
             Effect::UpdatePr(it) if works => {
                 let at = usize::try_from(it.number).map_err(|it| it.to_string())? - 1;
-                if it.push.is_some() && self.pulls.get(at).is_none_or(|pull| pull.merged) {
-                    // The host refuses; that it was asked is allowed, because it was open when that was decided.
-                    let reason = "merged meanwhile".into();
-                    return Ok(vec![Stimulus::PullRequest(it.pull_request, pull_request::Input::Refused { reason })]);
+                let pull = self.pulls.get(at).ok_or("pushed to what is not there")?;
+                if let Some(push) = it.push.as_ref().filter(|_| pull.merged || pull.closed) {
+                    // The executor looks before it pushes. That it was ordered is allowed: it was open then.
+                    let instead = if pull.merged {
+                        pull_request::Input::Refused { reason: "merged meanwhile".into() }
+                    } else {
+                        let held = pull_request::HeldPush { work: asked_again(push), title: None, body: None };
+                        pull_request::Input::NotPushed { held }
+                    };
+                    let seen = pull_request::Input::Observed(seen(pull));
+                    return Ok([seen, instead].map(|it_is| Stimulus::PullRequest(it.pull_request, it_is)).into());
                 }
                 vec![Stimulus::PullRequest(it.pull_request, pull_request::Input::Updated { head: make::sha(3) })]
             }
@@ -198,6 +234,25 @@ impl Outside {
                 vec![Stimulus::Workspace(*workspace, restored)]
             }
         })
+    }
+
+    /// Whoever goes on from a folder finds it complete: nobody writes in it any more, and what is there was kept.
+    fn is_kept(&self, workspace: WorkspaceId, what: &str) -> Result<(), String> {
+        let owner = self.owners.get(&workspace).and_then(|of| self.alive(*of).next());
+        if let Some((attempt, _)) = owner {
+            return Err(format!("{what} a folder that attempt {attempt} may be writing in"));
+        }
+        match self.folders.get(&workspace) {
+            Some(folder) if folder.saved < folder.work => Err(format!("{what} a folder without a snapshot of it")),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Somebody closes a pull request on the code host.
+    pub fn close(&mut self, number: u64) -> Option<pull_request::Observed> {
+        let pull = self.pulls.get_mut(usize::try_from(number).ok()? - 1)?;
+        pull.closed = true;
+        Some(seen(pull))
     }
 
     fn launch(&mut self, session: SessionId, attempt: Attempt, opening: bool) -> Result<(), String> {
@@ -235,6 +290,34 @@ impl Outside {
     /// Returns the attempts of a session whose processes are alive.
     pub fn alive(&self, session: SessionId) -> impl Iterator<Item = (Attempt, &Process)> {
         self.processes.iter().filter(move |((of, _), it)| *of == session && it.alive).map(|((_, at), it)| (*at, it))
+    }
+}
+
+/// What the code host says of a pull request that has ended.
+fn seen(pull: &Pull) -> pull_request::Observed {
+    pull_request::Observed {
+        status: if pull.merged {
+            pull_request::Status::Merged(Some(make::sha(9)))
+        } else if pull.closed {
+            pull_request::Status::Closed
+        } else {
+            pull_request::Status::Open
+        },
+        head: make::sha(2),
+        checks: pull_request::Checks::Unknown,
+        review: pull_request::Review::None,
+        mergeable: None,
+        title: "The work".into(),
+    }
+}
+
+fn asked_again(push: &PushWork) -> pull_request::UpdateWork {
+    pull_request::UpdateWork {
+        workspace: push.workspace,
+        target: push.target,
+        commit_message: push.commit_message.clone(),
+        force: push.force.is_some(),
+        force_reason: push.force.clone(),
     }
 }
 
