@@ -7,7 +7,7 @@ mod dialogue;
 mod recipe;
 mod schema;
 
-pub use recipe::{Recipe, RecipeError, builtin, recipes};
+pub use recipe::{Levels, McpCalls, Recipe, RecipeError, builtin, recipes};
 
 use crate::rpc::{Frame, HELLO};
 use crate::spec::{self, BRIEF, Opening, unsupported};
@@ -38,6 +38,8 @@ struct Brief {
     mode: Option<String>,
     /// How to log in, should it be wanted.
     login: Option<String>,
+    /// The tools that are allowed without asking, as `mcp__<server>__<tool>`.
+    tools: Vec<String>,
 }
 
 impl Acp {
@@ -67,9 +69,11 @@ impl Dialect for Acp {
             opening: spec::opening(launch)?,
             mode: recipe.mode(launch.permissions).map(str::to_owned),
             login: login.map(|(_, method)| method.clone()),
+            tools: launch.mcp.iter().flat_map(|mcp| mcp.tools.iter().map(|tool| mcp_tool(&mcp.name, tool))).collect(),
         };
+        let tools = json!(brief.tools).to_string();
         let mut files = vec![(BRIEF.to_owned(), json!(brief).to_string())];
-        files.extend(recipe.files.iter().map(|(name, text)| (name.clone(), text.clone())));
+        files.extend(recipe.files.iter().map(|(name, text)| (name.clone(), text.replace("{tools}", &tools))));
         let hello = json!({
             "protocolVersion": 1,
             "clientCapabilities": {"fs": {"readTextFile": false, "writeTextFile": false}, "terminal": false},
@@ -124,6 +128,11 @@ fn servers(launch: &Launch) -> Value {
         json!({"type": "http", "name": mcp.name, "url": mcp.url, "headers": headers})
     });
     Value::Array(server.into_iter().collect())
+}
+
+/// Names a tool of an MCP server as most agents do.
+fn mcp_tool(server: &str, tool: &str) -> String {
+    format!("mcp__{server}__{tool}")
 }
 
 fn prompt(session: &str, key: &str, texts: &[&str]) -> InputLine {

@@ -92,7 +92,7 @@ impl Recording {
         let brief = match (self.is_rpc(), self.program.as_str()) {
             (true, "codex") => json!({"method": open.map(|it| &it["method"]), "params": params, "opening": null}),
             (true, _) => json!({"cwd": params["cwd"], "servers": params["mcpServers"], "resume": params["sessionId"],
-                "rules": "", "opening": null, "mode": null, "login": null}),
+                "rules": "", "opening": null, "mode": null, "login": null, "tools": ["mcp__hub__report_status"]}),
             (false, _) => json!({"key": "k", "resumed": self.name.contains("resume") && !self.name.ends_with('1')}),
         };
         brief.to_string()

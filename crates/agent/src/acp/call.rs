@@ -1,5 +1,7 @@
 //! Tool calls as ACP tells them: in pieces, under one id, from three messages.
 
+use super::mcp_tool;
+use super::recipe::McpCalls;
 use super::schema::{Content, Diff, Piece, Status};
 use crate::text::{clean, short, str_of};
 use crate::{Change, Event, FileChange, ToolCall, ToolResult};
@@ -30,7 +32,7 @@ impl Call {
     }
 
     /// Learns from a piece, and says what is new. `None` of the result: the call is not over.
-    pub(super) fn update(&mut self, piece: &Piece) -> (Vec<Event>, bool) {
+    pub(super) fn update(&mut self, piece: &Piece, mcp: McpCalls) -> (Vec<Event>, bool) {
         if let Some(kind) = &piece.kind {
             self.kind = Some(kind).filter(|it| *it != "other").map(|it| short(it));
         }
@@ -39,6 +41,14 @@ impl Call {
         }
         if let Some(tool) = piece.name.as_deref().or_else(|| tool_in(piece.meta.as_ref())) {
             self.tool = Some(short(tool));
+        }
+        if mcp == McpCalls::Input
+            && self.kind.is_none()
+            && self.tool.is_none()
+            && let Some(given) = &piece.raw_input
+            && let (Some(server), Some(tool)) = (str_of(given, "server"), str_of(given, "tool"))
+        {
+            self.tool = Some(short(&mcp_tool(server, tool)));
         }
         for diff in piece.content.iter().flatten().filter_map(diff) {
             self.touch(&diff.path, Some(change(diff)));
@@ -77,6 +87,17 @@ impl Call {
     /// The name of the tool, or what it does where there is no name.
     pub(super) fn tool(&self) -> String {
         self.tool.clone().or_else(|| self.kind.clone()).unwrap_or_else(|| "tool".to_owned())
+    }
+
+    /// Tells whether it is a call of a tool that needs no asking, by what the agent and not the model says.
+    pub(super) fn is_one_of(&self, tools: &[String], mcp: McpCalls) -> bool {
+        match mcp {
+            McpCalls::Name | McpCalls::Input => self.tool.as_ref().is_some_and(|tool| tools.contains(tool)),
+            McpCalls::Id => tools.iter().any(|tool| {
+                let start = format!("{}__", tool.replace("__", "_"));
+                self.id.starts_with(&start)
+            }),
+        }
     }
 
     /// What it was given, with its title and paths. A command that is asked for without anything else stands in

@@ -3,7 +3,7 @@
 use super::call::Call;
 use super::recipe::Recipe;
 use super::schema::{Choice, ChoiceKind, Chunk, Hello, Notice, Piece, Request, Status, Stop, Update};
-use super::{Brief, FRAME, Token, prompt};
+use super::{Brief, FRAME, Token, prompt, selected};
 use crate::causes::unknown;
 use crate::rpc::{self, HELLO, Message, OPEN};
 use crate::text::{Flow, clean, count, counted, micros, remember, short, str_of};
@@ -12,6 +12,9 @@ use orcha_exec::InputLine;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
+
+/// The error code for a method that the agent does not have.
+const NO_METHOD: i64 = -32601;
 
 /// How many calls are remembered while they run.
 const CALLS: usize = 16;
@@ -54,8 +57,10 @@ struct Memory {
     shut: bool,
     /// Whether what it says now is still its history: some agents tell that after they are open.
     quiet: bool,
-    /// How a conversation is gone on with: a method, if the agent has one.
-    resumes: Option<String>,
+    /// The methods by which a conversation is gone on with, the best one first.
+    resumes: Vec<String>,
+    /// The tools that are allowed without asking.
+    tools: Vec<String>,
     /// Whether it was logged in once: the second refusal counts.
     logged_in: bool,
     /// The prompt of the turn that runs; empty when it is not known.
@@ -172,11 +177,9 @@ impl AcpDialogue {
             return self.shut(TurnEnd::Failed { detail: "its greeting is not of the protocol".to_owned() });
         };
         let able = hello.agent_capabilities;
-        self.memory.resumes = match (able.session_capabilities.resume.is_some(), able.load_session) {
-            (true, _) => Some("session/resume".to_owned()),
-            (false, true) => Some("session/load".to_owned()),
-            (false, false) => None,
-        };
+        let methods =
+            [(able.session_capabilities.resume.is_some(), "session/resume"), (able.load_session, "session/load")];
+        self.memory.resumes = methods.iter().filter(|(can, _)| *can).map(|(_, method)| (*method).to_owned()).collect();
         let Some(brief) = &self.brief else { return Heard::default() };
         if brief.servers.as_array().is_some_and(|it| !it.is_empty()) && !able.mcp_capabilities.http {
             return self.shut(TurnEnd::Failed { detail: "this agent cannot reach tools over HTTP".to_owned() });
@@ -187,7 +190,7 @@ impl AcpDialogue {
     fn open(&mut self, key: &str) -> Heard {
         let Some(brief) = &self.brief else { return Heard::default() };
         let mut params = json!({"cwd": brief.cwd, "mcpServers": brief.servers});
-        let method = match (&brief.resume, &self.memory.resumes) {
+        let method = match (&brief.resume, self.memory.resumes.first()) {
             (Some(session), Some(method)) => {
                 params["sessionId"] = json!(session);
                 method.clone()
@@ -218,6 +221,7 @@ impl AcpDialogue {
         let mode = brief.mode.clone().filter(|it| has(it) && needed(it));
         let ready = Event::Ready { conversation: session.clone(), model: model(result), tools_connected: None };
         self.memory.opening = Some(session.clone());
+        self.memory.tools = brief.tools.clone();
         let mut heard = match mode {
             Some(mode) => {
                 let params = json!({"sessionId": session, "modeId": mode});
@@ -246,6 +250,12 @@ impl AcpDialogue {
 
     /// The conversation was refused. For want of a login that is tried, once.
     fn closed(&mut self, error: &Value) -> Heard {
+        let resumed = self.brief.as_ref().is_some_and(|it| it.resume.is_some());
+        if resumed && self.memory.resumes.len() > 1 && error.get("code").and_then(Value::as_i64) == Some(NO_METHOD) {
+            // Some say that they can, and cannot.
+            self.memory.resumes.remove(0);
+            return self.open("open:other");
+        }
         let cause = self.cause(error);
         let login = self.brief.as_ref().and_then(|it| it.login.clone());
         match login {
@@ -350,7 +360,7 @@ impl AcpDialogue {
             calls.push(Call::new(&id));
             calls.len() - 1
         });
-        let (news, over) = calls[at].update(piece);
+        let (news, over) = calls[at].update(piece, self.recipe.mcp_calls);
         events.extend(news);
         if over {
             calls.remove(at);
@@ -364,9 +374,13 @@ impl AcpDialogue {
         let given = request.tool_call.raw_input.as_ref();
         let id_of_call = short(&request.tool_call.tool_call_id);
         let call = self.memory.calls.iter().find(|it| it.id == id_of_call);
+        let ours = call.is_some_and(|it| it.is_one_of(&self.memory.tools, self.recipe.mcp_calls));
         let (tool, input) = call.map(|it| (it.tool(), it.input(given, true))).unwrap_or_default();
         let allow = option(&request.options, &[ChoiceKind::AllowOnce]);
         let reject = option(&request.options, &[ChoiceKind::RejectOnce, ChoiceKind::RejectAlways]);
+        if let (true, Some(option)) = (ours, &allow) {
+            return Heard { events, replies: vec![FRAME.answer(&id, &selected(option))] };
+        }
         let request = json!(Token { id, allow, reject }).to_string();
         if self.memory.asked.len() < CALLS {
             self.memory.asked.push(request.clone());

@@ -31,10 +31,26 @@ pub struct Recipe {
     pub login: BTreeMap<String, String>,
     /// Whether a conversation that is gone on with tells its history after it is open, and not before.
     pub late_history: bool,
-    /// Private files of each run: name and content.
+    /// Private files of each run: name and content. `{tools}` stands for the tools of ours that need no asking, as
+    /// a JSON array of `mcp__<server>__<tool>`.
     pub files: BTreeMap<String, String>,
+    /// How a call of an MCP tool is known before it is allowed, where its name is not said beside it.
+    pub mcp_calls: McpCalls,
     /// From errors to causes; the first rule that holds counts.
     errors: Vec<Rule>,
+}
+
+/// Where an agent names the MCP tool that it is about to call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum McpCalls {
+    /// As the name of the tool, `mcp__<server>__<tool>`, or nowhere.
+    #[default]
+    Name,
+    /// At the beginning of the call's id: `mcp_<server>_<tool>__`.
+    Id,
+    /// In the fields `server` and `tool` of its input, which hold the agent's words and not the model's.
+    Input,
 }
 
 /// One thing for each level of permissions.

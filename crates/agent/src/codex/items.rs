@@ -106,7 +106,8 @@ fn output(item: &Value) -> String {
     match (content, error) {
         (_, Some(error)) => error.to_owned(),
         (Some(parts), None) => parts.iter().filter_map(|it| str_of(it, "text")).collect::<Vec<_>>().join("\n"),
-        (None, None) => str_of(item, "status").unwrap_or_default().to_owned(),
+        // Nothing was printed; why it was not done is worth a word.
+        (None, None) => str_of(item, "status").filter(|it| *it != "completed").unwrap_or_default().to_owned(),
     }
 }
 
