@@ -127,6 +127,8 @@ impl Reader {
     }
 
     async fn read_on(&mut self) -> Result<(), String> {
+        // What was heard behind the cursor is heard again.
+        (self.acts, self.heard) = (false, Heard::default());
         let stored = self.shared.store.cursor(self.session, self.attempt).await.map_err(|fault| chain(&fault))?;
         let mut expected = stored.clone();
         let mut cursor = match stored {

@@ -2,7 +2,7 @@
 //! it counted over a restart: promise 9.
 
 use crate::stage::{Stage, turns};
-use orcha_agent::{Event, Say, TurnEnd, Usage};
+use orcha_agent::{Event, Say, ToolCall, TurnEnd, Usage};
 use orcha_base::{ObjectiveId, SessionId};
 use orcha_exec::ExitStatus;
 use orcha_model::guard::Limits;
@@ -71,6 +71,33 @@ async fn five_turns_of_words_only_ask() {
             world.sessions.get(&session).filter(|it| it.is_idle() && it.counters.idle_turns == 1).map(|_| ())
         })
         .await;
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_tool_call_counts_for_its_turn_however_soon_it_comes_after_other_words() {
+    // Each line is stored before the next one is written, and no time passes in between.
+    let stage = Stage::open(Settings::default(), |mut agent| async move {
+        agent.ready();
+        while agent.hear().await.is_some() {
+            tokio::task::yield_now().await;
+            agent.emit(Event::ToolCall(ToolCall { id: "1".into(), tool: "look".into(), input: "{}".into() }));
+            tokio::task::yield_now().await;
+            agent.end_turn(TurnEnd::Completed);
+        }
+        ExitStatus::Code(0)
+    })
+    .await;
+    let (objective, session) = stage.one(Role::Manager, Limits::default()).await;
+    for turn in 1..=6 {
+        let idle_turns = stage.until(objective, move |world| {
+            let it = world.sessions.get(&session).filter(|it| it.is_idle())?;
+            let heard = world.messages.values().filter(|it| it.state.name() == "acknowledged").count();
+            (heard + 1 == turn).then_some(it.counters.idle_turns)
+        });
+        assert_eq!(idle_turns.await, 0, "after turn {turn}");
+        stage.say(objective, session, "And?").await;
+    }
     stage.close().await;
 }
 
