@@ -126,6 +126,7 @@ async fn serve(options: Options) -> Result<()> {
             AgentPermissions::Edits => Permissions::Edits,
             AgentPermissions::Ask => Permissions::Ask,
         },
+        secret: Redacted::new(token.clone()),
         mcp_url: Some(format!("{url}/mcp")),
         ..Settings::default()
     };

@@ -1,6 +1,8 @@
 //! What the wheel goes by; a person may change each of them.
 
+use data_encoding::BASE64URL_NOPAD;
 use orcha_agent::Permissions;
+use orcha_base::Redacted;
 use orcha_exec::git::Identity;
 use orcha_model::guard::Limits;
 use orcha_model::session::AgentChoice;
@@ -19,6 +21,9 @@ pub struct Settings {
     pub agent: AgentChoice,
     /// What agents may do without asking.
     pub permissions: Permissions,
+    /// What credentials of agents are derived from: the same after a restart, so that a launch that is made again
+    /// hands out the same one. By default one of this process alone.
+    pub secret: Redacted<String>,
     /// Where agents reach the daemon's tools; none switches tools off (tests without an API).
     pub mcp_url: Option<String>,
     /// Who commits and merges on behalf of orcha.
@@ -41,6 +46,7 @@ impl Default for Settings {
             limits: Limits::default(),
             agent: AgentChoice { kind: "claude".into(), program: None, model: None },
             permissions: Permissions::Everything,
+            secret: Redacted::new(BASE64URL_NOPAD.encode(&rand::random::<[u8; 32]>())),
             mcp_url: None,
             identity: Identity { name: "orcha".into(), email: "orcha@localhost".into() },
             watch_every: Duration::from_secs(2),

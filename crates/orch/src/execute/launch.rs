@@ -59,9 +59,10 @@ pub(super) async fn run(
     )]))
 }
 
-/// Makes the credential of an attempt. Only its hash is stored; the attempt's earlier one dies.
+/// Makes the credential of an attempt. Only its hash is stored. It is the same however often this is executed: the
+/// run of a launch that was cut off may be there already, with the credential in its files.
 async fn mcp(shared: &Arc<Shared>, objective: ObjectiveId, it: &effect::Launch, url: String) -> Result<Mcp, Executed> {
-    let token = BASE64URL_NOPAD.encode(&rand::random::<[u8; 32]>());
+    let token = token(shared.settings.secret.expose(), it.session, it.attempt);
     let (tenant, scope) = shared
         .view(objective, |world| (world.objective.tenant.clone(), world.objective.scope.clone()))
         .await
@@ -84,6 +85,14 @@ async fn mcp(shared: &Arc<Shared>, objective: ObjectiveId, it: &effect::Launch, 
     }
     let tools = it.role.traits().tools.iter().map(ToString::to_string).collect();
     Ok(Mcp { name: "orcha".into(), url, token: Redacted::new(token), tools })
+}
+
+/// Derives the credential of an attempt: 256 bits that tell nothing of the secret, nor of another attempt's.
+fn token(secret: &str, session: SessionId, attempt: Attempt) -> String {
+    let inner = Sha256::digest(format!("orcha credential\0{secret}\0{session}\0{attempt}").as_bytes());
+    // Twice, so that nobody can go on where a known digest ends.
+    let outer = Sha256::new().chain_update(secret.as_bytes()).chain_update(inner).finalize();
+    BASE64URL_NOPAD.encode(&outer)
 }
 
 /// Says a message, once.
@@ -129,4 +138,22 @@ pub(super) async fn interrupt(
 fn interrupt_key(message: MessageId) -> String {
     let (high, low) = message.uuid().as_u64_pair();
     uuid::Uuid::from_u64_pair(high ^ 0x1, low).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_launch_that_is_made_again_hands_out_the_same_credential_and_every_other_one_another() {
+        let [one, two] = [1, 2].map(|n| SessionId::from_uuid(uuid::Uuid::from_u128(n)));
+        let first = token("secret", one, Attempt(1));
+        assert_eq!(first, token("secret", one, Attempt(1)));
+        assert_eq!(first.len(), 43);
+        for other in
+            [token("other", one, Attempt(1)), token("secret", two, Attempt(1)), token("secret", one, Attempt(2))]
+        {
+            assert_ne!(first, other);
+        }
+    }
 }
