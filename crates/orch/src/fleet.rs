@@ -7,7 +7,7 @@ use crate::execute::chain;
 use crate::inbox::{Stimuli, SubmitError};
 use crate::orch::Shared;
 use futures::future::join_all;
-use orcha_base::{SessionId, TargetId, Timestamp};
+use orcha_base::{Revision, SessionId, TargetId, Timestamp};
 use orcha_exec::Command;
 use orcha_model::{Session, target};
 use orcha_plan::{Candidate, Fleet as Snapshot, Place, Placement, Stimulus, TargetRoom, schedule};
@@ -145,7 +145,7 @@ pub(crate) async fn probe(shared: Arc<Shared>) {
             Ok(targets) => {
                 for target in targets.into_iter().filter(|it| it.state != target::State::Disabled) {
                     let input = probe_one(&shared, target.id).await;
-                    if let Err(fault) = change_target(&shared, target.id, input).await {
+                    if let Err(fault) = change_target(&shared, target.id, input, Some(target.revision)).await {
                         warn!(target.id = %target.id, error = %chain(&fault), "the probe could not be stored");
                     }
                 }
@@ -176,16 +176,21 @@ pub(crate) async fn probe_one(shared: &Shared, target: TargetId) -> target::Inpu
     }
 }
 
-/// Decides what a target becomes, and stores it.
+/// Decides what a target becomes, and stores it. What was seen before it last changed is old: a probe may have
+/// found it unconnected, and be overtaken by the one that connected it.
 pub(crate) async fn change_target(
     shared: &Arc<Shared>,
     id: TargetId,
     input: target::Input,
+    seen: Option<Revision>,
 ) -> Result<target::Target, SubmitError> {
     // Targets have no inbox of their own: they change rarely, one at a time.
     let _turn = shared.targets_turn.lock().await;
     let unknown = || orcha_model::Refusal::Unknown { noun: "target", id: id.to_string(), hint: String::new() };
     let target = shared.store.all_targets().await?.into_iter().find(|it| it.id == id).ok_or_else(unknown)?;
+    if seen.is_some_and(|seen| seen != target.revision) {
+        return Ok(target);
+    }
     let now = shared.clock.now();
     let decision = target::decide(&target, input, now)?;
     if decision.ignored.is_some() || decision.next == target {
@@ -214,4 +219,28 @@ pub(crate) async fn change_target(
     shared.store(commit).await?;
     shared.fleet.nudge();
     Ok(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Actor, Hands, Orch, Settings, SystemClock};
+    use orcha_forge::fake::FakeForge;
+    use orcha_store::{Store, StoreOptions};
+
+    #[tokio::test]
+    async fn a_probe_that_was_overtaken_takes_no_target_off_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), StoreOptions::default()).unwrap();
+        let hands = Hands::new(Arc::new(FakeForge::new()));
+        let orch = Orch::start(store, hands, Settings::default(), Arc::new(SystemClock)).await.unwrap();
+        let seen = orch.register_target(&Actor::default(), "here", "/nowhere", 1, vec![]).await.unwrap();
+        let connected = orch.change_target(seen.id, target::Input::Reached).await.unwrap();
+        let unreached = || target::Input::Unreached { problem: "it is not connected".into() };
+        let after = change_target(&orch.shared, seen.id, unreached(), Some(seen.revision)).await.unwrap();
+        assert_eq!(after, connected);
+        let after = change_target(&orch.shared, seen.id, unreached(), Some(connected.revision)).await.unwrap();
+        assert_ne!(after.state, connected.state);
+        orch.shut_down().await;
+    }
 }

@@ -19,6 +19,7 @@ mod inbox;
 mod ingest;
 mod lanes;
 mod orch;
+mod relics;
 mod settings;
 mod watch;
 

@@ -9,6 +9,7 @@ use crate::hands::Hands;
 use crate::inbox::{Inbox, Letter, Receipt, Stimuli, SubmitError, rows};
 use crate::ingest::Ingests;
 use crate::lanes::Lanes;
+use crate::relics;
 use crate::settings::Settings;
 use crate::watch::{self, Watch};
 use orcha_base::{
@@ -45,7 +46,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The running wheel. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Orch {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     once: Option<Arc<Once>>,
 }
 
@@ -286,8 +287,10 @@ impl Orch {
         let shared = &self.shared;
         let live = shared.store.live_objectives().await?;
         info!(objectives = live.len(), "taking up what was under way");
+        let mut wanted = relics::Wanted::default();
         for objective in live {
             let Some(world) = shared.load_world(objective).await? else { continue };
+            wanted.live.extend(world.sessions.values().filter(|it| !it.is_over()).map(|it| (it.id, it.attempt)));
             let running = world.sessions.values().filter_map(|it| {
                 let session::State::Running { target, attempt, .. } = it.state else { return None };
                 Some((it.id, attempt, target, it.agent.kind.clone()))
@@ -304,6 +307,9 @@ impl Orch {
             let Some(last) = orders.last() else { break };
             after = last.seq;
             for order in orders {
+                if let NounId::Session(id) = order.effect.lane() {
+                    wanted.ordered.insert(id);
+                }
                 match order.objective {
                     Some(objective) => {
                         // A run that is being ended still has its last words to be read.
@@ -331,6 +337,7 @@ impl Orch {
                 }
             }
         }
+        shared.tasks.spawn(relics::forget(Arc::clone(shared), wanted));
         let mut commit = Commit::at(shared.clock.now());
         commit.journal.push(JournalLine {
             tenant: TenantId::default(),
@@ -951,7 +958,7 @@ impl Orch {
 
     /// Hands an intent to a target.
     pub async fn change_target(&self, id: TargetId, input: target::Input) -> Result<Target, SubmitError> {
-        fleet::change_target(&self.shared, id, input).await
+        fleet::change_target(&self.shared, id, input, None).await
     }
 
     /// Stores a project.

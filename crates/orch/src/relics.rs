@@ -1,0 +1,92 @@
+//! Run directories that a daemon had no time to forget: it died after the end of the run was stored.
+//!
+//! Each holds a credential, and output that is stored long since. Only what is known to be over is touched; a
+//! directory of which the store knows nothing belongs to somebody else.
+
+use crate::execute::chain;
+use crate::orch::Shared;
+use orcha_base::{Attempt, SessionId};
+use orcha_exec::RunState;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use tracing::warn;
+
+/// The runs that something may still be done with.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    /// The sessions that are not over, each with its attempt.
+    pub live: HashMap<SessionId, Attempt>,
+    /// The sessions of which something is ordered.
+    pub ordered: HashSet<SessionId>,
+}
+
+impl Wanted {
+    fn wants(&self, session: SessionId, attempt: Attempt) -> bool {
+        self.ordered.contains(&session) || self.live.get(&session).is_some_and(|now| attempt >= *now)
+    }
+}
+
+/// Forgets them on all targets that are connected.
+pub(crate) async fn forget(shared: Arc<Shared>, wanted: Wanted) {
+    let targets = match shared.store.all_targets().await {
+        Ok(targets) => targets,
+        Err(fault) => return warn!(error = %chain(&fault), "targets could not be listed; run directories may be left"),
+    };
+    for hands in targets.iter().filter_map(|it| shared.hands.target(it.id)) {
+        let runs = match hands.host.runs().await {
+            Ok(runs) => runs,
+            Err(fault) => {
+                warn!(error = %chain(&fault), "runs could not be listed; some directories may be left");
+                continue;
+            }
+        };
+        for run in runs {
+            let (RunState::Ended(_) | RunState::Lost, Some((session, attempt))) =
+                (&run.state, parse(run.label.as_str()))
+            else {
+                continue;
+            };
+            if wanted.wants(session, attempt) || shared.ingests.reads(&run.label) {
+                continue;
+            }
+            let forgotten = match shared.store.cursor(session, attempt).await {
+                Ok(None) => continue,
+                Ok(Some(_)) => hands.host.forget(&run.label).await.map_err(|fault| chain(&fault)),
+                Err(fault) => Err(chain(&fault)),
+            };
+            if let Err(fault) = forgotten {
+                warn!(run = %run.label, "the directory of a run that is over could not be deleted: {fault}");
+            }
+        }
+    }
+}
+
+/// Takes a run's name apart.
+fn parse(label: &str) -> Option<(SessionId, Attempt)> {
+    let (session, attempt) = label.rsplit_once('-')?;
+    Some((session.parse().ok()?, Attempt(attempt.parse().ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::execute::run_label;
+
+    #[test]
+    fn a_run_is_wanted_while_its_session_lives_and_while_something_is_ordered_of_it() {
+        let [live, ordered, over] = [1, 2, 3].map(|n| SessionId::from_uuid(uuid::Uuid::from_u128(n)));
+        let wanted = Wanted { live: [(live, Attempt(2))].into(), ordered: [ordered].into() };
+        assert!(wanted.wants(live, Attempt(2)));
+        assert!(!wanted.wants(live, Attempt(1)));
+        assert!(wanted.wants(ordered, Attempt(1)));
+        assert!(!wanted.wants(over, Attempt(1)));
+    }
+
+    #[test]
+    fn a_name_is_taken_apart_as_it_was_put_together() {
+        let session = SessionId::from_uuid(uuid::Uuid::from_u128(7));
+        let label = run_label(session, Attempt(3)).unwrap();
+        assert_eq!(parse(label.as_str()), Some((session, Attempt(3))));
+        assert_eq!(parse("somebody-elses-run"), None);
+    }
+}
