@@ -6,6 +6,7 @@
 mod agent_programs;
 mod bench;
 mod ci;
+mod crash;
 mod deny;
 mod programs;
 mod shell;
@@ -33,6 +34,8 @@ enum Command {
     Bench(bench::Args),
     /// Installs the real agent programs that tests run against the scripted model.
     Agents(agent_programs::Args),
+    /// Kills the daemon in release builds at random instants, and checks that it converges each time.
+    Crash(crash::Args),
     /// Runs the gates (fmt, tidy, deny, clippy), then the tests; `.ci/run` does the same in two calls.
     Ci(ci::Args),
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Agents(args) => agent_programs::run(&args),
+        Command::Crash(args) => crash::run(&args),
         Command::Ci(args) => ci::run(&args),
     };
     match result {

@@ -3,7 +3,7 @@
 //!
 //! Real processes, real git, a real database; only the daemon is killed, never an agent. `ORCHA_CRASH_KILLS` says how
 //! often, `ORCHA_CRASH_SEED` from which seed the instants are drawn, `ORCHA_CRASH_REPORT` in which file the summary
-//! shall stand. What is measured is printed; nothing here fails by the clock.
+//! shall stand. What is measured is printed; only a release build fails by the clock, and with much slack.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod leftovers;
@@ -23,6 +23,8 @@ use verdict::Checked;
 const KILLS: u64 = 100;
 /// How many kills hit one objective at the most: then it is let go on, so that it ends.
 const PER_ROUND: u64 = 12;
+/// How long half of all restarts may take in a release build, in milliseconds: three times what we aim at.
+const SLOW: f64 = 900.0;
 /// How many lines of the daemon's log are shown after a failure.
 const SHOWN: usize = 50;
 
@@ -65,6 +67,7 @@ async fn promises_3_and_14_killed_at_any_instant_the_daemon_converges() {
     if let Some(file) = std::env::var_os("ORCHA_CRASH_REPORT") {
         std::fs::write(file, summary.to_string()).unwrap();
     }
+    assert!(cfg!(debug_assertions) || restarts.percentile(50) <= SLOW, "restarts are slow: {restarts}");
 }
 
 fn number(name: &str) -> Option<u64> {

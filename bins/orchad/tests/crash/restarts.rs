@@ -18,7 +18,7 @@ impl Restarts {
     }
 
     /// Returns the value below which so many of a hundred lie, in milliseconds.
-    fn percentile(&self, of_hundred: usize) -> f64 {
+    pub fn percentile(&self, of_hundred: usize) -> f64 {
         let at = (self.took.len() * of_hundred).div_ceil(100).saturating_sub(1);
         self.took.get(at).map_or(0.0, |it| (it.as_secs_f64() * 10_000.0).round() / 10.0)
     }

@@ -231,7 +231,7 @@ impl Round {
 impl Moment {
     fn draw(chance: &mut StdRng) -> Self {
         let mut ms = |upto| Duration::from_millis(chance.random_range(0..=upto));
-        let (short, long, startup, soon) = (ms(60), ms(550), ms(120), ms(15));
+        let (short, long, startup, soon) = (ms(60), ms(550), ms(120), ms(40));
         match chance.random_range(0..8) {
             0 => Self::OnItsWayUp(startup),
             1 => Self::After(short),
