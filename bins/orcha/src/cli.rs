@@ -1,5 +1,6 @@
 //! What can be typed. No behaviour: see `commands`.
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use orcha_base::{BranchName, RepoUrl, Sha};
 use orcha_wire::{CheckVerdict, IdRef, MergeMethod, ReviewVerdict, Strategy};
@@ -13,7 +14,10 @@ Exit codes:
   1  refused or failed; for `run`, the objective did not succeed
   2  the command line is wrong
   3  the daemon cannot be reached
-  4  the daemon does not accept the token";
+  4  there is no token, or the daemon does not accept it
+  130  following was interrupted; the objective goes on
+
+With --json an error is the last line of the standard error stream, as JSON.";
 
 /// Tells a running orchad what to do, and shows what it does.
 #[derive(Debug, Parser)]
@@ -124,6 +128,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Run {
     /// What it is about, in a line.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub title: String,
     /// The repository: a folder of this machine or an address.
     #[arg(long, value_name = "PATH|URL", conflicts_with = "project", value_hint = ValueHint::DirPath)]

@@ -122,15 +122,29 @@ async fn find(client: &Client, id: IdRef) -> Result<(Noun, IdRef)> {
     Err(missing.into())
 }
 
+/// The longest text that the daemon takes.
+const LONGEST: u64 = 256 * 1024;
+
 /// Reads a text argument: itself, `@FILE`, or `-` for the standard input.
 fn text_of(argument: &str) -> Result<String> {
     if argument == "-" {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("cannot read the standard input")?;
-        return Ok(text);
+        return whole(std::io::stdin(), "the standard input");
     }
     match argument.strip_prefix('@') {
-        Some(file) => std::fs::read_to_string(file).with_context(|| format!("cannot read {file}")),
+        Some(name) => {
+            let file = std::fs::File::open(name).with_context(|| format!("cannot read {name}"))?;
+            whole(file, name)
+        }
         None => Ok(argument.to_owned()),
     }
+}
+
+/// Reads a text to its end, unless that is too far away.
+fn whole(from: impl Read, name: &str) -> Result<String> {
+    let mut bytes = Vec::new();
+    from.take(LONGEST + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {name}"))?;
+    if bytes.len() as u64 > LONGEST {
+        bail!("{name} holds more than 256 KiB; name a file of the repository in a shorter text instead");
+    }
+    String::from_utf8(bytes).with_context(|| format!("{name} is not a text in UTF-8"))
 }

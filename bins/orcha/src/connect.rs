@@ -1,31 +1,34 @@
 //! How the daemon is found: options, then environment, then the two files in its data folder.
 
 use crate::cli::Connection;
+use crate::say::aside;
 use anyhow::{Context, Result};
 use orcha_base::Redacted;
 use orcha_client::Client;
 use serde::Deserialize;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// No daemon has left its address in the data folder.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no daemon was started with the data folder {}; start one with `orchad serve`, or name another by --data or --url",
+    .data.display()
+)]
 pub struct NotRunning {
     data: PathBuf,
 }
 
-impl std::fmt::Display for NotRunning {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let data = self.data.display();
-        write!(
-            f,
-            "no daemon was started with the data folder {data}; start one with `orchad serve`, or name another by --data or --url"
-        )
-    }
+/// There is no token to show to the daemon.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the token from {}; name its file by --token-file or set ORCHA_TOKEN", .path.display())]
+pub struct NoToken {
+    path: PathBuf,
+    #[source]
+    source: std::io::Error,
 }
-
-impl std::error::Error for NotRunning {}
 
 #[derive(Deserialize)]
 struct Address {
@@ -59,9 +62,11 @@ fn token(connection: &Connection) -> Result<Redacted<String>> {
         (None, Ok(token)) => return Ok(Redacted::new(token.trim().to_owned())),
         (None, Err(_)) => data_dir(connection)?.join("token"),
     };
-    let text = fs::read_to_string(&path).with_context(|| {
-        format!("cannot read the token from {}; name its file by --token-file or set ORCHA_TOKEN", path.display())
-    })?;
+    let text = fs::read_to_string(&path).map_err(|source| NoToken { path: path.clone(), source })?;
+    if fs::metadata(&path).is_ok_and(|it| it.permissions().mode() & 0o077 != 0) {
+        let path = path.display();
+        aside(&format!("warning: others can read the token in {path}; `chmod 600 {path}` keeps it yours"));
+    }
     Ok(Redacted::new(text.trim().to_owned()))
 }
 

@@ -1,6 +1,7 @@
 //! What comes out: a document for programs, or text for people, on a stream that drops styles where nobody sees them.
 
 use anyhow::Result;
+use orcha_wire::Problem;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::time::SystemTime;
@@ -41,6 +42,16 @@ impl Say {
         }
         Ok(out.flush()?)
     }
+}
+
+/// Returns a fault as one line of JSON, for the standard error stream of a program that asked for JSON.
+pub fn fault(text: &str, exit: u8, problem: Option<&Problem>) -> String {
+    let mut fault = serde_json::json!({"error": text, "exit": exit});
+    if let Some(problem) = problem {
+        fault["code"] = problem.code.clone().into();
+        fault["status"] = problem.status.into();
+    }
+    fault.to_string()
 }
 
 /// Says something beside the answer, to people only.

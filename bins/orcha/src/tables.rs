@@ -3,32 +3,54 @@
 
 use crate::say::now;
 use anstream::ColorChoice;
-use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+use comfy_table::Width::Fixed;
+use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Row, Table, presets};
 use orcha_base::Timestamp;
 use orcha_client::text::{self, age, amount, block, cut, line, toned};
 use orcha_wire::*;
 use std::io::{self, Write};
 
 const TITLE: usize = 48;
+/// The space between two columns.
+const GAP: u16 = 2;
+/// What a column that gives width keeps at least.
+const NARROW: u16 = 10;
 
+/// What a column does for the others when the terminal is too narrow for all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gives {
+    Nothing,
+    /// It is cut.
+    Width,
+    /// It is left out, the last one first.
+    Place,
+}
+
+use Gives::{Nothing, Place, Width};
+
+/// A table that fits its terminal with one line per row. Where nobody measures, in a pipe, everything is whole.
 struct Rows {
     table: Table,
+    columns: Vec<Gives>,
     coloured: bool,
 }
 
 impl Rows {
-    fn new(header: &[&str]) -> Self {
+    fn new<const N: usize>(header: [(&str, Gives); N]) -> Self {
         let stdout = io::stdout();
         let coloured = anstream::AutoStream::choice(&stdout) != ColorChoice::Never;
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_truncation_indicator("…");
         if coloured {
             table.enforce_styling();
         }
-        let bold =
-            |text: &&str| if coloured { Cell::new(text).add_attribute(Attribute::Bold) } else { Cell::new(text) };
-        table.set_header(header.iter().map(bold).collect::<Vec<_>>());
-        Self { table, coloured }
+        let bold = |text: &str| if coloured { Cell::new(text).add_attribute(Attribute::Bold) } else { Cell::new(text) };
+        table.set_header(header.map(|(name, _)| bold(name)).to_vec());
+        for column in table.column_iter_mut() {
+            column.set_padding((0, GAP));
+        }
+        Self { table, columns: header.map(|(_, gives)| gives).to_vec(), coloured }
     }
 
     fn state(&self, state: &str) -> Cell {
@@ -37,18 +59,62 @@ impl Rows {
     }
 
     fn row(&mut self, cells: Vec<Cell>) {
-        self.table.add_row(cells);
+        let mut row = Row::from(cells);
+        row.max_height(1);
+        self.table.add_row(row);
     }
 
-    fn write(&self, empty: &str, out: &mut dyn Write) -> io::Result<()> {
+    fn write(mut self, empty: &str, out: &mut dyn Write) -> io::Result<()> {
         if self.table.is_empty() {
             return writeln!(out, "{empty}");
+        }
+        if let Some(width) = self.table.width() {
+            let widths = fit(&self.columns, &self.table.column_max_content_widths(), width);
+            for (column, width) in self.table.column_iter_mut().zip(widths) {
+                column.set_constraint(match width {
+                    0 => ColumnConstraint::Hidden,
+                    width => ColumnConstraint::Absolute(Fixed(width + GAP)),
+                });
+            }
         }
         for line in self.table.lines() {
             writeln!(out, "{}", line.trim_end())?;
         }
         Ok(())
     }
+}
+
+/// Shares a terminal's width among columns that want theirs; none for a column that is left out.
+fn fit(columns: &[Gives], wanted: &[u16], width: u16) -> Vec<u16> {
+    let mut widths = wanted.to_vec();
+    let total = |widths: &[u16]| -> u16 {
+        let shown = widths.iter().filter(|it| **it > 0);
+        shown.fold(0_u16, |sum, it| sum.saturating_add(*it).saturating_add(GAP)).saturating_sub(GAP)
+    };
+    // The widest of those that can be cut gives a little, again and again.
+    let squeeze = |widths: &mut [u16]| {
+        while total(widths) > width {
+            let cut = columns.iter().zip(widths.iter_mut()).filter(|(gives, it)| **gives == Width && **it > NARROW);
+            match cut.max_by_key(|(_, it)| **it) {
+                Some((_, it)) => *it -= 1,
+                None => return,
+            }
+        }
+    };
+    squeeze(&mut widths);
+    for gone in [Place, Width] {
+        for last in (1..columns.len()).rev().filter(|it| columns.get(*it) == Some(&gone)) {
+            if total(&widths) <= width {
+                break;
+            }
+            widths[last] = 0;
+        }
+    }
+    // What was left out may be more than was needed.
+    let left: Vec<u16> = wanted.iter().zip(&widths).map(|(wanted, it)| if *it == 0 { 0 } else { *wanted }).collect();
+    widths = left;
+    squeeze(&mut widths);
+    widths
 }
 
 fn comfy(colour: anstyle::Color) -> Color {
@@ -73,7 +139,16 @@ fn foreign(text: &str, width: usize) -> Cell {
 }
 
 pub fn objectives(rows: &[ObjectiveRow], out: &mut dyn Write) -> io::Result<()> {
-    let mut table = Rows::new(&["ID", "STATE", "TITLE", "SESSIONS", "PRS", "QUESTIONS", "CHANGED", "ACTIVITY"]);
+    let mut table = Rows::new([
+        ("ID", Nothing),
+        ("STATE", Nothing),
+        ("TITLE", Width),
+        ("SESSIONS", Place),
+        ("PRS", Place),
+        ("QUESTIONS", Place),
+        ("CHANGED", Place),
+        ("ACTIVITY", Width),
+    ]);
     for it in rows {
         let state = table.state(it.status.as_str());
         table.row(vec![
@@ -91,10 +166,20 @@ pub fn objectives(rows: &[ObjectiveRow], out: &mut dyn Write) -> io::Result<()> 
 }
 
 pub fn sessions(rows: &[SessionRow], out: &mut dyn Write) -> io::Result<()> {
-    let mut table = Rows::new(&["ID", "ROLE", "STATE", "TITLE", "TOKENS", "AGE", "ACTIVITY"]);
+    let mut table = Rows::new([
+        ("ID", Nothing),
+        ("ROLE", Nothing),
+        ("STATE", Nothing),
+        ("TITLE", Width),
+        ("TOKENS", Place),
+        ("AGE", Nothing),
+        ("ACTIVITY", Width),
+    ]);
     for it in rows {
         let state = table.state(it.status.as_str());
-        let doing = it.reason.as_deref().or(it.current_activity.as_deref()).unwrap_or_default();
+        // What an ended session did last is no news; why it ended may be.
+        let activity = it.current_activity.as_deref().filter(|_| !it.status.is_over());
+        let doing = it.reason.as_deref().or(activity).unwrap_or_default();
         table.row(vec![
             Cell::new(it.id.short()),
             Cell::new(it.role),
@@ -109,7 +194,14 @@ pub fn sessions(rows: &[SessionRow], out: &mut dyn Write) -> io::Result<()> {
 }
 
 pub fn questions(rows: &[Question], out: &mut dyn Write) -> io::Result<()> {
-    let mut table = Rows::new(&["ID", "STATE", "ASKED", "SESSION", "QUESTION", "ANSWER"]);
+    let mut table = Rows::new([
+        ("ID", Nothing),
+        ("STATE", Nothing),
+        ("ASKED", Place),
+        ("SESSION", Place),
+        ("QUESTION", Width),
+        ("ANSWER", Width),
+    ]);
     for it in rows {
         let state = table.state(it.status.as_str());
         table.row(vec![
@@ -117,15 +209,32 @@ pub fn questions(rows: &[Question], out: &mut dyn Write) -> io::Result<()> {
             state,
             ago(it.created_at),
             Cell::new(it.session_id.map_or_else(String::new, |id| id.short())),
-            foreign(&it.question, 200),
+            foreign(&asked(it), 200),
             foreign(it.answer.as_deref().unwrap_or_default(), TITLE),
         ]);
     }
     table.write("no open questions", out)
 }
 
+/// A question with the answers that it offers.
+fn asked(question: &Question) -> String {
+    if question.options.is_empty() {
+        return question.question.clone();
+    }
+    format!("{} ({})", question.question, question.options.join(" | "))
+}
+
 pub fn pull_requests(rows: &[PullRequest], out: &mut dyn Write) -> io::Result<()> {
-    let mut table = Rows::new(&["ID", "NUMBER", "STATE", "CHECKS", "REVIEW", "TITLE", "BRANCH", "CHANGED"]);
+    let mut table = Rows::new([
+        ("ID", Nothing),
+        ("NUMBER", Place),
+        ("STATE", Nothing),
+        ("CHECKS", Place),
+        ("REVIEW", Place),
+        ("TITLE", Width),
+        ("BRANCH", Width),
+        ("CHANGED", Place),
+    ]);
     for it in rows {
         let (state, checks) = (table.state(it.status.as_str()), table.state(it.checks_state.as_str()));
         let review = table.state(it.review_state.as_str());
@@ -144,7 +253,15 @@ pub fn pull_requests(rows: &[PullRequest], out: &mut dyn Write) -> io::Result<()
 }
 
 pub fn targets(rows: &[Target], out: &mut dyn Write) -> io::Result<()> {
-    let mut table = Rows::new(&["ID", "NAME", "STATE", "FREE", "LABELS", "FOLDER", "PROBLEM"]);
+    let mut table = Rows::new([
+        ("ID", Nothing),
+        ("NAME", Width),
+        ("STATE", Nothing),
+        ("FREE", Nothing),
+        ("LABELS", Width),
+        ("FOLDER", Width),
+        ("PROBLEM", Width),
+    ]);
     for it in rows {
         let state = table.state(it.status.as_str());
         table.row(vec![
@@ -161,7 +278,7 @@ pub fn targets(rows: &[Target], out: &mut dyn Write) -> io::Result<()> {
 }
 
 pub fn projects(rows: &[Project], out: &mut dyn Write) -> io::Result<()> {
-    let mut table = Rows::new(&["ID", "NAME", "BASE", "REPOSITORY"]);
+    let mut table = Rows::new([("ID", Nothing), ("NAME", Width), ("BASE", Place), ("REPOSITORY", Width)]);
     for it in rows {
         table.row(vec![
             Cell::new(it.id.short()),
@@ -174,7 +291,15 @@ pub fn projects(rows: &[Project], out: &mut dyn Write) -> io::Result<()> {
 }
 
 pub fn workspaces(rows: &[Workspace], out: &mut dyn Write) -> io::Result<()> {
-    let mut table = Rows::new(&["ID", "STATE", "KIND", "SESSION", "BRANCH", "AGE", "FOLDER"]);
+    let mut table = Rows::new([
+        ("ID", Nothing),
+        ("STATE", Nothing),
+        ("KIND", Place),
+        ("SESSION", Place),
+        ("BRANCH", Width),
+        ("AGE", Nothing),
+        ("FOLDER", Width),
+    ]);
     for it in rows {
         let state = table.state(it.status.as_str());
         table.row(vec![
@@ -254,8 +379,12 @@ pub fn objective_detail(detail: &ObjectiveDetail, out: &mut dyn Write) -> io::Re
         writeln!(out)?;
         questions(&detail.questions, out)?;
     }
-    for it in &detail.artifacts {
-        Facts(out).long(&format!("{} {}", it.kind, line(&it.title)), it.summary.as_deref())?;
+    // Pull requests stand above.
+    for it in detail.artifacts.iter().filter(|it| it.kind != ArtifactKind::PullRequest) {
+        let title = line(&it.title);
+        let by = it.session_id.map_or_else(String::new, |id| format!(" of {}", id.short()));
+        let name = if title.eq_ignore_ascii_case(it.kind.as_str()) { title } else { format!("{}: {title}", it.kind) };
+        Facts(out).long(&format!("{name}{by}"), it.summary.as_deref())?;
     }
     Ok(())
 }
@@ -271,7 +400,7 @@ pub fn session(session: &Session, out: &mut dyn Write) -> io::Result<()> {
     facts.fact("state", format!("{}{detail}", toned(session.status.as_str(), 0)))?;
     facts.text("reason", session.reason.as_deref())?;
     facts.fact("until", session.until.map_or_else(String::new, |it| it.to_string()))?;
-    facts.text("activity", session.current_activity.as_deref())?;
+    facts.text("activity", session.current_activity.as_deref().filter(|_| !session.status.is_over()))?;
     facts.text("agent", Some(&session.agent))?;
     facts.text("model", session.model.as_deref())?;
     facts.fact("attempt", session.attempt)?;
@@ -389,7 +518,7 @@ pub fn workspace_detail(detail: &WorkspaceDetail, out: &mut dyn Write) -> io::Re
         return Ok(());
     }
     writeln!(out)?;
-    let mut table = Rows::new(&["SNAPSHOT", "AGE", "WHY", "COMMIT"]);
+    let mut table = Rows::new([("SNAPSHOT", Nothing), ("AGE", Nothing), ("WHY", Width), ("COMMIT", Nothing)]);
     for it in &detail.snapshots {
         table.row(vec![Cell::new(it.number), ago(it.created_at), foreign(&it.why, 80), Cell::new(&it.sha)]);
     }
@@ -457,4 +586,42 @@ pub fn event(event: &Event, out: &mut dyn Write) -> io::Result<()> {
 fn clock(at: Timestamp) -> String {
     let text = at.to_string();
     text.get(11..19).unwrap_or(&text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: [Gives; 5] = [Nothing, Nothing, Width, Place, Width];
+    const WANTED: [u16; 5] = [8, 12, 40, 8, 30];
+
+    #[test]
+    fn a_wide_terminal_shows_everything() {
+        assert_eq!(fit(&COLUMNS, &WANTED, 106), WANTED);
+    }
+
+    #[test]
+    fn the_widest_texts_are_cut_first() {
+        assert_eq!(fit(&COLUMNS, &WANTED, 100), [8, 12, 34, 8, 30]);
+        assert_eq!(fit(&COLUMNS, &WANTED, 80), [8, 12, 22, 8, 22]);
+    }
+
+    #[test]
+    fn a_narrow_terminal_leaves_columns_out_before_it_spoils_what_matters() {
+        assert_eq!(fit(&COLUMNS, &WANTED, 50), [8, 12, 12, 0, 12]);
+        assert_eq!(fit(&COLUMNS, &WANTED, 40), [8, 12, 16, 0, 0]);
+        assert_eq!(fit(&COLUMNS, &WANTED, 22), [8, 12, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_row_is_one_line_that_fits() {
+        let mut rows = Rows::new([("ID", Nothing), ("TITLE", Width), ("AGE", Place)]);
+        rows.table.set_width(24);
+        rows.row(vec![Cell::new("12345678"), Cell::new("a title that is too long"), Cell::new("3s")]);
+        let mut out = Vec::new();
+        rows.write("", &mut out).unwrap();
+        let text = anstream::adapter::strip_str(std::str::from_utf8(&out).unwrap()).to_string();
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.lines().all(|it| it.chars().count() <= 24) && text.contains('…'), "{text}");
+    }
 }

@@ -22,6 +22,8 @@ impl House {
         let address = json!({"url": daemon.url(), "pid": 1});
         std::fs::write(dir.path().join("daemon.json"), address.to_string()).unwrap();
         std::fs::write(dir.path().join("token"), format!("{TOKEN}\n")).unwrap();
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(dir.path().join("token"), private).unwrap();
         Self { daemon, dir }
     }
 
@@ -174,6 +176,9 @@ async fn a_verb_finds_out_what_its_id_names() {
         (code, text.as_str()),
         (1, "error: session bbbb0002 has ended (succeeded); ended work is never revived\n")
     );
+    let (code, text) = house.fails(&["pause", "bbbb0002", "--json"]).await;
+    let fault: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, &fault["code"], &fault["exit"]), (1, &json!("over"), &json!(1)), "{text}");
 }
 
 #[tokio::test]
@@ -186,7 +191,8 @@ async fn logs_follow_a_session_through_a_restart_of_the_daemon() {
     house.daemon.answers(&format!("GET {path}/messages"), 200, &[say(1, "I look around."), hidden]);
     let stream = format!("{path}/stream");
     house.daemon.streams(&stream, 3, &say(3, "I write:\n\tthe page\x1b[31m"));
-    let child = house.command(&["logs", "-f", "bbbb0002"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut command = house.command(&["logs", "-f", "bbbb0002"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     house.daemon.was_asked(&format!("GET {stream}"), 1).await;
     house.daemon.restarts(1);
     house.daemon.streams(&stream, 4, &say(4, "Done."));
@@ -199,6 +205,9 @@ async fn logs_follow_a_session_through_a_restart_of_the_daemon() {
         22:13:24  agent        Done.
     "#]]
     .assert_eq(&String::from_utf8(output.stdout).unwrap());
+    let beside = String::from_utf8(output.stderr).unwrap();
+    let [lost, back] = beside.lines().collect::<Vec<_>>()[..] else { panic!("{beside}") };
+    assert!(lost.contains("does not answer; agents go on") && back.ends_with("is back"), "{beside}");
 }
 
 #[tokio::test]
@@ -238,15 +247,19 @@ async fn an_error_has_its_own_exit_code_and_a_next_step() {
     let (code, text) = house.fails(&["show", "not-an-id"]).await;
     assert!(code == 2 && text.contains("eight hexadecimal digits"), "{text}");
     let (code, text) = house.fails(&["show", "12345678"]).await;
-    assert!(code == 1 && text.contains("no answer"), "{text}");
+    assert!(code == 1 && text.contains("no answer") && text.contains("orcha ls"), "{text}");
     let (code, text) = house.fails(&["--url", "http://127.0.0.1:9", "health"]).await;
     assert!(code == 3 && text.contains("orchad serve"), "{text}");
     let (code, text) = house.fails(&["--url", "ftp://x", "health"]).await;
-    assert!(code == 1 && text.contains("http://127.0.0.1:7433"), "{text}");
+    assert!(code == 1 && text.contains("http://127.0.0.1:7420"), "{text}");
 
     std::fs::write(house.dir.path().join("token"), "wrong").unwrap();
     let (code, text) = house.fails(&["health"]).await;
     assert!(code == 4 && text.contains("token"), "{text}");
+    let (code, text) = house.fails(&["health", "--token-file", "nowhere"]).await;
+    assert!(code == 4 && text.contains("--token-file"), "{text}");
+    let (code, text) = house.fails(&["run", "", "--repo", "."]).await;
+    assert!(code == 2 && text.contains("TITLE"), "{text}");
     let with_token = house.command(&["whoami-is-no-command"]).output().await.unwrap();
     assert_eq!(with_token.status.code(), Some(2));
 
@@ -270,6 +283,69 @@ async fn the_token_may_come_from_the_environment_or_a_file() {
     std::fs::write(&file, TOKEN).unwrap();
     let output = house.command(&["login"]).env("ORCHA_TOKEN_FILE", &file).output().await.unwrap();
     assert!(output.status.success());
+}
+
+#[tokio::test]
+async fn a_token_that_others_can_read_is_remarked_on() {
+    use std::os::unix::fs::PermissionsExt;
+    let house = House::new().await;
+    house.daemon.answers("GET /api/targets", 200, &[(); 0]);
+    let token = house.dir.path().join("token");
+    for (mode, remarks) in [(0o644, 1), (0o600, 0)] {
+        std::fs::set_permissions(&token, PermissionsExt::from_mode(mode)).unwrap();
+        let output = house.orcha(&["target", "list"]).await;
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && text.matches("chmod 600").count() == remarks, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_text_that_is_too_long_or_no_text_is_refused_before_it_is_sent() {
+    let house = House::new().await;
+    std::fs::create_dir(house.dir.path().join(".git")).unwrap();
+    std::fs::write(house.dir.path().join("big"), vec![b'a'; 5_000_000]).unwrap();
+    std::fs::write(house.dir.path().join("odd"), [b'a', 0xff]).unwrap();
+    for (prompt, word) in [("@big", "256 KiB"), ("@odd", "UTF-8"), ("@nowhere", "cannot read nowhere")] {
+        let (code, text) = house.fails(&["run", "x", "--repo", ".", "--prompt", prompt]).await;
+        assert!(code == 1 && text.contains(word), "{prompt}: {text}");
+    }
+    assert_eq!(house.daemon.asked(), []);
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_while_it_is_written_to_is_an_error() {
+    let house = House::new().await;
+    std::fs::write(house.dir.path().join("long"), vec![b'a'; 250_000]).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let hangs_up = tokio::spawn(async move {
+        loop {
+            drop(listener.accept().await);
+        }
+    });
+    let (code, text) = house.fails(&["answer", "eeee0001", "@long", "--url", &url]).await;
+    assert!(code == 3 && text.contains("the connection to the daemon"), "{code}: {text}");
+    hangs_up.abort();
+}
+
+#[tokio::test]
+async fn a_work_tree_that_will_stand_in_the_way_of_merges_is_remarked_on() {
+    let house = House::new().await;
+    let git = house.dir.path().join("site/.git");
+    std::fs::create_dir_all(&git).unwrap();
+    let objective = sample::objective(ObjectiveStatus::Active);
+    house.daemon.answers("POST /api/objectives", 201, &CreatedObjective { objective, manager: None });
+    let run = ["run", "x", "--repo", "site", "--detach"];
+    for (head, more, remarks) in [
+        ("ref: refs/heads/main\n", &[][..], 1),
+        ("ref: refs/heads/main\n", &["--base", "next"], 0),
+        ("0123456789012345678901234567890123456789\n", &[], 0),
+    ] {
+        std::fs::write(git.join("HEAD"), head).unwrap();
+        let output = house.orcha(&[&run[..], more].concat()).await;
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && text.matches("switch --detach").count() == remarks, "{text}");
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,9 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// Long enough for a merge on a slow code host.
@@ -21,6 +23,16 @@ pub struct Client {
     base: String,
     calls: reqwest::Client,
     streams: reqwest::Client,
+    link: Arc<watch::Sender<Link>>,
+}
+
+/// Whether the streams of a client have their daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Nothing is amiss.
+    Up,
+    /// The daemon went away; a stream is trying to find it again.
+    Lost,
 }
 
 /// A part of a list.
@@ -33,10 +45,10 @@ pub struct Page<T> {
 }
 
 impl Client {
-    /// Makes a client for a daemon's address, `http://127.0.0.1:7433`, and its token. Connects to nothing yet.
+    /// Makes a client for a daemon's address, `http://127.0.0.1:7420`, and its token. Connects to nothing yet.
     pub fn new(url: &str, token: Redacted<String>) -> Result<Self, ClientError> {
         let base = url.trim_end_matches('/').to_owned();
-        let rule = "expected `http://`, a host and a port, as in http://127.0.0.1:7433";
+        let rule = "expected `http://`, a host and a port, as in http://127.0.0.1:7420";
         let parsed = reqwest::Url::parse(&base).ok().filter(|it| it.scheme() == "http" && it.has_host());
         if parsed.is_none_or(|it| it.query().is_some() || it.fragment().is_some()) {
             return Err(ClientError::Address { url: base, rule });
@@ -59,12 +71,22 @@ impl Client {
             base,
             calls: builder().timeout(ANSWER).build().map_err(setup)?,
             streams: builder().read_timeout(SILENCE).build().map_err(setup)?,
+            link: Arc::new(watch::Sender::new(Link::Up)),
         })
     }
 
     /// Returns the daemon's address.
     pub fn url(&self) -> &str {
         &self.base
+    }
+
+    /// Tells when a stream of this client, or of a clone, loses its daemon and when it finds it again.
+    pub fn link(&self) -> watch::Receiver<Link> {
+        self.link.subscribe()
+    }
+
+    pub(crate) fn set_link(&self, link: Link) {
+        self.link.send_if_modified(|old| std::mem::replace(old, link) != link);
     }
 
     pub(crate) fn ask(&self, route: &Route) -> RequestBuilder {
@@ -163,7 +185,7 @@ mod tests {
     fn an_address_that_cannot_be_a_daemon_is_refused_with_an_example() {
         for bad in ["", "localhost:1", "https://x", "file:///x", "http://", "http://x/?a=b"] {
             let error = client(bad).unwrap_err().to_string();
-            assert!(error.contains("http://127.0.0.1:7433"), "{bad:?}: {error}");
+            assert!(error.contains("http://127.0.0.1:7420"), "{bad:?}: {error}");
         }
         assert_eq!(client("http://127.0.0.1:1/").unwrap().url(), "http://127.0.0.1:1");
     }

@@ -52,7 +52,7 @@ pub enum ClientError {
         source: reqwest::Error,
     },
     /// The token is wrong.
-    #[error("the daemon does not accept the token: {}; it stands in the file `token` of the daemon's data folder", .0.detail)]
+    #[error("the daemon does not accept this token; the right one stands in the file `token` of its data folder")]
     Unauthorized(Box<Problem>),
     /// The daemon says no.
     #[error("{}", .0.detail)]

@@ -9,7 +9,7 @@
 //! use orcha_client::{Client, live};
 //! use orcha_wire::CreateObjective;
 //!
-//! let client = Client::new("http://127.0.0.1:7433", Redacted::new("token".to_owned()))?;
+//! let client = Client::new("http://127.0.0.1:7420", Redacted::new("token".to_owned()))?;
 //! let wish = CreateObjective { prompt: "Add a page".into(), ..CreateObjective::default() };
 //! let made = client.create_objective(&wish).await?;
 //! let outcome = live::follow(&client, made.objective.id, live::Output::for_people(), &mut std::io::stdout()).await?;
@@ -27,6 +27,6 @@ pub mod fake;
 pub mod live;
 pub mod text;
 
-pub use client::{Client, Page};
+pub use client::{Client, Link, Page};
 pub use error::ClientError;
 pub use stream::Numbered;

@@ -6,7 +6,7 @@
 mod screen;
 mod view;
 
-use crate::{Client, ClientError, text};
+use crate::{Client, ClientError, Link, text};
 use futures::StreamExt;
 use orcha_base::{ObjectiveId, QuestionId, Timestamp};
 use orcha_wire::{
@@ -121,6 +121,7 @@ pub async fn follow(
     let mut seen = 0;
     let mut stale = false;
     let mut next_look = Instant::now() + LOOK;
+    let mut link = client.link();
     while last.is_none_or(|last| seen < last) {
         tokio::select! {
             event = events.next() => {
@@ -145,6 +146,11 @@ pub async fn follow(
                     Err(error) if error.may_pass() => next_look = Instant::now() + TICK,
                     Err(error) => return Err(error.into()),
                 }
+            }
+            // The client outlives this loop, and with it the sender.
+            Ok(()) = link.changed() => {
+                shown.link(*link.borrow_and_update(), client.url(), &detail)?;
+                stale = true;
             }
             _ = tick.tick(), if output == Output::Live => stale = true,
         }
@@ -180,10 +186,7 @@ impl<'a> Shown<'a> {
 
     fn look(&mut self, detail: &ObjectiveDetail) -> std::io::Result<()> {
         match self {
-            Self::Live(screen) => {
-                let lines = view::lines(detail, now(), screen.height());
-                screen.draw(lines)
-            }
+            Self::Live(screen) => screen.draw(view::lines(detail, now(), screen.size())),
             Self::Plain { out, asked } => {
                 for question in detail.questions.iter().filter(|it| it.status == QuestionStatus::Open) {
                     if asked.insert(question.id) {
@@ -193,6 +196,17 @@ impl<'a> Shown<'a> {
                 out.flush()
             }
             Self::Json { .. } => Ok(()),
+        }
+    }
+
+    /// Says that the daemon went away, or that it is back: on the screen, or beside what is written.
+    fn link(&mut self, link: Link, url: &str, detail: &ObjectiveDetail) -> std::io::Result<()> {
+        match self {
+            Self::Live(screen) => {
+                screen.lost = (link == Link::Lost).then(|| text::link(link, url));
+                screen.draw(view::lines(detail, now(), screen.size()))
+            }
+            Self::Plain { .. } | Self::Json { .. } => writeln!(anstream::stderr(), "{}", text::link(link, url)),
         }
     }
 

@@ -3,7 +3,7 @@
 //! The number of the last item is the place to go on. Nothing is kept but that number.
 
 use crate::client::with_query;
-use crate::{Client, ClientError};
+use crate::{Client, ClientError, Link};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use orcha_base::Backoff;
@@ -109,6 +109,7 @@ impl<T: DeserializeOwned + Numbered + Send + 'static> Resuming<T> {
                 self.connection = Some(connection);
                 self.met = true;
                 self.lost_at = None;
+                self.client.set_link(Link::Up);
                 Ok(())
             }
             Err(error) => {
@@ -116,6 +117,7 @@ impl<T: DeserializeOwned + Numbered + Send + 'static> Resuming<T> {
                 if !self.met || !error.may_pass() || lost_at.elapsed() > PATIENCE {
                     return Err(error);
                 }
+                self.client.set_link(Link::Lost);
                 self.fruitless = self.fruitless.saturating_add(1);
                 sleep(BACKOFF.delay(self.fruitless)).await;
                 Ok(())

@@ -2,6 +2,7 @@
 //!
 //! What agents and strangers wrote must not move the cursor, set the title of the window or hide what follows.
 
+use crate::Link;
 use anstyle::{AnsiColor, Style};
 use std::time::Duration;
 
@@ -84,6 +85,22 @@ pub fn toned(state: &str, width: usize) -> String {
     format!("{tone}{state:<width$}{tone:#}")
 }
 
+/// Returns what people are told when a stream loses its daemon or finds it again.
+pub fn link(link: Link, url: &str) -> String {
+    match link {
+        Link::Lost => format!("the daemon at {url} does not answer; agents go on, and so does this when it is back"),
+        Link::Up => format!("the daemon at {url} is back"),
+    }
+}
+
+/// Returns an amount of money: `1.23 USD`.
+pub fn dollars(micro_usd: u64) -> String {
+    match micro_usd {
+        1..10_000 => "less than 0.01 USD".to_owned(),
+        _ => format!("{}.{:02} USD", micro_usd / 1_000_000, micro_usd % 1_000_000 / 10_000),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +117,11 @@ mod tests {
         let ages = [0, 59, 60, 3599, 3600, 172_799, 172_800].map(|secs| age(Duration::from_secs(secs)));
         assert_eq!(ages, ["0s", "59s", "1m", "59m", "1h", "47h", "2d"]);
         assert_eq!([999, 1000, 12_345, 4_500_000, 7_000_000_000].map(amount), ["999", "1.0k", "12.3k", "4.5M", "7.0G"]);
+    }
+
+    #[test]
+    fn a_little_money_is_not_none() {
+        assert_eq!([0, 1, 10_000, 1_239_999].map(dollars), ["0.00 USD", "less than 0.01 USD", "0.01 USD", "1.23 USD"]);
     }
 
     #[test]

@@ -2,14 +2,14 @@
 
 use super::{Noun, find, look, text_of};
 use crate::cli::Pr;
-use crate::say::Say;
+use crate::say::{Say, aside};
 use crate::tables;
 use anyhow::{Result, bail};
 use orcha_client::Client;
 use orcha_wire::*;
 
 /// What an objective and a session can be told alike.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
     Retry,
     Pause,
@@ -24,7 +24,11 @@ pub async fn go(client: &Client, say: Say, id: IdRef, verb: Verb) -> Result<()> 
                 Verb::Pause => client.pause_objective(id).await?,
                 Verb::Resume => client.resume_objective(id).await?,
             };
-            say.answer(&objective, tables::objective)
+            say.answer(&objective, tables::objective)?;
+            if verb == Verb::Retry && !say.json {
+                aside(&format!("\nfollow it with: orcha logs -f {}", objective.id.short()));
+            }
+            Ok(())
         }
         (Noun::Session, id) => {
             let session = match verb {

@@ -6,7 +6,8 @@ use crate::say::{Say, aside};
 use crate::tables;
 use anyhow::{Result, bail};
 use futures::StreamExt;
-use orcha_client::{Client, ClientError, Page};
+use futures::stream::BoxStream;
+use orcha_client::{Client, ClientError, Page, text};
 use orcha_wire::*;
 use std::process::ExitCode;
 
@@ -170,6 +171,25 @@ pub async fn logs(client: &Client, say: Say, options: Logs) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
+/// Hands over each item of a stream, and says when the daemon goes away and comes back.
+async fn each<T>(
+    client: &Client,
+    mut items: BoxStream<'static, Result<T, ClientError>>,
+    mut item: impl FnMut(T) -> Result<()>,
+) -> Result<()> {
+    let mut link = client.link();
+    loop {
+        tokio::select! {
+            next = items.next() => match next.transpose()? {
+                Some(next) => item(next)?,
+                None => return Ok(()),
+            },
+            // The client outlives this loop, and with it the sender.
+            Ok(()) = link.changed() => aside(&text::link(*link.borrow_and_update(), client.url())),
+        }
+    }
+}
+
 async fn transcript(client: &Client, say: Say, id: IdRef, follow: bool, tail: Option<u32>) -> Result<()> {
     let mut last = 0;
     let mut query = ListMessages { tail, limit: tail.or(Some(DEFAULT_MESSAGES)), ..ListMessages::default() };
@@ -185,10 +205,8 @@ async fn transcript(client: &Client, say: Say, id: IdRef, follow: bool, tail: Op
         query.after = Some(last);
     }
     if follow {
-        let mut entries = client.follow_transcript(id, last);
-        while let Some(entry) = entries.next().await.transpose()? {
-            say.item(&entry, tables::entry)?;
-        }
+        let entries = client.follow_transcript(id, last);
+        each(client, entries, |entry| say.item(&entry, tables::entry)).await?;
     }
     Ok(())
 }
@@ -218,10 +236,8 @@ pub async fn events(client: &Client, say: Say, options: Events) -> Result<()> {
         query.limit = Some(room.clamp(1, MAX_LIMIT));
     }
     if options.follow {
-        let mut events = client.follow_events(StreamEvents { after: Some(last), objective_id });
-        while let Some(event) = events.next().await.transpose()? {
-            say.item(&event, tables::event)?;
-        }
+        let events = client.follow_events(StreamEvents { after: Some(last), objective_id });
+        each(client, events, |event| say.item(&event, tables::event)).await?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use crate::cli::Run;
 use crate::say::{Say, aside};
 use crate::tables;
 use anyhow::{Context, Result, bail};
-use orcha_base::{ObjectiveId, RepoUrl};
+use orcha_base::{BranchName, ObjectiveId, RepoUrl};
 use orcha_client::Client;
 use orcha_client::live::{self, Output};
 use orcha_wire::CreateObjective;
@@ -21,6 +21,10 @@ pub async fn run(client: &Client, say: Say, options: Run) -> Result<ExitCode> {
         None => options.title.clone(),
     };
     let program = options.agent_program.map(|program| [program].into_iter().chain(options.agent_arg).collect());
+    let repo = options.repo.as_deref().map(repository).transpose()?;
+    if let Some(note) = repo.as_ref().and_then(|it| checked_out(Path::new(it.as_str()), options.base.as_ref())) {
+        aside(&note);
+    }
     let wish = CreateObjective {
         title: Some(options.title),
         prompt,
@@ -28,7 +32,7 @@ pub async fn run(client: &Client, say: Say, options: Run) -> Result<ExitCode> {
         agent_program: program,
         model: options.model,
         project_id: options.project,
-        repo: options.repo.as_deref().map(repository).transpose()?,
+        repo,
         base_branch: options.base,
         priority: options.priority,
         limits: None,
@@ -61,6 +65,20 @@ pub async fn follow(client: &Client, say: Say, id: ObjectiveId) -> Result<ExitCo
     };
     outcome.write(output, &mut out)?;
     Ok(if outcome.succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Says what will stand in the way of a merge: the base branch is checked out in a work tree.
+fn checked_out(root: &Path, base: Option<&BranchName>) -> Option<String> {
+    let head = std::fs::read_to_string(root.join(".git/HEAD")).ok()?;
+    let branch = head.trim().strip_prefix("ref: refs/heads/")?;
+    let in_the_way = base.is_none_or(|base| base.as_str() == branch);
+    let root = root.display();
+    in_the_way.then(|| {
+        format!(
+            "note: `{branch}` is checked out in {root}, so nothing can be merged into it there; \
+             give --repo a bare origin, or `git -C {root} switch --detach` before you merge"
+        )
+    })
 }
 
 /// Returns the address of a repository: a folder of this machine by its absolute path, anything else as it is.

@@ -13,22 +13,37 @@ const ERASE_BELOW: &str = "\x1b[J";
 pub(super) struct Screen {
     shown: Vec<String>,
     coloured: bool,
+    /// What stands below everything while the daemon is away.
+    pub(super) lost: Option<String>,
+}
+
+/// The room that a picture has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    /// Lines.
+    pub(super) height: usize,
+    /// Characters in a line.
+    pub(super) width: usize,
 }
 
 impl Screen {
     pub(super) fn new() -> Self {
         let coloured = anstream::AutoStream::choice(&stderr()) != anstream::ColorChoice::Never;
-        Self { shown: Vec::new(), coloured }
+        Self { shown: Vec::new(), coloured, lost: None }
     }
 
-    /// Returns how many lines fit, so that the top never scrolls away.
-    pub(super) fn height(&self) -> usize {
-        let rows = rustix::termios::tcgetwinsize(stderr()).map_or(24, |size| size.ws_row);
-        usize::from(rows).saturating_sub(1).max(4)
+    /// Returns the room: as many lines as fit without the top scrolling away.
+    pub(super) fn size(&self) -> Size {
+        let (rows, columns) =
+            rustix::termios::tcgetwinsize(stderr()).map_or((24, 80), |size| (size.ws_row, size.ws_col));
+        let height = usize::from(rows).saturating_sub(1 + usize::from(self.lost.is_some())).max(4);
+        // A terminal that does not know its width says 0.
+        Size { height, width: if columns == 0 { 80 } else { usize::from(columns) } }
     }
 
     /// Shows these lines instead of those before.
     pub(super) fn draw(&mut self, mut lines: Vec<String>) -> io::Result<()> {
+        lines.extend(self.lost.clone());
         if !self.coloured {
             for line in &mut lines {
                 *line = anstream::adapter::strip_str(line).to_string();

@@ -1,7 +1,8 @@
 //! What the live view says, as text. Pure: the same objective at the same instant is the same lines.
 
+use super::screen::Size;
 use super::{Outcome, title};
-use crate::text::{age, amount, cut, line, tone, toned};
+use crate::text::{age, amount, cut, dollars, line, tone, toned};
 use anstyle::Style;
 use orcha_base::Timestamp;
 use orcha_wire::{Event, ObjectiveDetail, ObjectiveStatus, PullRequest, Question, QuestionStatus, SessionRow};
@@ -11,25 +12,27 @@ const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 const ATTENTION: Style = Style::new().bold().fg_color(Some(anstyle::Color::Ansi(anstyle::AnsiColor::BrightYellow)));
 
-/// Lines up the whole objective in at most `height` lines, the living sessions before the ended ones.
-pub(super) fn lines(detail: &ObjectiveDetail, now: Timestamp, height: usize) -> Vec<String> {
+/// Lines that are narrower than this leave the ids out.
+const ROOMY: usize = 64;
+
+/// Lines up the whole objective in the room that there is; ended sessions give way before living ones.
+pub(super) fn lines(detail: &ObjectiveDetail, now: Timestamp, size: Size) -> Vec<String> {
+    let Size { height, width } = size;
     let objective = &detail.objective;
     let until = objective.completed_at.unwrap_or(now);
-    let mut lines = vec![format!(
-        "{BOLD}{}{BOLD:#}  {}  {DIM}{}{DIM:#}",
-        title(&objective.title, 60),
-        toned(objective.status.as_str(), 0),
-        age(until.since(objective.created_at)),
-    )];
+    let (state, age) = (objective.status.as_str(), age(until.since(objective.created_at)));
+    let room = width.saturating_sub(state.len() + age.len() + 4).clamp(8, 60);
+    let mut lines =
+        vec![format!("{BOLD}{}{BOLD:#}  {}  {DIM}{age}{DIM:#}", title(&objective.title, room), toned(state, 0),)];
     let open: Vec<&Question> = detail.questions.iter().filter(|it| it.status == QuestionStatus::Open).collect();
     let reserved = 1 + open.len() * 2 + detail.pull_requests.len();
     let room = height.saturating_sub(reserved).max(3);
     let (kept, hidden) = most_interesting(&detail.sessions, room);
-    lines.extend(kept.into_iter().map(|it| session(it, now)));
+    lines.extend(kept.into_iter().map(|it| session(it, now, width)));
     if hidden > 0 {
         lines.push(format!("  {DIM}… and {hidden} more that ended{DIM:#}"));
     }
-    lines.extend(detail.pull_requests.iter().map(pull_request));
+    lines.extend(detail.pull_requests.iter().map(|it| pull_request(it, width)));
     for it in open {
         lines.extend(question_lines(it));
     }
@@ -55,7 +58,7 @@ fn most_interesting(sessions: &[SessionRow], room: usize) -> (Vec<&SessionRow>, 
     (kept, hidden)
 }
 
-pub(super) fn session(session: &SessionRow, now: Timestamp) -> String {
+pub(super) fn session(session: &SessionRow, now: Timestamp, width: usize) -> String {
     let since = if session.status.is_over() {
         let end = session.completed_at.unwrap_or(session.updated_at);
         end.since(session.started_at.unwrap_or(session.created_at))
@@ -74,34 +77,32 @@ pub(super) fn session(session: &SessionRow, now: Timestamp) -> String {
         _ => String::new(),
     };
     let name = title(&session.title, 36);
-    format!(
-        "  {:<12} {DIM}{}{DIM:#} {tone}{state:<16}{tone:#} {:>4}  {name}{}{}",
-        session.role.as_str(),
-        session.id.short(),
-        age(since),
-        if doing.is_empty() { "" } else { " – " },
-        cut(&doing, 120),
-    )
+    let doing = if doing.is_empty() { doing } else { format!(" – {doing}") };
+    row(session.role.as_str(), &session.id.short(), (tone, state), &age(since), &format!("{name}{doing}"), width)
 }
 
-fn pull_request(pr: &PullRequest) -> String {
+/// One line: what it is, which, its state, its age or number, and the rest, cut where the line ends.
+fn row(what: &str, id: &str, (tone, state): (Style, &str), mark: &str, rest: &str, width: usize) -> String {
+    let (head, taken) = if width < ROOMY {
+        (format!("  {what:<11} {tone}{state:<9}{tone:#} {mark:>4}  "), 21 + state.len().max(9) + mark.len().max(4) - 4)
+    } else {
+        (format!("  {what:<12} {DIM}{id}{DIM:#} {tone}{state:<16}{tone:#} {mark:>4}  "), 47)
+    };
+    format!("{head}{}", cut(rest, width.saturating_sub(taken)))
+}
+
+fn pull_request(pr: &PullRequest, width: usize) -> String {
     let number = if pr.number == 0 { "#…".to_owned() } else { format!("#{}", pr.number) };
-    let tone = tone(pr.status.as_str());
     let mut marks = String::new();
     if pr.checks_state != orcha_wire::ChecksState::Unknown {
-        marks.push_str(&format!("  checks {}", toned(pr.checks_state.as_str(), 0)));
+        marks.push_str(&format!("  checks {}", pr.checks_state));
     }
     if pr.review_state != orcha_wire::ReviewState::None {
-        marks.push_str(&format!("  {}", toned(pr.review_state.as_str(), 0)));
+        marks.push_str(&format!("  {}", pr.review_state));
     }
-    format!(
-        "  {:<12} {DIM}{}{DIM:#} {tone}{:<16}{tone:#} {:>4}  {}{marks}",
-        "pull request",
-        pr.id.short(),
-        pr.status.as_str(),
-        number,
-        title(&pr.title, 48),
-    )
+    let what = if width < ROOMY { "pr" } else { "pull request" };
+    let state = (tone(pr.status.as_str()), pr.status.as_str());
+    row(what, &pr.id.short(), state, &number, &format!("{}{marks}", title(&pr.title, 48)), width)
 }
 
 fn question_lines(question: &Question) -> [String; 2] {
@@ -156,6 +157,9 @@ pub(super) fn event(event: &Event, sessions: &[SessionRow]) -> String {
     format!("{DIM}{clock}{DIM:#}  {who:<20}  {}", cut(&line(&event.summary), 400))
 }
 
+/// A summary stays and may be read again: a line ends where its text does.
+const WHOLE: usize = 500;
+
 pub(super) fn summary(outcome: &Outcome, out: &mut dyn Write) -> std::io::Result<()> {
     let objective = &outcome.objective;
     let state = toned(objective.status.as_str(), 0);
@@ -164,19 +168,15 @@ pub(super) fn summary(outcome: &Outcome, out: &mut dyn Write) -> std::io::Result
         writeln!(out, "  {}", cut(&line(text), 400))?;
     }
     for it in &outcome.sessions {
-        writeln!(out, "{}", session(it, objective.updated_at))?;
+        writeln!(out, "{}", session(it, objective.updated_at, WHOLE))?;
     }
     for pr in &outcome.pull_requests {
-        writeln!(out, "{}", pull_request(pr))?;
+        writeln!(out, "{}", pull_request(pr, WHOLE))?;
     }
     let tokens = outcome.usage.total_tokens;
     if tokens > 0 {
-        let dollars = outcome.usage.used.micro_usd;
-        let money = if dollars > 0 {
-            format!(", {}.{:02} USD", dollars / 1_000_000, dollars % 1_000_000 / 10_000)
-        } else {
-            String::new()
-        };
+        let money = outcome.usage.used.micro_usd;
+        let money = if money > 0 { format!(", {}", dollars(money)) } else { String::new() };
         writeln!(out, "  {} tokens{money}", amount(tokens))?;
     }
     if objective.status == ObjectiveStatus::Failed {
@@ -193,7 +193,16 @@ mod tests {
     use orcha_wire::{PullRequestStatus, SessionStatus};
 
     fn plain(detail: &ObjectiveDetail, height: usize) -> String {
-        let lines = lines(detail, sample::at(70), height);
+        sized(detail, Size { height, width: 120 })
+    }
+
+    fn sized(detail: &ObjectiveDetail, size: Size) -> String {
+        let Size { height, width } = size;
+        let lines = lines(detail, sample::at(70), size);
+        for line in lines.iter().map(|it| anstream::adapter::strip_str(it).to_string()) {
+            let is_question = line.starts_with('?') || line.contains("orcha answer");
+            assert!(is_question || line.chars().count() <= width, "{width} is not enough for: {line}");
+        }
         assert!(lines.len() <= height, "{} lines for a height of {height}", lines.len());
         anstream::adapter::strip_str(&lines.join("\n")).to_string()
     }
@@ -219,6 +228,23 @@ mod tests {
             ? Which colour?[2J  (red | blue)
               answer with: orcha answer eeee0001 TEXT"#]]
         .assert_eq(&plain(&detail, 20));
+    }
+
+    #[test]
+    fn a_narrow_terminal_shows_role_state_age_and_activity_too() {
+        use SessionStatus::{Running, Starting, WaitingCapacity};
+        let rows = [Running, Starting, WaitingCapacity].into_iter().zip(1..);
+        let rows = rows.map(|(status, number)| sample::session_row(number, status)).collect();
+        let mut detail = sample::detail(ObjectiveStatus::Active, rows);
+        detail.objective.title = "Add an about page and link it from everywhere".into();
+        detail.pull_requests.push(sample::pull_request(PullRequestStatus::Open));
+        expect![[r#"
+            Add an about page and link it from ev…  active  1m
+              manager     running     1m  Session 1 – edits a…
+              implementer preparing   1m  Session 2 – edits a…
+              implementer waiting_capacity   1m  Session 3 – …
+              pr          open        #1  About page  checks …"#]]
+        .assert_eq(&sized(&detail, Size { height: 20, width: 50 }));
     }
 
     #[test]
