@@ -429,6 +429,41 @@ async fn each_conversation_may_have_its_own_count() {
     }
 }
 
+/// A chat about one file: the request, and what came of the call if it was made.
+fn about_file(user: &str, results: &[&str]) -> Value {
+    let mut body = ask(CHAT, "Please write the file b.txt.");
+    let messages = body["messages"].as_array_mut().unwrap();
+    for result in results {
+        let function = json!({"name": "bash", "arguments": r#"{"command": "git commit -q"}"#});
+        messages
+            .push(json!({"role": "assistant", "tool_calls": [{"id": "t", "type": "function", "function": function}]}));
+        messages.push(json!({"role": "tool", "tool_call_id": "t", "content": result}));
+    }
+    if !user.is_empty() {
+        messages.push(json!({"role": "user", "content": user}));
+    }
+    body
+}
+
+#[tokio::test]
+async fn rules_that_look_at_the_history_hold_however_often_they_are_asked() {
+    let model = model(&file("rules.json"));
+    for (body, expected) in [
+        // The second is what comes after the agent was killed before it noted the call.
+        (about_file("", &[]), "cd '/w' && echo scripted > b.txt && git add b.txt"),
+        (about_file("go on", &[]), "cd '/w' && echo scripted > b.txt && git add b.txt"),
+        (about_file("", &["made b.txt"]), "b.txt is committed."),
+        (about_file("", &["made b.txt"]), "b.txt is committed."),
+        (about_file("how are you?", &["made b.txt"]), "I follow a script."),
+        (about_file("and now?", &["made b.txt"]), "The script has nothing for this."),
+    ] {
+        let mut body = body;
+        body["stream"] = json!(false);
+        let answer = post(&model, CHAT, &body).await.text().await.unwrap();
+        assert!(answer.contains(expected), "{expected} in {answer}");
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_played_is_said_aloud() {
     let model = model(&json!({"replies": [
