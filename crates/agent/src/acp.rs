@@ -55,6 +55,10 @@ impl Dialect for Acp {
         let (program, mut args) = spec::command(launch, &recipe.command)?;
         let mut recipe_env = recipe.environment(launch.permissions);
         if let Some(model) = &launch.model {
+            if model.chars().any(|it| it.is_control() || matches!(it, '"' | '\\')) {
+                // It may stand inside a quoted text of a recipe.
+                return Err(unsupported("the name of a model holds no quotes"));
+            }
             let fill = |text: &String| text.replace("{model}", model);
             args.extend(recipe.model_args.iter().map(fill));
             recipe_env.extend(recipe.model_env.iter().map(|(key, text)| (key.clone(), fill(text))));
