@@ -261,7 +261,7 @@ impl Desk {
             }
             match self.shared.store(commit).await {
                 Ok(committed) => {
-                    let moved = !changes.before.is_empty();
+                    let moved = may_free_somebody(&world, &changes.before);
                     self.tell_activities(&before, &world, &changes, now);
                     self.settle(world, now);
                     self.shared.lanes.push(&self.shared, self.objective, changes.effects);
@@ -411,6 +411,17 @@ fn answered(effect: &Effect, session: SessionId, at: Timestamp) -> Option<NewEnt
         content: if it.allow { format!("{} was allowed", it.tool) } else { format!("denied: {}", it.reason) },
         metadata: Some(serde_json::json!({"request": it.request, "allowed": it.allow})),
         at,
+    })
+}
+
+/// Tells whether the schedule has to look again. A session that has a place and keeps it frees nobody else, and
+/// neither does what is only said.
+fn may_free_somebody(world: &World, before: &BTreeMap<NounId, Option<orcha_base::Revision>>) -> bool {
+    before.iter().any(|(noun, was)| match noun {
+        NounId::Session(id) => world.sessions.get(id).is_none_or(|it| it.state.holds().is_none()),
+        NounId::Workspace(_) => was.is_some(),
+        NounId::Objective(_) | NounId::PullRequest(_) | NounId::Target(_) => true,
+        NounId::Feedback(_) | NounId::Question(_) | NounId::Message(_) => false,
     })
 }
 

@@ -7,11 +7,13 @@
 mod fleet;
 pub mod passes;
 pub mod prompt;
+mod shelf;
 mod step;
 mod why;
 mod world;
 
 pub use fleet::{Candidate, Fleet, Place, Placement, TargetRoom, schedule};
+pub use shelf::Shelf;
 pub use step::{
     Changes, Mind, NewFeedback, NewMessage, NewPublication, NewQuestion, NewSession, Settings, Stimulus, step,
 };

@@ -1,10 +1,10 @@
 //! The snapshot of one objective: the objective and everything that belongs to it.
 
+use crate::Shelf;
 use orcha_base::{Attempt, FeedbackId, MessageId, PullRequestId, QuestionId, SessionId, TargetId, WorkspaceId};
 use orcha_model::{
     Feedback, Message, Objective, PullRequest, Question, Role, Session, Workspace, message, question, session,
 };
-use std::collections::BTreeMap;
 
 /// One objective with its sessions, workspaces, pull requests, feedback, questions and messages.
 ///
@@ -13,12 +13,12 @@ use std::collections::BTreeMap;
 #[expect(missing_docs, reason = "the fields are the nouns")]
 pub struct World {
     pub objective: Objective,
-    pub sessions: BTreeMap<SessionId, Session>,
-    pub workspaces: BTreeMap<WorkspaceId, Workspace>,
-    pub pull_requests: BTreeMap<PullRequestId, PullRequest>,
-    pub feedback: BTreeMap<FeedbackId, Feedback>,
-    pub questions: BTreeMap<QuestionId, Question>,
-    pub messages: BTreeMap<MessageId, Message>,
+    pub sessions: Shelf<SessionId, Session>,
+    pub workspaces: Shelf<WorkspaceId, Workspace>,
+    pub pull_requests: Shelf<PullRequestId, PullRequest>,
+    pub feedback: Shelf<FeedbackId, Feedback>,
+    pub questions: Shelf<QuestionId, Question>,
+    pub messages: Shelf<MessageId, Message>,
 }
 
 impl World {
@@ -26,12 +26,12 @@ impl World {
     pub fn new(objective: Objective) -> Self {
         Self {
             objective,
-            sessions: BTreeMap::new(),
-            workspaces: BTreeMap::new(),
-            pull_requests: BTreeMap::new(),
-            feedback: BTreeMap::new(),
-            questions: BTreeMap::new(),
-            messages: BTreeMap::new(),
+            sessions: Shelf::new(),
+            workspaces: Shelf::new(),
+            pull_requests: Shelf::new(),
+            feedback: Shelf::new(),
+            questions: Shelf::new(),
+            messages: Shelf::new(),
         }
     }
 
@@ -78,6 +78,8 @@ impl World {
         session::Around {
             messages_wait: self.has_queued_message(session),
             questions_open: self.open_questions().any(|it| self.is_waited_for(it, session)),
+            others_at_work: self.sessions.get(&session).is_some_and(|it| it.role.traits().stays)
+                && (self.has_live_worker() || self.has_live_pull_request()),
             head_moved: self.head_moved(session),
         }
     }

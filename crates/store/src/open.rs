@@ -123,6 +123,7 @@ fn connect(path: &Path, options: &StoreOptions) -> rusqlite::Result<Connection> 
     let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(Duration::from_secs(5))?;
     conn.set_prepared_statement_cache_capacity(128);
+    keep_plans(&conn)?;
     conn.execute_batch(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
@@ -140,12 +141,18 @@ fn connect(path: &Path, options: &StoreOptions) -> rusqlite::Result<Connection> 
     Ok(conn)
 }
 
+/// Lets plans not depend on the values that are bound: otherwise statements are prepared again and again.
+fn keep_plans(conn: &Connection) -> rusqlite::Result<()> {
+    conn.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
+
 /// Opens one connection that cannot write.
 pub(crate) fn reader(path: PathBuf) -> r2d2_sqlite::SqliteConnectionManager {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     r2d2_sqlite::SqliteConnectionManager::file(path).with_flags(flags).with_init(|conn| {
         conn.busy_timeout(Duration::from_secs(5))?;
         conn.set_prepared_statement_cache_capacity(64);
+        keep_plans(conn)?;
         conn.execute_batch("PRAGMA query_only = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;")
     })
 }
