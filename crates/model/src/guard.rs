@@ -237,11 +237,15 @@ impl Counters {
         };
     }
 
-    /// Notes the end of a turn that did not fail.
-    pub fn turn_done(&mut self) {
+    /// Notes the end of a turn that did not fail. Whoever only waits for others makes no progress and is in no loop.
+    pub fn turn_done(&mut self, waits: bool) {
         self.error = None;
         self.errors = 0;
-        self.idle_turns = if self.acted { 0 } else { self.idle_turns.saturating_add(1) };
+        self.idle_turns = match (self.acted, waits) {
+            (true, _) => 0,
+            (false, true) => self.idle_turns,
+            (false, false) => self.idle_turns.saturating_add(1),
+        };
         self.acted = false;
     }
 
@@ -327,10 +331,19 @@ mod tests {
         let mut counters = Counters::default();
         for turn in 0..10 {
             counters.acted = turn == 4;
-            counters.turn_done();
+            counters.turn_done(false);
         }
         assert_eq!(counters.idle_turns, 5);
         assert!(matches!(counters.verdict(&Limits::default(), at(0)), Some(Trip::NoProgress { turns: 5 })));
+    }
+
+    #[test]
+    fn a_turn_of_somebody_who_waits_for_others_is_not_counted() {
+        let mut counters = Counters::default();
+        for turn in 0..10 {
+            counters.turn_done(turn % 2 == 0);
+        }
+        assert_eq!(counters.idle_turns, 5);
     }
 
     #[test]

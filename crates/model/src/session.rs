@@ -328,6 +328,8 @@ pub struct Around {
     pub messages_wait: bool,
     /// Its own questions are open.
     pub questions_open: bool,
+    /// It steers, and others are at work: it is right to wait for them.
+    pub others_at_work: bool,
     /// Its pull request's head moved since it was created; `None` where that does not matter.
     pub head_moved: Option<bool>,
 }
@@ -1165,7 +1167,7 @@ fn turn_ended(
     match end {
         TurnEnd::Completed => {
             now_idle.faults = 0;
-            now_idle.counters.turn_done();
+            now_idle.counters.turn_done(around.others_at_work);
             if let Some(trip) = now_idle.counters.verdict(limits, now) {
                 return now_idle.trip(trip, now);
             }

@@ -523,8 +523,14 @@ mod properties {
     }
 
     fn arounds() -> impl Strategy<Value = Around> {
-        (any::<bool>(), any::<bool>(), proptest::option::of(any::<bool>())).prop_map(
-            |(messages_wait, questions_open, head_moved)| Around { messages_wait, questions_open, head_moved },
+        let head_moved = proptest::option::of(any::<bool>());
+        (any::<bool>(), any::<bool>(), any::<bool>(), head_moved).prop_map(
+            |(messages_wait, questions_open, others_at_work, head_moved)| Around {
+                messages_wait,
+                questions_open,
+                others_at_work,
+                head_moved,
+            },
         )
     }
 

@@ -78,6 +78,8 @@ impl World {
         session::Around {
             messages_wait: self.has_queued_message(session),
             questions_open: self.open_questions().any(|it| self.is_waited_for(it, session)),
+            others_at_work: self.sessions.get(&session).is_some_and(|it| it.role.traits().stays)
+                && (self.has_live_worker() || self.has_live_pull_request()),
             head_moved: self.head_moved(session),
         }
     }

@@ -19,8 +19,12 @@ fn all_of(what: &str, budget: Budget) {
 
 /// Explores the nearest states that a budget allows, up to a number of them.
 fn up_to(most: usize, what: &str, budget: Budget) -> Explored {
+    visit(one_session(), most, what, budget)
+}
+
+fn visit(world: World, most: usize, what: &str, budget: Budget) -> Explored {
     let started = std::time::Instant::now();
-    match explore(one_session(), budget, most) {
+    match explore(world, budget, most) {
         Ok(seen) => {
             let Explored { states, steps, depth, complete } = seen;
             let all = if complete { "all of them" } else { "THE NEAREST ONLY" };
@@ -73,6 +77,28 @@ fn answers_reach_the_agent_that_asked() {
 fn work_becomes_one_pull_request_and_its_folder_goes_last() {
     all_of("publish", Budget { crashes: 1, delays: 1, failures: 1, publishes: 2, ..none() });
     all_of("reclaim", Budget { crashes: 1, publishes: 1, updates: 1, ticks: 1, ..none() });
+}
+
+/// Two workers, of which the second goes on with the work of the first, and nobody who steers.
+fn pair() -> World {
+    let mut world = one_session();
+    let mut second = make::session(2, Role::Implementer);
+    second.depends_on = vec![SessionId::fixed(1)];
+    second.state = State::Queued { released: false };
+    world.sessions.insert(second.id, second);
+    world
+}
+
+#[test]
+fn a_successor_goes_on_from_what_was_kept_whatever_is_lost_late_or_doubled() {
+    for (what, budget) in [
+        ("successor, lost", Budget { crashes: 1, ..none() }),
+        ("successor, late", Budget { delays: 1, ..none() }),
+        ("successor, doubled", Budget { echoes: 1, ..none() }),
+    ] {
+        let seen = visit(pair(), 60_000, what, budget);
+        assert!(seen.complete, "{what}: explore fewer troubles at once");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use orcha_model::guard::Limits;
 use orcha_model::session::{State, UserWait};
 use orcha_model::{Role, Trip, objective};
 use orcha_orch::Settings;
-use orcha_plan::Stimulus;
+use orcha_plan::{Stimulus, World};
 use std::time::Duration;
 
 /// Waits for the trip, and checks that exactly one question stands and no agent runs.
@@ -206,7 +206,9 @@ async fn spends(mut agent: orcha_agent::fake::FakeAgent, amount: u64) -> ExitSta
 /// An agent whose turn never ends.
 async fn hangs(mut agent: orcha_agent::fake::FakeAgent) -> ExitStatus {
     agent.ready();
-    while agent.hear().await.is_some() {}
+    while agent.hear().await.is_some() {
+        agent.text("these are my last words");
+    }
     ExitStatus::Code(0)
 }
 
@@ -229,14 +231,11 @@ async fn a_turn_that_stands_still_asks() {
     let limits = Limits { stall_secs: 300, ..Limits::default() };
     let (objective, session) = stage.one(Role::Implementer, limits).await;
     stage.until_state(objective, session, "running").await;
-    // What it said at its start is told within the first second.
-    let begun = stage.orch.now();
-    stage
-        .pass_until(objective, {
-            let orch = stage.orch.clone();
-            move |_| (orch.now().since(begun) > Duration::from_secs(1)).then_some(())
-        })
-        .await;
+    // From here on nothing of it is on its way any more.
+    let silent = move |world: &World| {
+        (world.sessions[&session].activity.as_deref() == Some("these are my last words")).then_some(())
+    };
+    stage.pass_until(objective, silent).await;
     stage.clock.advance(Duration::from_secs(200));
     stage.restart().await;
     stage.clock.advance(Duration::from_secs(101));

@@ -420,6 +420,25 @@ mod guards {
     }
 
     #[test]
+    fn promise_9_a_manager_that_waits_for_its_workers_is_in_no_loop() {
+        for (waits, expected) in [(true, "running"), (false, "waiting_user")] {
+            let mut stage = Stage::managed();
+            if waits {
+                stage.add(busy(1, Role::Implementer));
+            }
+            for n in 0..7 {
+                let mut news = steer(9, false);
+                if let Stimulus::NewMessage(it) = &mut news {
+                    it.cause = format!("news:{n}");
+                }
+                stage.step(news);
+                stage.hears_and_ends_its_turn(9);
+            }
+            assert_eq!(stage.state(9), expected);
+        }
+    }
+
+    #[test]
     fn promise_9_a_worker_has_a_wall_clock_and_a_manager_has_none() {
         let mut stage = Stage::managed();
         stage.world.objective.limits.stall_secs = 0;
