@@ -7,6 +7,8 @@ mod backoff;
 mod git;
 mod ids;
 mod redact;
+#[cfg(feature = "schema")]
+mod schema;
 mod time;
 
 pub use backoff::{Backoff, Retry};

@@ -1,11 +1,12 @@
 //! The journal: what happened, one line each, in order.
 
 use orcha_base::{ObjectiveId, SessionId, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// One line of the journal. Its id counts up and is the `id` of its server-sent event.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// Its number.
     pub id: u64,

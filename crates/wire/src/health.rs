@@ -2,6 +2,7 @@
 
 use crate::names::names;
 use orcha_base::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 names! {
@@ -13,7 +14,7 @@ names! {
 }
 
 /// How the daemon fares.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     /// In a word.
     pub status: HealthStatus,
@@ -43,7 +44,7 @@ pub struct Health {
 }
 
 /// Who is asking.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Whoami {
     /// The address; empty without accounts.
     pub email: String,
@@ -56,7 +57,7 @@ pub struct Whoami {
 }
 
 /// A link that logs a browser in, once.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LoginLink {
     /// The link.
     pub url: String,

@@ -3,7 +3,9 @@
 use orcha_base::{
     ArtifactId, MessageId, ObjectiveId, ProjectId, PullRequestId, QuestionId, SessionId, TargetId, WorkspaceId,
 };
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -82,6 +84,20 @@ macro_rules! from_ids {
             }
         }
     )+};
+}
+
+impl JsonSchema for IdRef {
+    fn schema_name() -> Cow<'static, str> {
+        "IdRef".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A full id, or the last eight digits of one that no other has.",
+            "type": "string",
+            "pattern": "^([0-9A-Fa-f]{8}|[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})$",
+        })
+    }
 }
 
 from_ids!(ArtifactId, MessageId, ObjectiveId, ProjectId, PullRequestId, QuestionId, SessionId, TargetId, WorkspaceId);

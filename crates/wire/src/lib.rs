@@ -20,6 +20,7 @@ pub mod event;
 pub mod health;
 pub mod id;
 pub mod objective;
+pub mod openapi;
 pub mod problem;
 pub mod project;
 pub mod pull_request;

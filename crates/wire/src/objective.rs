@@ -3,6 +3,7 @@
 use crate::names::names;
 use crate::{IdRef, PullRequest, Question, Session, SessionRole, SessionRow};
 use orcha_base::{ArtifactId, BranchName, ObjectiveId, ProjectId, RepoUrl, SessionId, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 names! {
@@ -34,7 +35,7 @@ names! {
 }
 
 /// An objective as a line of a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ObjectiveRow {
     /// Its id.
     pub id: ObjectiveId,
@@ -64,7 +65,7 @@ pub struct ObjectiveRow {
 }
 
 /// An objective.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Objective {
     /// Its id.
     pub id: ObjectiveId,
@@ -112,7 +113,7 @@ pub struct Objective {
 }
 
 /// Where an objective works.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ObjectiveMetadata {
     /// The repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,7 +127,7 @@ pub struct ObjectiveMetadata {
 }
 
 /// An objective with everything that belongs to it, except for transcripts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ObjectiveDetail {
     /// The objective.
     pub objective: Objective,
@@ -143,7 +144,7 @@ pub struct ObjectiveDetail {
 }
 
 /// Tokens and money.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Usage {
     /// Tokens read, without cached ones.
     pub input: u64,
@@ -160,7 +161,7 @@ pub struct Usage {
 }
 
 /// What the sessions of an objective used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ObjectiveUsage {
     /// The objective.
     pub objective_id: ObjectiveId,
@@ -176,7 +177,7 @@ pub struct ObjectiveUsage {
 }
 
 /// What a session used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionUsage {
     /// The session.
     pub session_id: SessionId,
@@ -191,7 +192,7 @@ pub struct SessionUsage {
 }
 
 /// What was used of a provider.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProviderUsage {
     /// The provider: the kind of agent.
     pub provider: String,
@@ -215,7 +216,7 @@ names! {
 }
 
 /// Something that a session left for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Artifact {
     /// Its id.
     pub id: ArtifactId,
@@ -244,7 +245,7 @@ pub struct Artifact {
 /// What may be used up before somebody is asked; zero switches a limit off.
 ///
 /// An answer names every limit. A request names those that it changes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// The same class of error so many times in a row.
@@ -277,7 +278,7 @@ pub struct Limits {
 }
 
 /// Makes an objective.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateObjective {
     /// Its title; made from the wish if there is none.
@@ -315,7 +316,7 @@ pub struct CreateObjective {
 }
 
 /// The answer to a new objective.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreatedObjective {
     /// The objective.
     pub objective: Objective,
@@ -325,7 +326,7 @@ pub struct CreatedObjective {
 }
 
 /// Changes an objective; what is left out stays as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EditObjective {
     /// A new title.
@@ -340,7 +341,7 @@ pub struct EditObjective {
 }
 
 /// Ends an objective or a session. The body may be left out altogether.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cancel {
     /// Why, for people.

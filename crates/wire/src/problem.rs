@@ -3,13 +3,14 @@
 //! The field `error` repeats the text for clients of the published API, which knew nothing else.
 
 use crate::names::names;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The media type of a [`Problem`].
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
 /// Why a request was not done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
 #[error("{detail}")]
 pub struct Problem {
     /// A name for the kind of problem: `urn:orcha:problem:` and the code.
@@ -47,6 +48,7 @@ names! {
     AmbiguousId = "ambiguous_id",
     MethodNotAllowed = "method_not_allowed",
     Conflict = "conflict",
+    Changed = "changed",
     TooLarge = "too_large",
     UnsupportedMediaType = "unsupported_media_type",
     Over = "over",
@@ -86,6 +88,7 @@ impl Code {
             | Self::PushForbidden
             | Self::AlreadyAsked
             | Self::OtherAttempt => 409,
+            Self::Changed => 412,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::Invalid => 422,
@@ -108,6 +111,7 @@ impl Code {
             Self::AmbiguousId => "The short id fits more than one thing",
             Self::MethodNotAllowed => "This cannot be done here",
             Self::Conflict => "There is one already",
+            Self::Changed => "Somebody else edited it in between",
             Self::TooLarge => "The request is too large",
             Self::UnsupportedMediaType => "The request is not JSON",
             Self::Over => "It has ended, and ended work is never revived",

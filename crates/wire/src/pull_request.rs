@@ -2,6 +2,7 @@
 
 use crate::names::names;
 use orcha_base::{BranchName, FeedbackId, ObjectiveId, PullRequestId, SessionId, Sha, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 names! {
@@ -91,7 +92,7 @@ names! {
 }
 
 /// A pull request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PullRequest {
     /// Our id.
     pub id: PullRequestId,
@@ -147,7 +148,7 @@ pub struct PullRequest {
 }
 
 /// A pull request with what was said about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PullRequestDetail {
     /// The pull request.
     pub pull_request: PullRequest,
@@ -160,7 +161,7 @@ pub struct PullRequestDetail {
 }
 
 /// One piece of feedback.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Feedback {
     /// Its id.
     pub id: FeedbackId,
@@ -194,7 +195,7 @@ pub struct Feedback {
 }
 
 /// Something that was said about a pull request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Comment {
     /// The code host's name of it.
     pub id: String,
@@ -222,7 +223,7 @@ pub struct Comment {
 }
 
 /// Merges a pull request. The body may be left out altogether.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MergePr {
     /// How; by a merge commit if nothing is said.
@@ -231,7 +232,7 @@ pub struct MergePr {
 }
 
 /// Closes a pull request without merging. The body may be left out altogether.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClosePr {
     /// Why; posted as a comment first.
@@ -240,7 +241,7 @@ pub struct ClosePr {
 }
 
 /// Comments on a pull request, as a person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CommentPr {
     /// The text.
@@ -254,7 +255,7 @@ pub struct CommentPr {
 }
 
 /// Reviews a pull request, as a person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReviewPr {
     /// The verdict.
@@ -265,7 +266,7 @@ pub struct ReviewPr {
 }
 
 /// Reports what a check says about the head of a pull request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CheckPr {
     /// The check's name.

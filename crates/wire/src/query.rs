@@ -1,12 +1,13 @@
 //! The query strings of lists and streams. A parameter that is not known is refused, as in a body.
 
 use crate::{IdRef, ObjectiveStatus, PullRequestStatus, QuestionStatus, SessionStatus};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 macro_rules! queries {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)+ })+) => {$(
         $(#[$doc])*
-        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
         pub struct $name {
             $(
@@ -26,6 +27,7 @@ queries! {
         /// The cursor of the page before.
         after: String,
         /// At most so many.
+        #[schemars(range(min = 1, max = 1000))]
         limit: u32,
     }
     /// Which sessions.
@@ -37,6 +39,7 @@ queries! {
         /// The cursor of the page before.
         after: String,
         /// At most so many.
+        #[schemars(range(min = 1, max = 1000))]
         limit: u32,
     }
     /// Which part of a transcript, oldest first.
@@ -44,8 +47,10 @@ queries! {
         /// Only entries with a higher number.
         after: u64,
         /// Only the last so many; not together with `after`.
+        #[schemars(range(min = 1, max = 1000))]
         tail: u32,
         /// At most so many.
+        #[schemars(range(min = 1, max = 1000))]
         limit: u32,
     }
     /// Which steering messages, newest first.
@@ -55,6 +60,7 @@ queries! {
         /// The cursor of the page before.
         after: String,
         /// At most so many.
+        #[schemars(range(min = 1, max = 1000))]
         limit: u32,
     }
     /// From where on a session's transcript is streamed.
@@ -78,6 +84,7 @@ queries! {
         /// Only events with a lower number: the newest of them.
         before: u64,
         /// At most so many.
+        #[schemars(range(min = 1, max = 1000))]
         limit: u32,
         /// Only those of this objective.
         objective_id: IdRef,
@@ -91,6 +98,7 @@ queries! {
         /// The cursor of the page before.
         after: String,
         /// At most so many.
+        #[schemars(range(min = 1, max = 1000))]
         limit: u32,
     }
     /// Which pull requests.
@@ -102,6 +110,7 @@ queries! {
         /// The cursor of the page before.
         after: String,
         /// At most so many.
+        #[schemars(range(min = 1, max = 1000))]
         limit: u32,
     }
     /// Which workspaces.
@@ -111,6 +120,7 @@ queries! {
         /// The cursor of the page before.
         after: String,
         /// At most so many.
+        #[schemars(range(min = 1, max = 1000))]
         limit: u32,
     }
     /// The ticket of a login link.

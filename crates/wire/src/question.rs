@@ -2,6 +2,7 @@
 
 use crate::names::names;
 use orcha_base::{ObjectiveId, QuestionId, SessionId, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 names! {
@@ -14,7 +15,7 @@ names! {
 }
 
 /// A question to the user.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Question {
     /// Its id.
     pub id: QuestionId,
@@ -50,7 +51,7 @@ pub struct Question {
 }
 
 /// Answers a question.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Answer {
     /// The answer.

@@ -1,11 +1,12 @@
 //! Every route, once: the daemon registers them, the client builds its addresses from them, and a test walks
 //! them without a token.
 //!
-//! `{id}` in a path is a full id or a unique short one. What goes in and comes out stands at each route as
-//! "request → response"; a verb without a request takes no body. Verbs answer with the noun as it is afterwards,
-//! whose `status` is where the published API said what had happened.
+//! `{id}` in a path is a full id or a unique short one. What goes in and comes out stands in the table, and the
+//! document for other programs is made from it (see `openapi`). Verbs answer with the noun as it is afterwards, whose
+//! `status` is where the published API said what had happened.
 
 use crate::IdRef;
+use schemars::{Schema, SchemaGenerator};
 
 /// An HTTP method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,143 +48,220 @@ impl Route {
     }
 }
 
+/// What goes into a route and comes out of it. Types stand as what makes their schemas.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Described {
+    pub route: Route,
+    /// The route's name in lower case.
+    pub name: &'static str,
+    /// What it does, in lines.
+    pub says: &'static [&'static str],
+    pub query: Option<Type>,
+    pub body: Option<Type>,
+    /// Whether the body may be left out.
+    pub may_be_empty: bool,
+    pub status: u16,
+    pub answer: Answer,
+}
+
+/// Makes the schema of a type.
+pub(crate) type Type = fn(&mut SchemaGenerator) -> Schema;
+
+/// What comes out of a route.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answer {
+    /// One document.
+    One(Type),
+    /// A list; the header [`NEXT_CURSOR`](crate::NEXT_CURSOR) tells where it goes on.
+    List(Type),
+    /// Server-sent events with one document each.
+    Stream(Type),
+    /// A document that describes itself.
+    OpenApi,
+    /// A redirect, or a page for people.
+    Redirect,
+}
+
+macro_rules! answer {
+    ([$type:ident]) => {
+        Answer::List(|it| it.subschema_for::<crate::$type>())
+    };
+    ({$type:ident}) => {
+        Answer::Stream(|it| it.subschema_for::<crate::$type>())
+    };
+    ((openapi)) => {
+        Answer::OpenApi
+    };
+    ((redirect)) => {
+        Answer::Redirect
+    };
+    ($type:ident) => {
+        Answer::One(|it| it.subschema_for::<crate::$type>())
+    };
+}
+
+macro_rules! first {
+    () => {
+        None::<Type>
+    };
+    ($type:ident) => {
+        Some((|it| it.subschema_for::<crate::$type>()) as Type)
+    };
+}
+
+/// One line per route: method, path, what it takes (`query`, `body`, or a body that `may` be left out), the status
+/// of success, and what it answers with: one document, `[a list]` or `{events}`.
 macro_rules! routes {
-    ($($(#[$doc:meta])* $name:ident = $method:ident $path:literal;)+) => {
-        $($(#[$doc])* pub const $name: Route = Route { method: Method::$method, path: $path };)+
+    ($($(#[doc = $doc:literal])+ $name:ident = $method:ident $path:literal
+        $(query $query:ident)? $(body $body:ident)? $(may $may:ident)? => $status:literal $answer:tt;)+) => {
+        $($(#[doc = $doc])+ pub const $name: Route = Route { method: Method::$method, path: $path };)+
 
         /// Every route.
         pub const ALL: &[Route] = &[$($name),+];
+
+        /// Every route with what it takes and answers.
+        pub(crate) const DESCRIBED: &[Described] = &[$(Described {
+            route: $name,
+            name: stringify!($name),
+            says: &[$($doc),+],
+            query: first!($($query)?),
+            body: first!($($body)? $($may)?),
+            may_be_empty: first!($($body)?).is_none(),
+            status: $status,
+            answer: answer!($answer),
+        }),+];
     };
 }
 
 routes! {
-    /// [`ListObjectives`](crate::ListObjectives) → `[`[`ObjectiveRow`](crate::ObjectiveRow)`]`, newest change first.
-    LIST_OBJECTIVES = Get "/api/objectives";
-    /// [`CreateObjective`](crate::CreateObjective) → 201 [`CreatedObjective`](crate::CreatedObjective).
-    CREATE_OBJECTIVE = Post "/api/objectives";
-    /// → [`ObjectiveDetail`](crate::ObjectiveDetail).
-    GET_OBJECTIVE = Get "/api/objectives/{id}";
-    /// [`EditObjective`](crate::EditObjective) → [`Objective`](crate::Objective).
-    EDIT_OBJECTIVE = Patch "/api/objectives/{id}";
-    /// → [`ObjectiveUsage`](crate::ObjectiveUsage).
-    OBJECTIVE_USAGE = Get "/api/objectives/{id}/usage";
-    /// [`Steer`](crate::Steer) → [`Steered`](crate::Steered): says something to the objective's manager.
-    STEER_OBJECTIVE = Post "/api/objectives/{id}/steer";
-    /// [`Cancel`](crate::Cancel) or nothing → [`Objective`](crate::Objective).
-    CANCEL_OBJECTIVE = Post "/api/objectives/{id}/cancel";
-    /// → [`Objective`](crate::Objective).
-    PAUSE_OBJECTIVE = Post "/api/objectives/{id}/pause";
-    /// → [`Objective`](crate::Objective).
-    RESUME_OBJECTIVE = Post "/api/objectives/{id}/resume";
-    /// → [`Objective`](crate::Objective): a live one gives its managers another chance; an ended one is made anew
-    /// under a new id, which the answer carries.
-    RETRY_OBJECTIVE = Post "/api/objectives/{id}/retry";
+    /// Lists objectives, the newest change first.
+    LIST_OBJECTIVES = Get "/api/objectives" query ListObjectives => 200 [ObjectiveRow];
+    /// Makes an objective and starts it.
+    CREATE_OBJECTIVE = Post "/api/objectives" body CreateObjective => 201 CreatedObjective;
+    /// Shows an objective with everything that belongs to it, except for transcripts.
+    GET_OBJECTIVE = Get "/api/objectives/{id}" => 200 ObjectiveDetail;
+    /// Changes an objective; what is left out stays as it is.
+    EDIT_OBJECTIVE = Patch "/api/objectives/{id}" body EditObjective => 200 Objective;
+    /// Tells what the sessions of an objective used.
+    OBJECTIVE_USAGE = Get "/api/objectives/{id}/usage" => 200 ObjectiveUsage;
+    /// Says something to the objective's manager.
+    STEER_OBJECTIVE = Post "/api/objectives/{id}/steer" body Steer => 200 Steered;
+    /// Ends an objective with all its sessions.
+    CANCEL_OBJECTIVE = Post "/api/objectives/{id}/cancel" may Cancel => 200 Objective;
+    /// Lets an objective rest.
+    PAUSE_OBJECTIVE = Post "/api/objectives/{id}/pause" => 200 Objective;
+    /// Lets an objective go on.
+    RESUME_OBJECTIVE = Post "/api/objectives/{id}/resume" => 200 Objective;
+    /// Gives the managers of a live objective another chance. One that has ended is made anew under a new id, which
+    /// the answer carries.
+    RETRY_OBJECTIVE = Post "/api/objectives/{id}/retry" => 200 Objective;
 
-    /// [`ListSessions`](crate::ListSessions) → `[`[`SessionRow`](crate::SessionRow)`]`, newest change first.
-    LIST_SESSIONS = Get "/api/sessions";
-    /// → [`Session`](crate::Session).
-    GET_SESSION = Get "/api/sessions/{id}";
-    /// [`ListMessages`](crate::ListMessages) → `[`[`TranscriptEntry`](crate::TranscriptEntry)`]`, oldest first.
-    SESSION_MESSAGES = Get "/api/sessions/{id}/messages";
-    /// [`Steer`](crate::Steer) → [`Steered`](crate::Steered).
-    STEER_SESSION = Post "/api/sessions/{id}/messages";
-    /// → `[`[`SteeringMessage`](crate::SteeringMessage)`]`, newest first.
-    SESSION_STEERING = Get "/api/sessions/{id}/steering";
-    /// [`Cancel`](crate::Cancel) or nothing → [`Session`](crate::Session).
-    CANCEL_SESSION = Post "/api/sessions/{id}/cancel";
-    /// → [`Session`](crate::Session).
-    PAUSE_SESSION = Post "/api/sessions/{id}/pause";
-    /// → [`Session`](crate::Session).
-    RESUME_SESSION = Post "/api/sessions/{id}/resume";
-    /// → [`Session`](crate::Session): the new one, whose `metadata.retries` names the old one.
-    RETRY_SESSION = Post "/api/sessions/{id}/retry";
-    /// [`StreamMessages`](crate::StreamMessages) → server-sent events of [`TranscriptEntry`](crate::TranscriptEntry),
-    /// `id` = `seq`; ends with [`END`](crate::END) when the session is over and everything was sent.
-    SESSION_STREAM = Get "/api/sessions/{id}/stream";
+    /// Lists sessions, the newest change first.
+    LIST_SESSIONS = Get "/api/sessions" query ListSessions => 200 [SessionRow];
+    /// Shows a session.
+    GET_SESSION = Get "/api/sessions/{id}" => 200 Session;
+    /// Reads a session's transcript, oldest first.
+    SESSION_MESSAGES = Get "/api/sessions/{id}/messages" query ListMessages => 200 [TranscriptEntry];
+    /// Says something to a session's agent.
+    STEER_SESSION = Post "/api/sessions/{id}/messages" body Steer => 200 Steered;
+    /// Lists what was said to a session's agent from outside, newest first.
+    SESSION_STEERING = Get "/api/sessions/{id}/steering" query ListSteering => 200 [SteeringMessage];
+    /// Ends a session and the sessions that depend on it.
+    CANCEL_SESSION = Post "/api/sessions/{id}/cancel" may Cancel => 200 Session;
+    /// Lets a session rest.
+    PAUSE_SESSION = Post "/api/sessions/{id}/pause" => 200 Session;
+    /// Lets a session go on.
+    RESUME_SESSION = Post "/api/sessions/{id}/resume" => 200 Session;
+    /// Makes a session again that has ended; `metadata.retries` of the new one names the old one.
+    RETRY_SESSION = Post "/api/sessions/{id}/retry" => 200 Session;
+    /// Streams a session's transcript. The `id` of an event is its `seq`; the event `end` comes when the session is
+    /// over and everything was sent.
+    SESSION_STREAM = Get "/api/sessions/{id}/stream" query StreamMessages => 200 {TranscriptEntry};
 
-    /// [`ListSteering`](crate::ListSteering) → `[`[`SteeringMessage`](crate::SteeringMessage)`]`, newest first.
-    LIST_STEERING = Get "/api/messages";
-    /// [`StreamEvents`](crate::StreamEvents) → server-sent events of [`Event`](crate::Event), `id` = its number.
-    STREAM = Get "/api/stream";
-    /// [`ListEvents`](crate::ListEvents) → `[`[`Event`](crate::Event)`]`, oldest first.
-    LIST_EVENTS = Get "/api/events";
+    /// Lists what was said to agents from outside, newest first.
+    LIST_STEERING = Get "/api/messages" query ListSteering => 200 [SteeringMessage];
+    /// Streams the journal. The `id` of an event is its number.
+    STREAM = Get "/api/stream" query StreamEvents => 200 {Event};
+    /// Reads the journal, oldest first; without `after` the newest page.
+    LIST_EVENTS = Get "/api/events" query ListEvents => 200 [Event];
 
-    /// → `[`[`Target`](crate::Target)`]`, by name.
-    LIST_TARGETS = Get "/api/targets";
-    /// [`CreateTarget`](crate::CreateTarget) → 201 [`TargetReport`](crate::TargetReport).
-    CREATE_TARGET = Post "/api/targets";
-    /// → [`Target`](crate::Target).
-    GET_TARGET = Get "/api/targets/{id}";
-    /// [`EditTarget`](crate::EditTarget) → [`Target`](crate::Target).
-    EDIT_TARGET = Patch "/api/targets/{id}";
-    /// → [`Target`](crate::Target).
-    DRAIN_TARGET = Post "/api/targets/{id}/drain";
-    /// → [`Target`](crate::Target).
-    ENABLE_TARGET = Post "/api/targets/{id}/enable";
-    /// → [`Target`](crate::Target).
-    DISABLE_TARGET = Post "/api/targets/{id}/disable";
-    /// → [`TargetReport`](crate::TargetReport), also when the target is not well.
-    CHECK_TARGET = Post "/api/targets/{id}/healthcheck";
+    /// Lists targets by name.
+    LIST_TARGETS = Get "/api/targets" => 200 [Target];
+    /// Registers a target and looks at it.
+    CREATE_TARGET = Post "/api/targets" body CreateTarget => 201 TargetReport;
+    /// Shows a target.
+    GET_TARGET = Get "/api/targets/{id}" => 200 Target;
+    /// Changes a target; what is left out stays as it is.
+    EDIT_TARGET = Patch "/api/targets/{id}" body EditTarget => 200 Target;
+    /// Lets a target take nothing new.
+    DRAIN_TARGET = Post "/api/targets/{id}/drain" => 200 Target;
+    /// Lets a target take sessions again.
+    ENABLE_TARGET = Post "/api/targets/{id}/enable" => 200 Target;
+    /// Switches a target off.
+    DISABLE_TARGET = Post "/api/targets/{id}/disable" => 200 Target;
+    /// Looks at a target now; the answer says so if it is not well.
+    CHECK_TARGET = Post "/api/targets/{id}/healthcheck" => 200 TargetReport;
 
-    /// [`ListQuestions`](crate::ListQuestions) → `[`[`Question`](crate::Question)`]`, most urgent first, then oldest.
-    LIST_QUESTIONS = Get "/api/questions";
-    /// → [`Question`](crate::Question).
-    GET_QUESTION = Get "/api/questions/{id}";
-    /// [`Answer`](crate::Answer) → [`Question`](crate::Question).
-    ANSWER_QUESTION = Post "/api/questions/{id}/answer";
+    /// Lists questions: the open ones, most urgent first, then oldest.
+    LIST_QUESTIONS = Get "/api/questions" query ListQuestions => 200 [Question];
+    /// Shows a question.
+    GET_QUESTION = Get "/api/questions/{id}" => 200 Question;
+    /// Answers a question.
+    ANSWER_QUESTION = Post "/api/questions/{id}/answer" body Answer => 200 Question;
 
-    /// [`ListPullRequests`](crate::ListPullRequests) → `[`[`PullRequest`](crate::PullRequest)`]`, newest first.
-    LIST_PULL_REQUESTS = Get "/api/pull-requests";
-    /// → [`PullRequestDetail`](crate::PullRequestDetail).
-    GET_PULL_REQUEST = Get "/api/pull-requests/{id}";
-    /// → [`PullRequest`](crate::PullRequest): asks the code host now.
-    REFRESH_PULL_REQUEST = Post "/api/pull-requests/{id}/refresh";
-    /// [`MergePr`](crate::MergePr) or nothing → [`PullRequest`](crate::PullRequest).
-    MERGE_PULL_REQUEST = Post "/api/pull-requests/{id}/merge";
-    /// [`ClosePr`](crate::ClosePr) or nothing → [`PullRequest`](crate::PullRequest).
-    CLOSE_PULL_REQUEST = Post "/api/pull-requests/{id}/close";
-    /// → [`PullRequest`](crate::PullRequest).
-    REOPEN_PULL_REQUEST = Post "/api/pull-requests/{id}/reopen";
-    /// [`CommentPr`](crate::CommentPr) → [`PullRequest`](crate::PullRequest).
-    COMMENT_PULL_REQUEST = Post "/api/pull-requests/{id}/comment";
-    /// [`ReviewPr`](crate::ReviewPr) → [`PullRequest`](crate::PullRequest).
-    REVIEW_PULL_REQUEST = Post "/api/pull-requests/{id}/review";
-    /// [`CheckPr`](crate::CheckPr) → [`PullRequest`](crate::PullRequest).
-    CHECK_PULL_REQUEST = Post "/api/pull-requests/{id}/check";
-    /// [`Steer`](crate::Steer) → [`Steered`](crate::Steered): says something to whoever works on it.
-    STEER_PULL_REQUEST = Post "/api/pull-requests/{id}/steer";
+    /// Lists pull requests, newest first.
+    LIST_PULL_REQUESTS = Get "/api/pull-requests" query ListPullRequests => 200 [PullRequest];
+    /// Shows a pull request with what was said about it.
+    GET_PULL_REQUEST = Get "/api/pull-requests/{id}" => 200 PullRequestDetail;
+    /// Asks the code host about a pull request now.
+    REFRESH_PULL_REQUEST = Post "/api/pull-requests/{id}/refresh" => 200 PullRequest;
+    /// Merges a pull request.
+    MERGE_PULL_REQUEST = Post "/api/pull-requests/{id}/merge" may MergePr => 200 PullRequest;
+    /// Closes a pull request without merging.
+    CLOSE_PULL_REQUEST = Post "/api/pull-requests/{id}/close" may ClosePr => 200 PullRequest;
+    /// Opens a closed pull request again.
+    REOPEN_PULL_REQUEST = Post "/api/pull-requests/{id}/reopen" => 200 PullRequest;
+    /// Comments on a pull request, as a person.
+    COMMENT_PULL_REQUEST = Post "/api/pull-requests/{id}/comment" body CommentPr => 200 PullRequest;
+    /// Reviews a pull request, as a person.
+    REVIEW_PULL_REQUEST = Post "/api/pull-requests/{id}/review" body ReviewPr => 200 PullRequest;
+    /// Reports what a check says about the head of a pull request.
+    CHECK_PULL_REQUEST = Post "/api/pull-requests/{id}/check" body CheckPr => 200 PullRequest;
+    /// Says something to whoever works on a pull request.
+    STEER_PULL_REQUEST = Post "/api/pull-requests/{id}/steer" body Steer => 200 Steered;
 
-    /// → `[`[`Project`](crate::Project)`]`, by name.
-    LIST_PROJECTS = Get "/api/projects";
-    /// [`CreateProject`](crate::CreateProject) → 201 [`Project`](crate::Project).
-    CREATE_PROJECT = Post "/api/projects";
-    /// [`EditProject`](crate::EditProject) → [`Project`](crate::Project).
-    EDIT_PROJECT = Put "/api/projects/{id}";
-    /// → [`Deleted`](crate::Deleted).
-    DELETE_PROJECT = Delete "/api/projects/{id}";
+    /// Lists projects by repository.
+    LIST_PROJECTS = Get "/api/projects" => 200 [Project];
+    /// Registers a repository.
+    CREATE_PROJECT = Post "/api/projects" body CreateProject => 201 Project;
+    /// Changes a project; what is left out stays as it is.
+    EDIT_PROJECT = Put "/api/projects/{id}" body EditProject => 200 Project;
+    /// Forgets a project; objectives keep their repositories.
+    DELETE_PROJECT = Delete "/api/projects/{id}" => 200 Deleted;
 
-    /// [`ListWorkspaces`](crate::ListWorkspaces) → `[`[`Workspace`](crate::Workspace)`]`, newest first.
-    LIST_WORKSPACES = Get "/api/workspaces";
-    /// → [`WorkspaceDetail`](crate::WorkspaceDetail).
-    GET_WORKSPACE = Get "/api/workspaces/{id}";
-    /// [`RestoreWorkspace`](crate::RestoreWorkspace) or nothing → [`Restored`](crate::Restored).
-    RESTORE_WORKSPACE = Post "/api/workspaces/{id}/restore";
-    /// → [`Workspace`](crate::Workspace): lets it go if that loses nothing.
-    RECLAIM_WORKSPACE = Post "/api/workspaces/{id}/reclaim";
+    /// Lists workspaces, newest first.
+    LIST_WORKSPACES = Get "/api/workspaces" query ListWorkspaces => 200 [Workspace];
+    /// Shows a workspace with what was kept of it.
+    GET_WORKSPACE = Get "/api/workspaces/{id}" => 200 WorkspaceDetail;
+    /// Puts a snapshot back into a folder of its own.
+    RESTORE_WORKSPACE = Post "/api/workspaces/{id}/restore" may RestoreWorkspace => 200 Restored;
+    /// Lets a workspace go if that loses nothing.
+    RECLAIM_WORKSPACE = Post "/api/workspaces/{id}/reclaim" => 200 Workspace;
 
-    /// → [`Why`](crate::Why), for the id of any noun.
-    WHY = Get "/api/why/{id}";
-    /// → [`Health`](crate::Health).
-    HEALTH = Get "/api/health";
-    /// → [`Whoami`](crate::Whoami).
-    WHOAMI = Get "/api/whoami";
-    /// → [`LoginLink`](crate::LoginLink).
-    LOGIN_LINK = Post "/api/login-link";
-    /// [`LoginTicket`](crate::LoginTicket) → a redirect to the first page, with the cookie that logs the browser in.
-    /// The only route that needs no token.
-    LOGIN = Get "/login";
-    /// → [`Health`](crate::Health) with the status `stopping`: ends the daemon; agents go on.
-    SHUTDOWN = Post "/api/shutdown";
+    /// Tells why something does not move, for the id of any noun.
+    WHY = Get "/api/why/{id}" => 200 Why;
+    /// Tells how the daemon fares.
+    HEALTH = Get "/api/health" => 200 Health;
+    /// Tells who is asking.
+    WHOAMI = Get "/api/whoami" => 200 Whoami;
+    /// Makes a link that logs a browser in, once.
+    LOGIN_LINK = Post "/api/login-link" => 200 LoginLink;
+    /// Redirects to the first page, with the cookie that logs the browser in. The only route that needs no token.
+    LOGIN = Get "/login" query LoginTicket => 303 (redirect);
+    /// Ends the daemon; agents go on.
+    SHUTDOWN = Post "/api/shutdown" => 200 Health;
+    /// Describes every route: this document.
+    OPENAPI = Get "/api/openapi.json" => 200 (openapi);
 }
 
 #[cfg(test)]

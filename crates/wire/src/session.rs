@@ -5,6 +5,7 @@ use crate::objective::Usage;
 use orcha_base::{
     Attempt, BranchName, ObjectiveId, PullRequestId, RepoUrl, SessionId, TargetId, Timestamp, WorkspaceId,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 names! {
@@ -71,7 +72,7 @@ names! {
 }
 
 /// A session as a line of a list.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionRow {
     /// Its id.
     pub id: SessionId,
@@ -118,7 +119,7 @@ pub struct SessionRow {
 }
 
 /// A session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Session {
     /// Its id.
     pub id: SessionId,
@@ -198,7 +199,7 @@ pub struct Session {
 }
 
 /// What a session depends on, works on, and where it may run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionMetadata {
     /// The sessions that must succeed first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -2,6 +2,7 @@
 
 use crate::names::names;
 use orcha_base::{TargetId, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 names! {
@@ -20,7 +21,7 @@ names! {
 }
 
 /// A machine that runs sessions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Target {
     /// Its id.
     pub id: TargetId,
@@ -52,7 +53,7 @@ pub struct Target {
 }
 
 /// A target with what was found when it was looked at just now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TargetReport {
     /// The target.
     pub target: Target,
@@ -62,7 +63,7 @@ pub struct TargetReport {
 }
 
 /// Registers a target.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateTarget {
     /// Its name; unique.
@@ -82,7 +83,7 @@ pub struct CreateTarget {
 }
 
 /// Changes a target; what is left out stays as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EditTarget {
     /// A new name.

@@ -2,6 +2,7 @@
 
 use crate::names::names;
 use orcha_base::{Attempt, MessageId, ObjectiveId, QuestionId, SessionId, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -38,7 +39,7 @@ names! {
 }
 
 /// One entry of a session's transcript: a message of the published API.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TranscriptEntry {
     /// Its id.
     pub id: String,
@@ -63,7 +64,7 @@ pub struct TranscriptEntry {
 }
 
 /// Something that was said to a session's agent from outside, and how far it has come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SteeringMessage {
     /// Its id.
     pub id: MessageId,
@@ -89,7 +90,7 @@ pub struct SteeringMessage {
 }
 
 /// Says something to an agent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Steer {
     /// The text.
@@ -100,7 +101,7 @@ pub struct Steer {
 }
 
 /// The answer to a steering message: it is stored and will be delivered, whatever happens to the daemon.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Steered {
     /// `sent` for a session, `steered` for an objective or a pull request, as published.
     pub status: String,

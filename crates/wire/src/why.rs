@@ -1,10 +1,11 @@
 //! Why something does not move.
 
 use orcha_base::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The answer to "why?": the reason, since when, and what ends the waiting without anybody looking.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Why {
     /// The full id of what was asked about.
     pub id: String,

@@ -2,6 +2,7 @@
 
 use crate::names::names;
 use orcha_base::{BranchName, ObjectiveId, SessionId, Sha, TargetId, Timestamp, WorkspaceId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 names! {
@@ -29,7 +30,7 @@ names! {
 }
 
 /// One folder on one target.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Workspace {
     /// Its id.
     pub id: WorkspaceId,
@@ -76,7 +77,7 @@ pub struct Workspace {
 }
 
 /// A workspace with everything that was kept of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkspaceDetail {
     /// The workspace.
     pub workspace: Workspace,
@@ -86,7 +87,7 @@ pub struct WorkspaceDetail {
 }
 
 /// Everything that stood in a workspace at one instant, as a commit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Snapshot {
     /// Counts the snapshots of one workspace from 1.
     pub number: u32,
@@ -102,7 +103,7 @@ pub struct Snapshot {
 }
 
 /// Puts a snapshot back into a folder of its own.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RestoreWorkspace {
     /// Which; the newest if nothing is said.
@@ -111,7 +112,7 @@ pub struct RestoreWorkspace {
 }
 
 /// The answer to a restoration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Restored {
     /// The workspace.
     pub workspace: Workspace,
