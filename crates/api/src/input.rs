@@ -63,7 +63,8 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
 }
 
-async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+/// Reads a body of any kind, within its time and its length.
+pub(crate) async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
     match tokio::time::timeout(BODY_TIME, Bytes::from_request(request, state)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(BytesRejection::FailedToBufferBody(fault))) if fault.status() == http::StatusCode::PAYLOAD_TOO_LARGE => {

@@ -14,17 +14,20 @@ mod gate;
 mod input;
 mod list;
 pub mod mcp;
+mod once;
 mod page;
 mod problem;
 mod rest;
 mod serve;
 mod shared;
 mod stream;
+mod tag;
 mod translate;
 
 pub use auth::Asker;
 pub use serve::serve;
 pub use shared::{ApiSettings, Connect};
+pub use translate::session_reason;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -64,11 +67,12 @@ pub fn router_with(orch: Orch, settings: ApiSettings, pages: Router) -> Router {
     }
     let closed = closed
         .with_state(api.clone())
+        .layer(from_fn_with_state(api.clone(), once::enter))
         .merge(pages)
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_like_this)
         .layer(from_fn_with_state(api.clone(), auth::enter));
-    let open: Router = open.with_state(api.clone());
+    let open: Router = open.with_state(api.clone()).method_not_allowed_fallback(not_like_this);
     open.merge(closed)
         .layer(DefaultBodyLimit::max(max_body))
         .nest("/mcp", tools)

@@ -1,6 +1,7 @@
 //! What every handler has at hand, and the settings that it was made from.
 
 use crate::auth::Keys;
+use crate::once::UnderWay;
 use crate::stream::Rendered;
 use async_trait::async_trait;
 use orcha_base::{Redacted, Timestamp};
@@ -68,6 +69,7 @@ pub(crate) struct Shared {
     pub keys: Keys,
     pub rendered: Rendered,
     pub streams: Arc<Semaphore>,
+    pub under_way: UnderWay,
     pub started: Timestamp,
 }
 
@@ -77,6 +79,7 @@ impl Api {
             keys: Keys::new(&settings.token),
             rendered: Rendered::default(),
             streams: Arc::new(Semaphore::new(settings.max_streams)),
+            under_way: UnderWay::default(),
             started: orch.now(),
             orch,
             settings,

@@ -178,8 +178,8 @@ const fn turn(state: &State) -> Option<orcha_wire::Turn> {
     }
 }
 
-/// Why a session waits, failed or was canceled.
-fn session_reason(state: &State) -> Option<String> {
+/// Tells why a session waits, failed or was canceled; none while it is at work or has succeeded.
+pub fn session_reason(state: &State) -> Option<String> {
     match state {
         State::WaitingCapacity { why, .. } => Some(match why {
             Waiting::NoTarget { detail } => format!("no target takes it: {detail}"),
@@ -195,11 +195,9 @@ fn session_reason(state: &State) -> Option<String> {
             UserWait::Help { class } => format!("it needs help: {class}"),
         }),
         State::Failed { reason, .. } | State::Canceled { reason } => Some(reason.clone()),
-        State::Queued { .. }
-        | State::Starting { .. }
-        | State::Running { .. }
-        | State::Paused
-        | State::Succeeded { .. } => None,
+        State::Queued { released: false } => Some("it waits for sessions that it depends on".to_owned()),
+        State::Queued { released: true } => Some("it waits for a place".to_owned()),
+        State::Starting { .. } | State::Running { .. } | State::Paused | State::Succeeded { .. } => None,
     }
 }
 
@@ -209,9 +207,9 @@ pub(crate) fn session_row(row: SessionRow) -> orcha_wire::SessionRow {
         id: row.id,
         objective_id: Some(row.objective),
         status: name(&row.state, orcha_wire::SessionStatus::Queued),
-        phase: None,
-        turn: None,
-        reason: None,
+        phase: phase(&row.stands),
+        turn: turn(&row.stands),
+        reason: session_reason(&row.stands),
         role: role(row.role),
         agent: row.agent,
         mode: mode(row.role),

@@ -52,6 +52,10 @@ pub(crate) async fn whoami(asker: Asker) -> Answer<Whoami> {
     Answer(Whoami { email: String::new(), user_id: asker.name.to_owned(), tenant: asker.viewer.tenant.to_string() })
 }
 
+pub(crate) async fn openapi(State(api): State<Api>, _: Asker) -> Answer<serde_json::Value> {
+    Answer(orcha_wire::openapi::document(&api.settings.version))
+}
+
 pub(crate) async fn login_link(
     State(api): State<Api>,
     _: Asker,

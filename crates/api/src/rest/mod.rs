@@ -21,6 +21,7 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use http::request::Parts;
 use orcha_orch::Orch;
 use orcha_wire::Route;
+use orcha_wire::openapi::IDEMPOTENCY_KEY;
 use orcha_wire::routes as at;
 
 /// Returns the handler of a route; none only for one that the wire knows and this crate does not.
@@ -92,6 +93,7 @@ pub(crate) fn handler(route: &Route) -> Option<MethodRouter<Api>> {
         at::LOGIN_LINK => post(daemon::login_link),
         at::LOGIN => get(daemon::login),
         at::SHUTDOWN => post(daemon::shutdown),
+        at::OPENAPI => get(daemon::openapi),
         _ => return None,
     })
 }
@@ -107,12 +109,10 @@ pub(crate) struct Wheel {
 impl FromRequestParts<Api> for Wheel {
     type Rejection = ApiError;
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
-        let Some(key) = parts.headers.get("idempotency-key") else {
+        let Some(key) = parts.headers.get(IDEMPOTENCY_KEY) else {
             return Ok(Self { orch: api.orch.clone(), key: None });
         };
-        let key = key.to_str().ok().filter(|it| (1..=200).contains(&it.len()));
-        let key =
-            key.ok_or_else(|| ApiError::invalid("idempotency-key", "must be between 1 and 200 letters or digits"))?;
+        let key = crate::once::key(key)?;
         // The same key at another place is another request.
         let key = format!("{} {} {key}", parts.method, parts.uri.path());
         Ok(Self { orch: api.orch.once(key.clone()), key: Some(key) })

@@ -6,11 +6,12 @@ use crate::input::{Id, Json, Nothing, OptionalJson, Query};
 use crate::list::{Wanted, answer, whole};
 use crate::problem::ApiError;
 use crate::shared::Api;
+use crate::tag::{Tag, Tagged};
 use crate::translate;
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use orcha_base::{ObjectiveId, ProjectId};
 use orcha_model::objective::{Input, Strategy};
 use orcha_model::session::{AgentChoice, RepoChoice};
@@ -161,7 +162,7 @@ async fn shown(api: &Api, id: ObjectiveId) -> Result<Answer<orcha_wire::Objectiv
     Ok(Answer(translate::objective(&world.objective, &world.sessions)))
 }
 
-pub(crate) async fn show(State(api): State<Api>, asker: Asker, id: Id) -> Result<Answer<ObjectiveDetail>, ApiError> {
+pub(crate) async fn show(State(api): State<Api>, asker: Asker, id: Id) -> Result<Tagged<ObjectiveDetail>, ApiError> {
     let world = load(&api, &asker, &id).await?;
     let (store, of) = (api.orch.store(), world.objective.id);
     let questions = whole(|page| store.questions_of(&asker.viewer, of, page)).await?;
@@ -169,7 +170,7 @@ pub(crate) async fn show(State(api): State<Api>, asker: Asker, id: Id) -> Result
     let ran_on = |it: &orcha_model::Session| {
         world.workspaces.iter().find(|place| Some(place.id) == it.workspace).map(|place| place.target)
     };
-    Ok(Answer(ObjectiveDetail {
+    Ok(Tag::objective(&world.objective).with(ObjectiveDetail {
         objective: translate::objective(&world.objective, &world.sessions),
         sessions: world.sessions.iter().map(|it| translate::full_session_row(it, ran_on(it))).collect(),
         pull_requests: world.pull_requests.iter().map(translate::pull_request).collect(),
@@ -193,13 +194,18 @@ pub(crate) async fn edit(
     asker: Asker,
     wheel: Wheel,
     Id(id): Id,
+    headers: HeaderMap,
     Json(body): Json<EditObjective>,
-) -> Result<Answer<orcha_wire::Objective>, ApiError> {
-    let Objective { id, limits, .. } = api.objective(&asker, &id).await?;
+) -> Result<Tagged<orcha_wire::Objective>, ApiError> {
+    let old = api.objective(&asker, &id).await?;
+    Tag::objective(&old).check(&headers)?;
+    let Objective { id, limits, .. } = old;
     let limits = body.limits.map(|it| translate::limits_over(&it, limits));
     let input = Input::Edit { title: body.title, priority: body.priority, limits };
     wheel.orch.submit(id, Stimulus::Objective(input)).await?;
-    shown(&api, id).await
+    let now = shown(&api, id).await?;
+    let new = api.objective(&asker, &id.into()).await?;
+    Ok(Tag::objective(&new).with(now.0))
 }
 
 pub(crate) async fn cancel(

@@ -5,11 +5,12 @@ use crate::input::{Id, Json};
 use crate::list::array;
 use crate::problem::ApiError;
 use crate::shared::Api;
+use crate::tag::{Tag, Tagged};
 use crate::translate;
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use orcha_base::ProjectId;
 use orcha_model::Project;
 use orcha_wire::{Code, CreateProject, Deleted, EditProject};
@@ -47,9 +48,11 @@ pub(crate) async fn edit(
     State(api): State<Api>,
     asker: Asker,
     Id(id): Id,
+    headers: HeaderMap,
     Json(body): Json<EditProject>,
-) -> Result<Answer<orcha_wire::Project>, ApiError> {
+) -> Result<Tagged<orcha_wire::Project>, ApiError> {
     let mut project = api.project(&asker, &id).await?;
+    Tag::project(&project).check(&headers)?;
     if let Some(name) = body.name {
         project.name = named(name)?;
     }
@@ -68,7 +71,7 @@ pub(crate) async fn edit(
     }
     project.updated_at = api.orch.now();
     api.orch.put_project(project.clone()).await?;
-    Ok(Answer(translate::project(&project)))
+    Ok(Tag::project(&project).with(translate::project(&project)))
 }
 
 pub(crate) async fn remove(State(api): State<Api>, asker: Asker, Id(id): Id) -> Result<Answer<Deleted>, ApiError> {

@@ -5,13 +5,15 @@ use crate::input::{Id, Json, Nothing, OptionalJson};
 use crate::list::array;
 use crate::problem::ApiError;
 use crate::shared::Api;
+use crate::tag::{Tag, Tagged};
 use crate::translate;
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use orcha_base::TargetId;
 use orcha_model::target::{Edit, Input};
+use orcha_store::TargetRow;
 use orcha_wire::{Code, CreateTarget, EditTarget, IdRef, Target, TargetReport};
 
 /// How many workers a target takes at once when nothing is said.
@@ -22,8 +24,8 @@ pub(crate) async fn list(State(api): State<Api>, asker: Asker) -> Result<Respons
     Ok(array(all.iter().map(translate::target).collect(), None))
 }
 
-pub(crate) async fn show(State(api): State<Api>, asker: Asker, Id(id): Id) -> Result<Answer<Target>, ApiError> {
-    Ok(Answer(translate::target(&api.target(&asker, &id).await?)))
+pub(crate) async fn show(State(api): State<Api>, asker: Asker, Id(id): Id) -> Result<Tagged<Target>, ApiError> {
+    Ok(tagged(&api.target(&asker, &id).await?))
 }
 
 pub(crate) async fn create(
@@ -62,11 +64,19 @@ pub(crate) async fn edit(
     State(api): State<Api>,
     asker: Asker,
     Id(id): Id,
+    headers: HeaderMap,
     Json(body): Json<EditTarget>,
-) -> Result<Answer<Target>, ApiError> {
+) -> Result<Tagged<Target>, ApiError> {
+    let old = api.target(&asker, &id).await?.target;
+    Tag::target(&old).check(&headers)?;
     checked_labels(body.labels.as_deref().unwrap_or_default())?;
     let edit = Edit { name: body.name, labels: body.labels, capacity: body.capacity_sessions };
-    change(&api, &asker, &id, Input::Edit(edit)).await
+    api.orch.change_target(old.id, Input::Edit(edit)).await?;
+    Ok(tagged(&api.target(&asker, &old.id.into()).await?))
+}
+
+fn tagged(it: &TargetRow) -> Tagged<Target> {
+    Tag::target(&it.target).with(translate::target(it))
 }
 
 fn checked_labels(labels: &[String]) -> Result<(), ApiError> {

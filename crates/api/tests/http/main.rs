@@ -1,6 +1,8 @@
 //! The API as a client sees it: a real wheel over a real store with fakes as hands, asked in process.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod document;
+mod hostile;
 mod locks;
 mod routes;
 mod serving;

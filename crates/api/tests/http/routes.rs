@@ -55,6 +55,96 @@ async fn a_request_with_a_key_takes_effect_once() {
     assert_eq!(said["message"]["id"], again["message"]["id"]);
     let refused = stage.send(post("/api/objectives", "", wish)).await;
     assert_eq!(refused.problem(), (422, "invalid".into()));
+    let other = stage.send(post("/api/objectives", "one", json!({"prompt": "wait for something else"}))).await;
+    assert_eq!(other.problem(), (422, "invalid".into()));
+    assert_eq!(other.json()["field"], "idempotency-key");
+    assert_eq!(stage.get("/api/objectives").await.ok(200).as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_retry_is_answered_as_the_first_time_whatever_happened_since() {
+    let stage = Stage::open().await;
+    let post = |path: &str, key: &str, body: Value| {
+        let request = request(Method::POST, path).header(header::CONTENT_TYPE, "application/json");
+        request.header("idempotency-key", key).body(Body::from(body.to_string())).unwrap()
+    };
+    // What has names of its own that are taken is made once, too, and the second answer is the first one.
+    for (path, body) in [
+        ("/api/projects", json!({"repo": "/srv/new.git"})),
+        ("/api/targets", json!({"name": "big"})),
+        ("/api/objectives", json!({"prompt": "wait", "strategy": "direct"})),
+    ] {
+        let first = stage.send(post(path, "k", body.clone())).await;
+        assert_eq!(first.status.as_u16(), 201, "{}", first.text);
+        let again = stage.send(post(path, "k", body.clone())).await;
+        assert_eq!((again.status, &again.text), (first.status, &first.text), "{path}");
+        assert_eq!(again.headers.get(header::LOCATION), first.headers.get(header::LOCATION));
+        assert_eq!(
+            (again.headers["idempotency-replayed"].to_str().unwrap(), first.headers.get("idempotency-replayed")),
+            ("true", None)
+        );
+    }
+    // What was refused had no effect, and may go well later.
+    let refused = stage.send(post("/api/objectives", "l", json!({"prompt": ""}))).await;
+    assert_eq!(refused.problem().0, 422);
+    stage.send(post("/api/objectives", "l", json!({"prompt": "wait"}))).await.ok(201);
+    // A login link is a secret, and made anew each time.
+    let link = || async { stage.send(post("/api/login-link", "k", json!({}))).await.ok(200)["url"].clone() };
+    assert_ne!(link().await, link().await);
+}
+
+#[tokio::test]
+async fn who_edits_what_somebody_else_edited_meanwhile_is_told() {
+    let stage = Stage::open().await;
+    let (objective, _) = stage.one("wait", "running").await;
+    let target = text(&stage.get("/api/targets").await.ok(200)[0]["id"]);
+    for (path, edits) in [
+        (format!("/api/objectives/{objective}"), [json!({"title": "One"}), json!({"title": "Two"})]),
+        (format!("/api/targets/{target}"), [json!({"capacity_sessions": 3}), json!({"capacity_sessions": 4})]),
+    ] {
+        let seen = stage.get(&path).await.headers[header::ETAG].clone();
+        let edit = |tag: &http::HeaderValue, body: &Value| {
+            let request = request(Method::PATCH, &path).header(header::CONTENT_TYPE, "application/json");
+            request.header(header::IF_MATCH, tag).body(Body::from(body.to_string())).unwrap()
+        };
+        let first = stage.send(edit(&seen, &edits[0])).await;
+        first.ok(200);
+        let late = stage.send(edit(&seen, &edits[1])).await;
+        assert_eq!(late.problem(), (412, "changed".into()));
+        assert_eq!(late.json()["field"], "if-match");
+        stage.send(edit(&first.headers[header::ETAG], &edits[1])).await.ok(200);
+        stage.send(edit(&"*".parse().unwrap(), &edits[0])).await.ok(200);
+        stage.call(Method::PATCH, &path, edits[1].clone()).await.ok(200);
+    }
+    // What goes on by itself is no edit.
+    let path = format!("/api/objectives/{objective}");
+    let seen = stage.get(&path).await.headers[header::ETAG].clone();
+    stage.verb(&format!("{path}/pause")).await.ok(200);
+    assert_eq!(stage.get(&path).await.headers[header::ETAG], seen);
+}
+
+#[tokio::test]
+async fn a_list_of_sessions_tells_what_each_waits_for() {
+    let stage = Stage::open().await;
+    let made = stage.post("/api/objectives", json!({"prompt": "wait", "repo": repo()})).await.ok(201);
+    let objective: orcha_base::ObjectiveId = text(&made["objective"]["id"]).parse().unwrap();
+    let worker = |title: &str| orcha_plan::NewSession::new(orcha_model::Role::Implementer, title, "wait");
+    let first = stage.orch.new_session(objective, worker("First")).await.unwrap();
+    let mut second = worker("Second");
+    second.depends_on = vec![first];
+    stage.orch.new_session(objective, second).await.unwrap();
+    let mut nowhere = worker("Third");
+    nowhere.labels = vec!["gpu".into()];
+    stage.orch.new_session(objective, nowhere).await.unwrap();
+    let path = format!("/api/sessions?objective_id={objective}");
+    let row =
+        |all: &Value, title: &str| all.as_array().unwrap().iter().find(|it| it["title"] == title).unwrap().clone();
+    let all = stage
+        .until(&path, |all| row(all, "First")["turn"] == "busy" && row(all, "Third")["status"] == "waiting_capacity")
+        .await;
+    assert_eq!(row(&all, "Second")["reason"], "it waits for sessions that it depends on");
+    assert!(text(&row(&all, "Third")["reason"]).contains("no target takes it"), "{all}");
+    assert_eq!(row(&all, "First").get("reason"), None);
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ pub struct Stage {
     pub app: Router,
     forge: FakeForge,
     checkouts: Arc<FakeCheckouts>,
-    _folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
 }
 
 /// An answer, read to its end.
@@ -126,14 +126,23 @@ impl Stage {
             ApiSettings::new(Redacted::new(TOKEN.to_owned()), vec![HOST.to_owned(), "[::1]:7420".into()]);
         settings.connect = Some(Arc::new(Here(local)));
         let app = router_with(orch.clone(), settings, pages);
-        Self { orch, app, forge, checkouts, _folder: folder }
+        Self { orch, app, forge, checkouts, folder }
     }
 
-    /// Makes a request as it is given.
+    /// Makes a request as it is given. What is answered must be what the document says.
     pub async fn send(&self, request: Request<Body>) -> Reply {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let reply = self.send_unseen(request).await;
+        crate::document::check(&method, &path, &reply);
+        reply
+    }
+
+    /// Makes a request as it is given. Of a stream only the head is read.
+    pub async fn send_unseen(&self, request: Request<Body>) -> Reply {
         let answer = tokio::time::timeout(PATIENCE, self.app.clone().oneshot(request)).await.unwrap().unwrap();
         let (head, body) = answer.into_parts();
-        let body = axum::body::to_bytes(body, 64 << 20).await.unwrap();
+        let streams = head.headers.get(header::CONTENT_TYPE).is_some_and(|it| it == "text/event-stream");
+        let body = if streams { Bytes::new() } else { axum::body::to_bytes(body, 64 << 20).await.unwrap() };
         Reply { status: head.status, headers: head.headers, text: String::from_utf8(body.to_vec()).unwrap() }
     }
 
