@@ -10,6 +10,7 @@ mod board;
 mod page;
 mod text;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Path, Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn, map_response};
@@ -86,6 +87,8 @@ impl Shown {
 enum NotShown {
     #[error("there is no such objective")]
     NoSuchObjective,
+    #[error("the address says more, or other things, than where the lists begin")]
+    Address(#[from] QueryRejection),
     #[error(transparent)]
     Cursor(#[from] InvalidCursor),
     #[error("the database could not be asked")]
@@ -96,7 +99,7 @@ impl IntoResponse for NotShown {
     fn into_response(self) -> Response {
         let status = match &self {
             Self::NoSuchObjective => StatusCode::NOT_FOUND,
-            Self::Cursor(_) => StatusCode::BAD_REQUEST,
+            Self::Cursor(_) | Self::Address(_) => StatusCode::BAD_REQUEST,
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         if let Self::Store(fault) = &self {
@@ -108,8 +111,16 @@ impl IntoResponse for NotShown {
 
 type Shows = Result<Markup, NotShown>;
 
-async fn first(State(store): State<Store>, Extension(viewer): Extension<Viewer>, Query(shown): Query<Shown>) -> Shows {
-    let places = shown.places()?;
+/// The part of the lists that an address names.
+type Asked = Result<Query<Shown>, QueryRejection>;
+
+/// Reads the id in an address; what is none names no objective.
+fn known(id: &str) -> Result<ObjectiveId, NotShown> {
+    id.parse().map_err(|_| NotShown::NoSuchObjective)
+}
+
+async fn first(State(store): State<Store>, Extension(viewer): Extension<Viewer>, shown: Asked) -> Shows {
+    let places = shown?.0.places()?;
     // The figures come first: what happens after them is streamed, so that nothing is missed in between.
     let overview = store.overview(&viewer).await?;
     let (questions, board) = tokio::try_join!(
@@ -119,9 +130,9 @@ async fn first(State(store): State<Store>, Extension(viewer): Extension<Viewer>,
     Ok(page::first(&overview, &questions, &board, &places))
 }
 
-async fn one(State(store): State<Store>, Extension(viewer): Extension<Viewer>, Path(id): Path<ObjectiveId>) -> Shows {
+async fn one(State(store): State<Store>, Extension(viewer): Extension<Viewer>, Path(id): Path<String>) -> Shows {
     let overview = store.overview(&viewer).await?;
-    let detail = board::Detail::of(&store, &viewer, id).await?.ok_or(NotShown::NoSuchObjective)?;
+    let detail = board::Detail::of(&store, &viewer, known(&id)?).await?.ok_or(NotShown::NoSuchObjective)?;
     Ok(page::one(&overview, &detail))
 }
 
@@ -135,30 +146,18 @@ async fn questions(State(store): State<Store>, Extension(viewer): Extension<View
     Ok(page::questions(&open, &names))
 }
 
-async fn objectives(
-    State(store): State<Store>,
-    Extension(viewer): Extension<Viewer>,
-    Query(shown): Query<Shown>,
-) -> Shows {
-    let places = shown.places()?;
+async fn objectives(State(store): State<Store>, Extension(viewer): Extension<Viewer>, shown: Asked) -> Shows {
+    let places = shown?.0.places()?;
     Ok(page::objectives(&Board::of_all(&store, &viewer, &places).await?, &places))
 }
 
-async fn objective(
-    State(store): State<Store>,
-    Extension(viewer): Extension<Viewer>,
-    Path(id): Path<ObjectiveId>,
-) -> Shows {
-    let board = Board::of_one(&store, &viewer, id).await?.ok_or(NotShown::NoSuchObjective)?;
+async fn objective(State(store): State<Store>, Extension(viewer): Extension<Viewer>, Path(id): Path<String>) -> Shows {
+    let board = Board::of_one(&store, &viewer, known(&id)?).await?.ok_or(NotShown::NoSuchObjective)?;
     Ok(page::of_board(&board))
 }
 
-async fn detail(
-    State(store): State<Store>,
-    Extension(viewer): Extension<Viewer>,
-    Path(id): Path<ObjectiveId>,
-) -> Shows {
-    let detail = board::Detail::of(&store, &viewer, id).await?.ok_or(NotShown::NoSuchObjective)?;
+async fn detail(State(store): State<Store>, Extension(viewer): Extension<Viewer>, Path(id): Path<String>) -> Shows {
+    let detail = board::Detail::of(&store, &viewer, known(&id)?).await?.ok_or(NotShown::NoSuchObjective)?;
     Ok(page::detail(&detail))
 }
 

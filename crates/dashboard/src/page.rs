@@ -9,6 +9,7 @@ use crate::text::{Cut, count, cut, is_web, short_repo, span, tone, words};
 use crate::{Places, QUESTIONS};
 use axum::http::StatusCode;
 use maud::{DOCTYPE, Markup, html};
+use orcha_api::session_reason;
 use orcha_base::Timestamp;
 use orcha_model::{PullRequest, Question, objective};
 use orcha_store::{ObjectiveRow, Overview, SessionRow};
@@ -289,7 +290,10 @@ fn session(it: &SessionRow, names: &Names) -> Markup {
                 @if it.attempt.0 > 1 { span.chip title="How often it was started" { "try " (it.attempt) } }
                 span.title.text { (cut_to(&it.title, 100)) }
             }
-            td.does.text { @if let Some(activity) = &it.activity { (cut_to(activity, 140)) } }
+            td.does.text {
+                // What it waits for says more than what it did last.
+                @if let Some(what) = session_reason(&it.stands).or_else(|| it.activity.clone()) { (cut_to(&what, 140)) }
+            }
             td.where.text { @if let Some(target) = &target { (cut_to(target, 40)) } }
             td.age {
                 @match it.completed_at {

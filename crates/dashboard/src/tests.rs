@@ -381,6 +381,20 @@ async fn long_lists_have_a_next_page() {
 }
 
 #[tokio::test]
+async fn who_waits_says_for_what() {
+    let mut waiting = a_session(1, 1, "Waits");
+    let why = session::Waiting::NoTarget { detail: "none has the label `gpu`".into() };
+    waiting.state = session::State::WaitingCapacity { why, until: None };
+    waiting.activity = Some("what it did before".into());
+    let house = House::with([Row::Objective(an_objective(1, "One")), Row::Session(waiting)]).await;
+    for path in ["/", &format!("/objectives/{}", ObjectiveId::fixed(1))] {
+        let page = house.show(path).await;
+        assert!(page.contains("no target takes it: none has the label `gpu`"), "{page}");
+        assert!(!page.contains("what it did before"));
+    }
+}
+
+#[tokio::test]
 async fn an_objective_with_many_sessions_shows_the_last_ones() {
     let sessions = (1..=30).map(|n| Row::Session(a_session(n, 1, &format!("job {n}."))));
     let house = House::with([Row::Objective(an_objective(1, "one"))].into_iter().chain(sessions)).await;
@@ -397,7 +411,20 @@ async fn what_is_not_there_or_somebody_elses_is_not_shown() {
         assert_eq!(house.ask(&path).await.status(), StatusCode::NOT_FOUND);
     }
     assert_eq!(house.ask("/?after=nonsense").await.status(), StatusCode::BAD_REQUEST);
-    assert_eq!(house.ask("/?token=x").await.status(), StatusCode::BAD_REQUEST);
+    // Whatever an address holds, a person sees a page of ours.
+    for (path, status) in [
+        ("/?token=x", StatusCode::BAD_REQUEST),
+        ("/?after=1~x&after=1~x", StatusCode::BAD_REQUEST),
+        ("/?after=%ff", StatusCode::BAD_REQUEST),
+        ("/objectives/nonsense", StatusCode::NOT_FOUND),
+        ("/objectives/%00", StatusCode::NOT_FOUND),
+        ("/fragments/detail/..", StatusCode::NOT_FOUND),
+    ] {
+        let answer = house.ask(path).await;
+        assert_eq!(answer.status(), status, "{path}");
+        let page = text(answer).await;
+        assert!(page.contains("To the first page") && !page.contains("deserialize"), "{path}: {page}");
+    }
     let stranger = rooms(house.store.clone()).layer(Extension(Viewer::of(TenantId::new("somebody-else"))));
     for path in ["/".to_owned(), format!("/objectives/{ONE}"), format!("/fragments/detail/{ONE}")] {
         let answer = stranger.clone().oneshot(Request::get(&path).body(Body::empty()).unwrap()).await.unwrap();

@@ -10,7 +10,7 @@ use orcha_base::{
     WorkspaceId,
 };
 use orcha_model::{
-    Artifact, Feedback, Message, Objective, Project, PullRequest, Question, Role, Session, Target, Workspace,
+    Artifact, Feedback, Message, Objective, Project, PullRequest, Question, Role, Session, Target, Workspace, session,
 };
 use serde::de::DeserializeOwned;
 
@@ -59,6 +59,8 @@ pub struct SessionRow {
     pub parent: Option<SessionId>,
     /// Its state's name.
     pub state: String,
+    /// Its state with what it knows, such as what is waited for.
+    pub stands: session::State,
     /// What it is for.
     pub role: Role,
     /// The kind of its agent.
@@ -186,7 +188,7 @@ macro_rules! sessions {
     ($from:literal, $time:literal) => {
         newest_first!(
             "id, objective_id, parent_id, state, role, agent, title, target_id, workspace_id, pull_request_id, \
-             attempt, activity, tokens, priority, created_at, started_at, updated_at, completed_at",
+             attempt, activity, tokens, priority, created_at, started_at, updated_at, completed_at, body ->> '$.state'",
             $from,
             $time
         )
@@ -378,6 +380,7 @@ pub(super) fn session_row(row: &dyn Columns) -> Result<SessionRow, DbError> {
         started_at: opt_instant(row, 15)?,
         updated_at: Timestamp::from_micros(row.int(16)?),
         completed_at: opt_instant(row, 17)?,
+        stands: json("session state", row.text(18)?)?,
     })
 }
 

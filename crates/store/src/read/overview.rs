@@ -62,7 +62,7 @@ macro_rules! of_each {
 const SESSIONS_OF_EACH: &str = of_each!(
     "t.id, t.objective_id, t.parent_id, t.state, t.role, t.agent, t.title, t.target_id, t.workspace_id, \
      t.pull_request_id, t.attempt, t.activity, t.tokens, t.priority, t.created_at, t.started_at, t.updated_at, \
-     t.completed_at",
+     t.completed_at, t.body ->> '$.state'",
     "sessions",
     "n.updated_at DESC, n.id DESC"
 );
