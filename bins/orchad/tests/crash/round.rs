@@ -173,10 +173,11 @@ impl Round {
             let myself = self.daemon.as_ref().and_then(Daemon::pid);
             let mut left = leftovers::of(self.folder());
             left.retain(|it| Some(it.pid) != myself);
-            let runs = match std::fs::read_dir(witness::runs(&self.sample)) {
-                Ok(entries) => entries.map(|it| Ok(it?.file_name())).collect::<std::io::Result<Vec<_>>>()?,
-                Err(fault) => return Err(fault).context("the run directories cannot be listed"),
-            };
+            let runs =
+                std::fs::read_dir(witness::runs(&self.sample)).context("the run directories cannot be listed")?;
+            let mut runs = runs.map(|it| Ok(it?.file_name())).collect::<std::io::Result<Vec<_>>>()?;
+            // Half made ones, in which nothing was ever started, go with the first start after an hour.
+            runs.retain(|it| !it.as_encoded_bytes().starts_with(b".new-"));
             let to_do = health.pending_effects + health.running_sessions + health.active_objectives;
             if to_do + health.open_questions == 0 && left.is_empty() && runs.is_empty() {
                 return Ok(());
