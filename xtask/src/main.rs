@@ -8,6 +8,7 @@ mod bench;
 mod ci;
 mod crash;
 mod deny;
+mod live;
 mod programs;
 mod shell;
 mod test;
@@ -36,6 +37,8 @@ enum Command {
     Agents(agent_programs::Args),
     /// Kills the daemon in release builds at random instants, and checks that it converges each time.
     Crash(crash::Args),
+    /// Walks the README's tour on a real daemon with real processes, command by command.
+    Live(live::Args),
     /// Runs the gates (fmt, tidy, deny, clippy), then the tests; `.ci/run` does the same in two calls.
     Ci(ci::Args),
 }
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Agents(args) => agent_programs::run(&args),
         Command::Crash(args) => crash::run(&args),
+        Command::Live(args) => live::run(&args),
         Command::Ci(args) => ci::run(&args),
     };
     match result {
