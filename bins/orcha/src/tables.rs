@@ -68,7 +68,8 @@ impl Rows {
         if self.table.is_empty() {
             return writeln!(out, "{empty}");
         }
-        if let Some(width) = self.table.width() {
+        // A terminal that does not know its width says 0.
+        if let Some(width) = self.table.width().filter(|it| *it > 0) {
             let widths = fit(&self.columns, &self.table.column_max_content_widths(), width);
             for (column, width) in self.table.column_iter_mut().zip(widths) {
                 column.set_constraint(match width {
@@ -159,7 +160,7 @@ pub fn objectives(rows: &[ObjectiveRow], out: &mut dyn Write) -> io::Result<()> 
             Cell::new(it.pr_count),
             Cell::new(it.open_questions),
             ago(it.updated_at),
-            foreign(&it.latest_activity, TITLE),
+            foreign(if it.status.is_over() { "" } else { &it.latest_activity }, TITLE),
         ]);
     }
     table.write("no objectives; make one with `orcha run`, or list ended ones with --all", out)

@@ -76,7 +76,9 @@ async fn lists_are_tables_for_people_and_arrays_for_programs() {
 
     house.daemon.answers("GET /api/questions", 200, &[sample::question(QuestionStatus::Open)]);
     let text = house.says(&["ls", "questions"]).await;
-    assert!(text.contains("Which colour?[2J") && !text.contains('\x1b'), "{text:?}");
+    assert!(text.contains("Which colour?[2J (red | blue)") && !text.contains('\x1b'), "{text:?}");
+    let (code, text) = house.fails(&["ls", "questions", "--all"]).await;
+    assert!(code == 1 && text.contains("--objective ID"), "{text}");
 }
 
 #[tokio::test]

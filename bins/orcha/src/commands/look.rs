@@ -93,6 +93,11 @@ pub async fn list(client: &Client, say: Say, options: &Ls) -> Result<()> {
             say.answer(&rows, |rows, out| tables::sessions(rows, out))?;
             note_more(more);
         }
+        What::Questions if all && objective_id.is_none() => {
+            bail!(
+                "answered questions are listed for one objective: name it by --objective ID; `orcha ls --all` shows ids"
+            );
+        }
         What::Questions => {
             let states = if all { QuestionStatus::ALL } else { &[QuestionStatus::Open] };
             let (rows, more) = by_state(limit, states, async |state, after, size| {
