@@ -76,6 +76,14 @@ pub(crate) async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    // Serde reads a list as an object, too: its values in the order of the fields.
+    if body.trim_ascii_start().starts_with(b"[") {
+        let known = serde_json::from_slice::<serde::de::IgnoredAny>(body);
+        return Err(match known {
+            Ok(_) => ApiError::new(Code::Invalid, "the body must be an object, not a list"),
+            Err(fault) => ApiError::new(Code::BadRequest, format!("the body is not JSON: {fault}")),
+        });
+    }
     serde_json::from_slice(body).map_err(|fault| {
         let detail = fault.to_string();
         if !fault.is_data() {
@@ -183,6 +191,8 @@ mod tests {
             ("{\n  \"title\": \"x\",\n  \"sub\": [1, \"x\"]\n}", Some("sub")),
             (r#"{"priority": 2}"#, None),
             (r#"[1]"#, None),
+            // Serde would read this.
+            (r#" ["title", 5, null]"#, None),
         ] {
             let refused = read::<Body>(body.as_bytes()).unwrap_err().problem().clone();
             assert_eq!((refused.field.as_deref(), refused.status), (field, 422), "{body}");

@@ -71,10 +71,7 @@ pub(crate) fn key(value: &HeaderValue) -> Result<&str, ApiError> {
 
 /// Answers a request with a key as it was answered before, or for the first time.
 pub(crate) async fn enter(State(api): State<Api>, asker: Asker, request: Request, next: Next) -> Response {
-    // A link that logs somebody in is made anew each time and never stored.
-    let path = request.uri().path();
-    let makes = *request.method() == Method::POST && path != routes::LOGIN_LINK.path && path != routes::SHUTDOWN.path;
-    if !makes || !request.headers().contains_key(IDEMPOTENCY_KEY) {
+    if *request.method() != Method::POST || !request.headers().contains_key(IDEMPOTENCY_KEY) {
         return next.run(request).await;
     }
     answer(&api, &asker, request, next).await.unwrap_or_else(IntoResponse::into_response)
@@ -83,6 +80,10 @@ pub(crate) async fn enter(State(api): State<Api>, asker: Asker, request: Request
 async fn answer(api: &Api, asker: &Asker, request: Request, next: Next) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     let name = name(&head)?;
+    // A link that logs somebody in is made anew each time and never stored.
+    if [routes::LOGIN_LINK.path, routes::SHUTDOWN.path].contains(&head.uri.path()) {
+        return Ok(next.run(Request::from_parts(head, body)).await);
+    }
     let body = input::body(Request::from_parts(head.clone(), body), api).await?;
     let asked = HEXLOWER.encode(&Sha256::digest(&body));
     let Some(_turn) = api.under_way.begin(&name) else {

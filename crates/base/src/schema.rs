@@ -42,5 +42,10 @@ schemas! {
     Timestamp = {"type": "string", "format": "date-time"};
     Sha = {"type": "string", "pattern": "^([0-9a-f]{40}|[0-9a-f]{64})$"};
     BranchName = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[0-9A-Za-z][0-9A-Za-z._/-]*$"};
-    RepoUrl = {"type": "string", "minLength": 1, "maxLength": 2000};
+    RepoUrl = {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 2000,
+        "pattern": r"^(/|file:///|(https?|ssh)://[^/\s-]|[^-/:@\s][^/:\s]*@[^/:\s-][^/:\s]*:\S)\S*$",
+    };
 }

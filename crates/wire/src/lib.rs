@@ -15,6 +15,7 @@
 //!   one named event is [`END`]: the stream is complete and there is nothing to reconnect for.
 
 mod names;
+mod object;
 
 pub mod event;
 pub mod health;

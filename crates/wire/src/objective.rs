@@ -281,12 +281,14 @@ pub struct Limits {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateObjective {
-    /// Its title; made from the wish if there is none.
+    /// Its title, in one line; made from the wish if there is none.
+    #[schemars(length(min = 1, max = 200), regex(pattern = r"\S"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// The wish.
+    #[schemars(length(min = 1, max = 262_144), regex(pattern = r"\S"))]
     pub prompt: String,
-    /// The kind of agent that plays its sessions.
+    /// The kind of agent that plays its sessions, one that a target has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
     /// Another program than the kind's usual one, with leading arguments.
@@ -308,7 +310,7 @@ pub struct CreateObjective {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<i32>,
     /// Limits other than the usual ones.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::object::optional", skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
     /// How it is run; by a manager if nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -329,14 +331,15 @@ pub struct CreatedObjective {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EditObjective {
-    /// A new title.
+    /// A new title, in one line.
+    #[schemars(length(min = 1, max = 200), regex(pattern = r"\S"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// A new priority.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<i32>,
     /// New limits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::object::optional", skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
 }
 
@@ -345,6 +348,7 @@ pub struct EditObjective {
 #[serde(deny_unknown_fields)]
 pub struct Cancel {
     /// Why, for people.
+    #[schemars(length(min = 1, max = 1000), regex(pattern = r"\S"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

@@ -26,7 +26,8 @@ pub struct Project {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateProject {
-    /// A name for people; the repository's own if there is none.
+    /// A name for people, in one line; the repository's own if there is none.
+    #[schemars(length(min = 1, max = 200), regex(pattern = r"\S"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Where it is cloned from.
@@ -40,7 +41,8 @@ pub struct CreateProject {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EditProject {
-    /// A new name.
+    /// A new name, in one line.
+    #[schemars(length(min = 1, max = 200), regex(pattern = r"\S"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Another place to clone from.

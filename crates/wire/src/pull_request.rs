@@ -245,6 +245,7 @@ pub struct ClosePr {
 #[serde(deny_unknown_fields)]
 pub struct CommentPr {
     /// The text.
+    #[schemars(length(min = 1), regex(pattern = r"\S"))]
     pub body: String,
     /// The file that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -270,6 +271,7 @@ pub struct ReviewPr {
 #[serde(deny_unknown_fields)]
 pub struct CheckPr {
     /// The check's name.
+    #[schemars(length(min = 1), regex(pattern = r"\S"))]
     pub name: String,
     /// What it says.
     pub state: CheckVerdict,

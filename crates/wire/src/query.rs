@@ -25,6 +25,7 @@ queries! {
         /// Only those in this state.
         state: ObjectiveStatus,
         /// The cursor of the page before.
+        #[schemars(regex(pattern = "^-?[0-9]{1,19}~.{1,64}$"))]
         after: String,
         /// At most so many.
         #[schemars(range(min = 1, max = 1000))]
@@ -37,6 +38,7 @@ queries! {
         /// Only those in this state.
         state: SessionStatus,
         /// The cursor of the page before.
+        #[schemars(regex(pattern = "^-?[0-9]{1,19}~.{1,64}$"))]
         after: String,
         /// At most so many.
         #[schemars(range(min = 1, max = 1000))]
@@ -55,9 +57,10 @@ queries! {
     }
     /// Which steering messages, newest first.
     ListSteering {
-        /// Only those to this session.
+        /// Only those to this session; needed where the path does not name one.
         session_id: IdRef,
         /// The cursor of the page before.
+        #[schemars(regex(pattern = "^-?[0-9]{1,19}~.{1,64}$"))]
         after: String,
         /// At most so many.
         #[schemars(range(min = 1, max = 1000))]
@@ -96,6 +99,7 @@ queries! {
         /// Only those of this objective.
         objective_id: IdRef,
         /// The cursor of the page before.
+        #[schemars(regex(pattern = "^-?[0-9]{1,19}~.{1,64}$"))]
         after: String,
         /// At most so many.
         #[schemars(range(min = 1, max = 1000))]
@@ -108,6 +112,7 @@ queries! {
         /// Only those in this state.
         state: PullRequestStatus,
         /// The cursor of the page before.
+        #[schemars(regex(pattern = "^-?[0-9]{1,19}~.{1,64}$"))]
         after: String,
         /// At most so many.
         #[schemars(range(min = 1, max = 1000))]
@@ -118,6 +123,7 @@ queries! {
         /// Only those of this objective.
         objective_id: IdRef,
         /// The cursor of the page before.
+        #[schemars(regex(pattern = "^-?[0-9]{1,19}~.{1,64}$"))]
         after: String,
         /// At most so many.
         #[schemars(range(min = 1, max = 1000))]

@@ -55,5 +55,6 @@ pub struct Question {
 #[serde(deny_unknown_fields)]
 pub struct Answer {
     /// The answer.
+    #[schemars(length(min = 1, max = 65_536), regex(pattern = r"\S"))]
     pub answer: String,
 }

@@ -67,17 +67,21 @@ pub struct TargetReport {
 #[serde(deny_unknown_fields)]
 pub struct CreateTarget {
     /// Its name; unique.
+    #[schemars(length(min = 1, max = 100), regex(pattern = r"\S"))]
     pub name: String,
     /// How it is reached; `local` if nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<TargetKind>,
-    /// The folder below which everything of ours shall lie; a folder of the daemon's if nothing is said.
+    /// The folder below which everything of ours shall lie, absolute; a folder of the daemon's if nothing is said.
+    #[schemars(regex(pattern = "^/"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_root: Option<String>,
-    /// What it offers.
+    /// What it offers: words.
+    #[schemars(length(max = 50), inner(length(min = 1, max = 60), regex(pattern = r"^\S+$")))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
     /// How many workers it takes at once.
+    #[schemars(range(min = 1))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity_sessions: Option<u32>,
 }
@@ -87,12 +91,15 @@ pub struct CreateTarget {
 #[serde(deny_unknown_fields)]
 pub struct EditTarget {
     /// A new name.
+    #[schemars(length(min = 1, max = 100), regex(pattern = r"\S"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// New labels.
+    /// New labels: words.
+    #[schemars(length(max = 50), inner(length(min = 1, max = 60), regex(pattern = r"^\S+$")))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<Vec<String>>,
-    /// A new capacity, at least 1.
+    /// A new capacity.
+    #[schemars(range(min = 1))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity_sessions: Option<u32>,
 }

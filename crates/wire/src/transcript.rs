@@ -94,6 +94,7 @@ pub struct SteeringMessage {
 #[serde(deny_unknown_fields)]
 pub struct Steer {
     /// The text.
+    #[schemars(length(min = 1, max = 262_144), regex(pattern = r"\S"))]
     pub message: String,
     /// Whether the running turn is cut off for it; otherwise it waits for the turn's end.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -33,9 +33,7 @@ pub(crate) async fn create(
     asker: Asker,
     Json(body): Json<CreateTarget>,
 ) -> Result<(StatusCode, Answer<TargetReport>), ApiError> {
-    if body.name.trim().is_empty() || body.name.len() > 100 || body.name.chars().any(char::is_control) {
-        return Err(ApiError::invalid("name", "must have between 1 and 100 bytes and no control characters"));
-    }
+    checked_name(&body.name)?;
     checked_labels(&body.labels)?;
     if body.capacity_sessions == Some(0) {
         return Err(ApiError::invalid("capacity_sessions", "must be at least 1"));
@@ -70,6 +68,7 @@ pub(crate) async fn edit(
     let old = api.target(&asker, &id).await?.target;
     Tag::target(&old).check(&headers)?;
     checked_labels(body.labels.as_deref().unwrap_or_default())?;
+    body.name.as_deref().map_or(Ok(()), checked_name)?;
     let edit = Edit { name: body.name, labels: body.labels, capacity: body.capacity_sessions };
     api.orch.change_target(old.id, Input::Edit(edit)).await?;
     Ok(tagged(&api.target(&asker, &old.id.into()).await?))
@@ -79,12 +78,20 @@ fn tagged(it: &TargetRow) -> Tagged<Target> {
     Tag::target(&it.target).with(translate::target(it))
 }
 
+fn checked_name(name: &str) -> Result<(), ApiError> {
+    if name.trim().is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
+        return Err(ApiError::invalid("name", "must have between 1 and 100 bytes and no control characters"));
+    }
+    Ok(())
+}
+
 fn checked_labels(labels: &[String]) -> Result<(), ApiError> {
-    let good = |it: &String| (1..=100).contains(&it.len()) && !it.chars().any(char::is_control);
+    let good =
+        |it: &String| (1..=60).contains(&it.len()) && !it.chars().any(|it| it.is_control() || it.is_whitespace());
     if labels.len() <= 50 && labels.iter().all(good) {
         Ok(())
     } else {
-        Err(ApiError::invalid("labels", "must be at most 50 texts of 1 to 100 bytes without control characters"))
+        Err(ApiError::invalid("labels", "must be at most 50 words of 1 to 60 bytes"))
     }
 }
 

@@ -241,7 +241,9 @@ async fn a_body_is_json_small_and_known_in_every_field() {
         (json!({"prompt": "x", "base_branch": "main"}), Some("base_branch"), "repository"),
         (json!({"prompt": "x", "agent": "hal"}), Some("agent"), "hal"),
         (json!({"prompt": "x", "agent_program": ["sh"]}), Some("agent_program"), "absolute"),
+        (json!({"prompt": "x", "limits": [5]}), Some("limits"), "object"),
         (json!({}), None, "prompt"),
+        (json!(["title", "prompt"]), None, "object"),
     ] {
         let reply = stage.post("/api/objectives", body.clone()).await;
         assert_eq!(reply.problem(), (422, "invalid".into()), "{body}");

@@ -381,7 +381,14 @@ async fn targets_are_registered_edited_and_left_alone() {
     assert_eq!((&made["target"]["status"], &made["target"]["available_sessions"]), (&json!("online"), &json!(2)));
     let at = format!("/api/targets/{}", text(&made["target"]["id"]));
     assert_eq!(stage.post("/api/targets", json!({"name": "big"})).await.problem(), (409, "conflict".into()));
-    for bad in [json!({"name": ""}), json!({"name": "x", "work_root": "work"}), json!({"name": "x", "kind": "ssh"})] {
+    for bad in [
+        json!({"name": ""}),
+        json!({"name": "x", "labels": ["two words"]}),
+        json!({"name": "x", "labels": ["x".repeat(61)]}),
+        json!(["x", "local"]),
+        json!({"name": "x", "work_root": "work"}),
+        json!({"name": "x", "kind": "ssh"}),
+    ] {
         assert_eq!(stage.post("/api/targets", bad).await.problem(), (422, "invalid".into()));
     }
     let edited = stage.call(Method::PATCH, &at, json!({"capacity_sessions": 3})).await.ok(200);
