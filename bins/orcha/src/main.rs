@@ -78,7 +78,6 @@ fn hint(code: Code) -> Option<&'static str> {
             Some("`orcha ls objectives|sessions|questions|prs|targets|projects|workspaces --all` shows ids")
         }
         Code::AmbiguousId => Some("name it by its full id, as --json prints it"),
-        Code::State => Some("`orcha why ID` tells what it waits for"),
         _ => None,
     }
 }

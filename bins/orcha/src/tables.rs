@@ -513,6 +513,16 @@ pub fn workspace(workspace: &Workspace, out: &mut dyn Write) -> io::Result<()> {
     facts.since("made", Some(workspace.created_at))
 }
 
+/// A workspace that was asked to go: what became of that may not be known yet.
+pub fn reclaimed(asked: &Workspace, out: &mut dyn Write) -> io::Result<()> {
+    workspace(asked, out)?;
+    if asked.status == WorkspaceStatus::Archived || asked.kept_because.is_some() {
+        return Ok(());
+    }
+    let id = asked.id.short();
+    writeln!(out, "\nbeing looked at; `orcha workspace show {id}` tells whether it went, or why it is kept")
+}
+
 pub fn workspace_detail(detail: &WorkspaceDetail, out: &mut dyn Write) -> io::Result<()> {
     workspace(&detail.workspace, out)?;
     if detail.snapshots.is_empty() {

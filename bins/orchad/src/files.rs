@@ -27,11 +27,9 @@ pub fn default_data() -> Result<PathBuf> {
 
 /// Makes a private folder if it is not there.
 pub fn private_folder(path: &Path) -> Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| format!("the folder {} could not be made", path.display()))
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(|| {
+        format!("the folder {} could not be made; choose another with --data or --work-root", path.display())
+    })
 }
 
 /// Reads the daemon's token, or makes one: 256 random bits in a file that only its owner reads.

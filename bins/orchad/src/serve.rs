@@ -4,8 +4,7 @@ use crate::config::Config;
 use crate::files::{self, Address};
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use orcha_agent::claude::Claude;
-use orcha_agent::{HostedRunner, Permissions, Runner};
+use orcha_agent::{Agents, Permissions};
 use orcha_base::Redacted;
 use orcha_exec::git::{Git, GitSettings};
 use orcha_exec::{Host, LocalHost, LocalSettings};
@@ -13,7 +12,7 @@ use orcha_forge::LocalForge;
 use orcha_orch::{Actor, Hands, Orch, Settings, SystemClock, TargetHands};
 use orcha_store::{Store, StoreOptions};
 use orcha_workspace::Workspaces;
-use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,9 +45,9 @@ pub struct Options {
     /// How many workers may run over all targets; managers are exempt.
     #[arg(long, env = "ORCHA_MAX_CONCURRENT", value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     max_concurrent: u32,
-    /// The program of the agent kind `claude`.
-    #[arg(long, env = "ORCHA_CLAUDE_BIN", value_name = "PROGRAM", default_value = "claude")]
-    claude_bin: String,
+    /// The program of the agent kind `claude`; `claude` on the PATH by default.
+    #[arg(long, env = "ORCHA_CLAUDE_BIN", value_name = "PROGRAM")]
+    claude_bin: Option<String>,
     /// What agents may do without asking.
     #[arg(long, env = "ORCHA_AGENT_PERMISSIONS", value_enum, default_value_t = AgentPermissions::Edits)]
     agent_permissions: AgentPermissions,
@@ -90,7 +89,8 @@ pub fn main(options: Options) -> Result<ExitCode> {
 }
 
 fn start_logs(format: LogFormat) {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,rmcp=warn".into());
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| "info,rmcp=warn,refinery_core=warn".into());
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
@@ -105,7 +105,9 @@ async fn serve(options: Options) -> Result<()> {
     let config = Config::load(options.config.as_deref(), &data)?;
     let opened = data.clone();
     // The store's lock comes first: nothing else in this folder is touched by a second daemon.
-    let store = tokio::task::spawn_blocking(move || Store::open(&opened, StoreOptions::default())).await??;
+    let store = tokio::task::spawn_blocking(move || Store::open(&opened, StoreOptions::default()))
+        .await?
+        .with_context(|| format!("nothing can be kept in {}; choose another folder with --data", data.display()))?;
     let token = files::token(&data)?;
     let listener = listen(&options, &data).await?;
     let address = listener.local_addr()?;
@@ -113,7 +115,7 @@ async fn serve(options: Options) -> Result<()> {
     let work_root = options.work_root.clone().unwrap_or_else(|| data.join("work"));
     files::private_folder(&work_root)?;
 
-    let local = this_machine(&options, &work_root).await?;
+    let local = this_machine(agents(&options, &config)?, &work_root).await?;
     let hands = Hands::new(Arc::new(LocalForge::new(Arc::clone(&local.host), git())));
     for target in store.all_targets().await? {
         // Known ones are connected before anything is taken up on them.
@@ -177,8 +179,14 @@ async fn listen(options: &Options, data: &Path) -> Result<TcpListener> {
     {
         return Ok(listener);
     }
-    TcpListener::bind(options.listen).await.with_context(|| {
-        format!("{} is taken; stop what listens there, or choose another with --listen", options.listen)
+    TcpListener::bind(options.listen).await.map_err(|fault| {
+        let what = match fault.kind() {
+            ErrorKind::AddrInUse => "is taken; stop what listens there, or choose another with --listen",
+            ErrorKind::AddrNotAvailable => "is no address of this machine; choose another with --listen",
+            ErrorKind::PermissionDenied => "may not be used by you; choose a port above 1023 with --listen",
+            _ => "cannot be listened on; choose another with --listen",
+        };
+        anyhow::Error::new(fault).context(format!("{} {what}", options.listen))
     })
 }
 
@@ -192,26 +200,27 @@ fn hosts(address: SocketAddr, more: &[String]) -> Vec<String> {
 }
 
 /// Connects this machine: its processes, its checkouts, its agents.
-async fn this_machine(options: &Options, work_root: &Path) -> Result<TargetHands> {
+async fn this_machine(agents: Agents, work_root: &Path) -> Result<TargetHands> {
     let myself = std::env::current_exe().context("the program does not know its own path")?;
     let keeper = vec![myself.display().to_string(), "keeper".to_owned()];
     let host = LocalHost::new(LocalSettings::detect(work_root, keeper)).context("this machine cannot keep runs")?;
     let host: Arc<dyn Host> = Arc::new(host);
     let checkouts = Workspaces::open(Arc::clone(&host), git()).await.context("git cannot be used")?;
-    let claude = Claude { program: vec![options.claude_bin.clone()], base_env: agent_env() };
-    let runner: Arc<dyn Runner> = Arc::new(HostedRunner::new(Arc::clone(&host), Arc::new(claude)));
-    let runners = HashMap::from([("claude".to_owned(), runner)]);
+    let runners = agents.runners(&host);
     Ok(TargetHands { host, checkouts: Arc::new(checkouts), runners })
 }
 
-/// What agents see of the daemon's environment: what programs need to run at all, and what their own makers name.
-fn agent_env() -> Vec<(String, String)> {
-    const PLAIN: [&str; 10] =
-        ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TERM", "TMPDIR", "IS_SANDBOX"];
-    std::env::vars_os()
+/// The kinds of agents. Each sees its own part of the daemon's environment and no more.
+fn agents(options: &Options, config: &Config) -> Result<Agents> {
+    let environment = std::env::vars_os()
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(key, _)| PLAIN.contains(&key.as_str()) || key.starts_with("ANTHROPIC_") || key.starts_with("CLAUDE_"))
-        .collect()
+        .collect();
+    let mut agents = Agents::new(environment).context("a built-in agent is not understood")?;
+    agents.configure(&config.agents()?).context("the agents of the settings file are not understood")?;
+    if let Some(program) = &options.claude_bin {
+        agents.run_claude_by(program);
+    }
+    Ok(agents)
 }
 
 fn git() -> Git {

@@ -68,6 +68,6 @@ pub async fn workspace(client: &Client, say: Say, command: Workspace) -> Result<
             let restored = client.restore_workspace(id, &RestoreWorkspace { snapshot }).await?;
             say.answer(&restored, tables::restored)
         }
-        Workspace::Reclaim { id } => say.answer(&client.reclaim_workspace(id).await?, tables::workspace),
+        Workspace::Reclaim { id } => say.answer(&client.reclaim_workspace(id).await?, tables::reclaimed),
     }
 }

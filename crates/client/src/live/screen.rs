@@ -37,8 +37,9 @@ impl Screen {
         let (rows, columns) =
             rustix::termios::tcgetwinsize(stderr()).map_or((24, 80), |size| (size.ws_row, size.ws_col));
         let height = usize::from(rows).saturating_sub(1 + usize::from(self.lost.is_some())).max(4);
-        // A terminal that does not know its width says 0.
-        Size { height, width: if columns == 0 { 80 } else { usize::from(columns) } }
+        // A terminal that does not know its width says 0. In its last column the rest of a line cannot be erased.
+        let columns = if columns == 0 { 80 } else { usize::from(columns) };
+        Size { height, width: columns.saturating_sub(1) }
     }
 
     /// Shows these lines instead of those before.
