@@ -121,8 +121,7 @@ fn write(conn: &Connection, wishes: &mpsc::Receiver<Waiting>) -> Result<()> {
                         .execute(params![id, event])?;
                 }
                 Wish::Lines { session, first, lines } => {
-                    let mut add =
-                        conn.prepare_cached("INSERT INTO lines (session, seq, body) VALUES (?1, ?2, ?3)")?;
+                    let mut add = conn.prepare_cached("INSERT INTO lines (session, seq, body) VALUES (?1, ?2, ?3)")?;
                     for (seq, line) in (*first..).zip(lines) {
                         add.execute(params![session, seq, line])?;
                     }
@@ -132,7 +131,7 @@ fn write(conn: &Connection, wishes: &mpsc::Receiver<Waiting>) -> Result<()> {
         conn.execute_batch("COMMIT")?;
         for (_, answer) in group {
             // A caller whose time is up does not listen any more.
-            drop(answer.send(()));
+            answer.send(()).unwrap_or_default();
         }
     }
     Ok(())

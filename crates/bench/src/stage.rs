@@ -107,7 +107,10 @@ impl Stage {
 pub fn chain(steps: usize) -> Vec<(NewSession, Vec<usize>)> {
     (0..steps)
         .map(|at| {
-            (NewSession::new(Role::Researcher, format!("Step {}", at + 1), "Do nothing."), at.checked_sub(1).into_iter().collect())
+            (
+                NewSession::new(Role::Researcher, format!("Step {}", at + 1), "Do nothing."),
+                at.checked_sub(1).into_iter().collect(),
+            )
         })
         .collect()
 }

@@ -18,6 +18,7 @@ use orcha_store::{Span, Viewer};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// What the floor of single steps is.
@@ -203,17 +204,21 @@ async fn lines(root: &Path, size: &Size) -> Result<Figure> {
 }
 
 async fn transcripts(folder: &Path, time: Duration) -> Result<f64> {
-    let stage = Stage::pretended(folder, Arc::new(writing())).await?;
+    let (go, going) = watch::channel(false);
+    let stage = Stage::pretended(folder, Arc::new(writing(going))).await?;
     let mut sessions = Vec::new();
     for _ in 0..WRITERS {
         let id = started(&stage, 1).await?;
         sessions.extend(stage.orch.view(id, |world| world.sessions.keys().copied().collect::<Vec<_>>()).await?);
     }
+    // All of them run before the first one writes.
+    go.send_replace(true);
     let begin = Instant::now();
     let before = stored(&stage, &sessions).await?;
     tokio::time::sleep(time).await;
     let took = begin.elapsed().as_secs_f64();
     let after = stored(&stage, &sessions).await?;
+    go.send_replace(false);
     stage.close().await;
     Ok((after - before) as f64 / took)
 }
@@ -265,15 +270,19 @@ fn listening() -> impl Runner {
     })
 }
 
-/// Agents that write as fast as they are read.
-fn writing() -> impl Runner {
-    FakeRunner::new(|mut agent: FakeAgent| async move {
-        agent.ready();
-        drop(agent.hear().await);
-        let line = "z".repeat(200);
-        loop {
-            (0..AT_ONCE).for_each(|_| agent.text(line.clone()));
-            tokio::task::yield_now().await;
+/// Agents that write as fast as they are read, while they may.
+fn writing(going: watch::Receiver<bool>) -> impl Runner {
+    FakeRunner::new(move |mut agent: FakeAgent| {
+        let mut going = going.clone();
+        async move {
+            agent.ready();
+            drop(agent.hear().await);
+            let line = "z".repeat(200);
+            while going.wait_for(|going| *going).await.is_ok() {
+                (0..AT_ONCE).for_each(|_| agent.text(line.clone()));
+                tokio::task::yield_now().await;
+            }
+            ExitStatus::Code(0)
         }
     })
 }
@@ -282,10 +291,13 @@ fn writing() -> impl Runner {
 pub async fn profile(root: &Path, what: &str, seconds: f64) -> Result<String> {
     let folder = tempfile::tempdir_in(root)?;
     let time = Duration::from_secs_f64(seconds);
+    if what == "transcripts" {
+        return Ok(format!("transcripts: {:.0} lines/s", transcripts(folder.path(), time).await?));
+    }
     let round = match what {
         "pipelines" => pipeline(folder.path(), 64, time).await?,
         "decisions" => decide(folder.path(), 64, time).await?,
-        _ => anyhow::bail!("`{what}` cannot be profiled: expected `pipelines` or `decisions`"),
+        _ => anyhow::bail!("`{what}` cannot be profiled: expected `pipelines`, `decisions` or `transcripts`"),
     };
     Ok(format!(
         "{what}: {:.0}/s, {:.0} commits/s in {:.0} transactions/s, p50 {:.2} ms, p99 {:.2} ms",
