@@ -67,13 +67,19 @@ pub(crate) async fn messages(
 ) -> Result<Response, ApiError> {
     let session = api.session(&asker, &id).await?;
     let seat = Seat::take(&api)?;
+    let mut sent = last_seen(&headers, query.after)?.unwrap_or(0);
+    if sent > 0 {
+        // A number beyond the end is from another transcript: what comes next is new to its reader.
+        let last = api.orch.store().transcript(&asker.viewer, session.id, Span::Latest, 1).await?;
+        sent = sent.min(last.last().map_or(0, |it| it.seq));
+    }
     let reader = Messages {
         viewer: asker.viewer,
         session: session.id,
         objective: session.objective,
         grown: api.orch.transcripts(),
         journal: api.orch.journal(),
-        sent: last_seen(&headers, query.after)?.unwrap_or(0),
+        sent,
     };
     Ok(respond(api, seat, Source::Messages(reader)))
 }

@@ -182,6 +182,19 @@ async fn a_transcript_is_streamed_to_its_end() {
 }
 
 #[tokio::test]
+async fn a_number_that_no_transcript_has_hides_nothing_of_what_comes() {
+    let stage = Stage::open().await;
+    let (_, session) = stage.one("wait", "running").await;
+    let at = |verb: &str| format!("/api/sessions/{session}/{verb}");
+    let said = |it: &serde_json::Value| it.as_array().unwrap().iter().any(|it| it["kind"] == "text");
+    let stored = stage.until(&at("messages"), said).await.as_array().unwrap().len() as i64;
+    let mut beyond = stage.stream(&at("stream"), Some(i64::MAX)).await;
+    stage.post(&at("messages"), json!({"message": "wait more", "interrupt": true})).await.ok(200);
+    let next = tokio::time::timeout(Duration::from_secs(10), beyond.next()).await.expect("it is silent").unwrap();
+    assert!(next.id.is_some_and(|id| id > stored), "{next:?}");
+}
+
+#[tokio::test]
 async fn a_thousand_readers_hear_of_one_thing() {
     let stage = Stage::open().await;
     let mut streams = Vec::new();
