@@ -88,7 +88,7 @@ pub fn toned(state: &str, width: usize) -> String {
 /// Returns what people are told when a stream loses its daemon or finds it again.
 pub fn link(link: Link, url: &str) -> String {
     match link {
-        Link::Lost => format!("the daemon at {url} does not answer; agents go on, and so does this when it is back"),
+        Link::Lost => format!("the daemon does not answer; agents go on; waiting for it at {url}"),
         Link::Up => format!("the daemon at {url} is back"),
     }
 }
