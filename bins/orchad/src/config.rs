@@ -1,4 +1,4 @@
-//! The daemon's settings file, `orchad.toml`: limits and supervision. Options of the command line are not in it.
+//! The daemon's settings file, `orchad.toml`: limits, supervision, further agents. Options of the command line are not in it.
 //!
 //! It is read once, at the start. A field that is not known is an error that names it: a misspelt limit must not be a
 //! limit that is silently not there.
@@ -14,13 +14,16 @@ use std::time::Duration;
 pub const FILE: &str = "orchad.toml";
 
 /// What the file may say; what it leaves out keeps its usual value.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// What an objective that names no limits of its own may use up. Zero switches a limit off.
     pub limits: Limits,
     /// How objectives are supervised.
     pub supervision: Supervision,
+    /// Further ACP agents, and other recipes for the known ones: a table each, whose name is the kind.
+    #[serde(skip_serializing_if = "toml::Table::is_empty")]
+    agents: toml::Table,
 }
 
 /// How objectives are supervised. Times are seconds.
@@ -93,6 +96,11 @@ impl Config {
         toml::to_string(self).context("the settings cannot be written as TOML")
     }
 
+    /// Returns the recipes of agents as their own document, for whoever understands them.
+    pub fn agents(&self) -> Result<String> {
+        toml::to_string(&self.agents).context("the agents cannot be written as TOML")
+    }
+
     /// Puts what it says into the settings of the wheel.
     pub fn apply(self, settings: &mut orcha_orch::Settings) {
         let its = self.supervision;
@@ -152,6 +160,15 @@ mod tests {
             let refused = format!("{:#}", Config::parse(text).unwrap_err());
             assert!(refused.contains(name), "{refused}");
         }
+    }
+
+    #[test]
+    fn an_agent_of_its_own_is_known_by_its_name() {
+        let config = Config::parse("[agents.mine]\ncommand = [\"mine\", \"--acp\"]\n").unwrap();
+        let mut agents = orcha_agent::Agents::new(Vec::new()).unwrap();
+        agents.configure(&config.agents().unwrap()).unwrap();
+        assert!(agents.dialect("mine").is_some());
+        assert!(agents.configure("[mine]\ncommands = \"x\"\n").is_err());
     }
 
     #[test]

@@ -28,8 +28,7 @@ impl Agents {
     pub fn new(environment: Vec<(String, String)>) -> Result<Self, RecipeError> {
         let mut agents = Self { environment, kinds: BTreeMap::new() };
         let program = |name: &str| vec![name.to_owned()];
-        let base_env = pick(&agents.environment, &CLAUDE_SEES);
-        agents.insert("claude", Arc::new(Claude { program: program("claude"), base_env }));
+        agents.run_claude_by("claude");
         let base_env = pick(&agents.environment, &CODEX_SEES);
         agents.insert("codex", Arc::new(Codex { program: program("codex"), base_env: base_env.clone() }));
         agents.insert("codex-exec", Arc::new(CodexExec { program: program("codex"), base_env }));
@@ -37,6 +36,12 @@ impl Agents {
             agents.insert_acp(&kind, recipe);
         }
         Ok(agents)
+    }
+
+    /// Makes another program the agent `claude`: one that speaks as Claude Code does.
+    pub fn run_claude_by(&mut self, program: &str) {
+        let base_env = pick(&self.environment, &CLAUDE_SEES);
+        self.insert("claude", Arc::new(Claude { program: vec![program.to_owned()], base_env }));
     }
 
     /// Adds or replaces ACP agents by a configuration: a TOML table per agent, its name is the kind.

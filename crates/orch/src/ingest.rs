@@ -257,7 +257,7 @@ impl Reader {
             self.told_at = Some(now);
         }
         if let Some(ended) = batch.ended {
-            stimuli.push(Stimulus::Exited { session, attempt, exit: exit_of(ended) });
+            stimuli.push(Stimulus::Exited { session, attempt, exit: exit_of(ended, batch.in_turn) });
         }
         stimuli
     }
@@ -360,8 +360,12 @@ fn end_of(end: &TurnEnd) -> session::TurnEnd {
     }
 }
 
-fn exit_of(ended: Ended) -> Exit {
+fn exit_of(ended: Ended, in_turn: bool) -> Exit {
     match ended {
+        // Some programs end with 0 when a signal cuts a turn off: that is no evidence of anything.
+        Ended::Exited(status) if status.success() && in_turn => {
+            Exit::Crashed { detail: "it ended in the middle of a turn".into() }
+        }
         Ended::Exited(status) if status.success() => Exit::Clean,
         Ended::Exited(status) => Exit::Crashed { detail: status.to_string() },
         Ended::Lost => Exit::Crashed { detail: "its process is gone without a trace".into() },
