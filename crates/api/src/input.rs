@@ -77,10 +77,9 @@ pub(crate) async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     // Serde reads a list as an object, too: its values in the order of the fields.
-    if body.trim_ascii_start().starts_with(b"[") {
-        let known = serde_json::from_slice::<serde::de::IgnoredAny>(body);
-        return Err(match known {
-            Ok(_) => ApiError::new(Code::Invalid, "the body must be an object, not a list"),
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+            Ok(_) => ApiError::new(Code::Invalid, "the body must be an object: `{…}`"),
             Err(fault) => ApiError::new(Code::BadRequest, format!("the body is not JSON: {fault}")),
         });
     }
@@ -193,6 +192,8 @@ mod tests {
             (r#"[1]"#, None),
             // Serde would read this.
             (r#" ["title", 5, null]"#, None),
+            ("0", None),
+            ("null", None),
         ] {
             let refused = read::<Body>(body.as_bytes()).unwrap_err().problem().clone();
             assert_eq!((refused.field.as_deref(), refused.status), (field, 422), "{body}");

@@ -466,3 +466,43 @@ async fn two_hundred_objectives_are_one_quick_page() {
     assert_eq!(page.matches("<article class=\"panel objective\"").count(), 50);
     assert_eq!(page.matches("<tr id=").count(), 250);
 }
+
+/// How bright a colour such as `#5d6b7b` is: the relative luminance of WCAG 2.
+fn luminance(colour: [f64; 3]) -> f64 {
+    let light = colour.map(|it| if it <= 0.03928 { it / 12.92 } else { ((it + 0.055) / 1.055).powf(2.4) });
+    0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2]
+}
+
+fn colour(hex: &str) -> [f64; 3] {
+    let hex = hex.trim().trim_start_matches('#');
+    let wide: String = if hex.len() == 3 { hex.chars().flat_map(|it| [it, it]).collect() } else { hex.into() };
+    [0, 2, 4].map(|at| f64::from(u8::from_str_radix(&wide[at..at + 2], 16).unwrap()) / 255.0)
+}
+
+#[test]
+fn every_word_stands_out_from_what_is_behind_it() {
+    let style = include_str!("../assets/page.css");
+    for shade in [0, 1] {
+        let of = |name: &str| {
+            let both = style.split(&format!("--{name}: light-dark(")).nth(1).unwrap().split(')').next().unwrap();
+            colour(both.split(',').nth(shade).unwrap())
+        };
+        let check = |what: &str, word: [f64; 3], behind: [f64; 3]| {
+            let (one, other) = (luminance(word), luminance(behind));
+            let contrast = (one.max(other) + 0.05) / (one.min(other) + 0.05);
+            assert!(contrast >= 4.5, "{what} in shade {shade}: {contrast:.2}");
+        };
+        for tone in ["good", "soon", "you", "done", "merged", "bad", "quiet"] {
+            let (tone_, panel) = (of(tone), of("panel"));
+            // A pill lies on 13 % of its own colour.
+            let pill: [f64; 3] = std::array::from_fn(|at| 0.13 * tone_[at] + 0.87 * panel[at]);
+            check(tone, tone_, pill);
+            check(tone, tone_, panel);
+        }
+        for (word, behind) in
+            [("ink", "ground"), ("ink", "panel"), ("faint", "ground"), ("faint", "panel"), ("on-accent", "accent")]
+        {
+            check(word, of(word), of(behind));
+        }
+    }
+}
