@@ -7,6 +7,7 @@ pub mod daemon;
 pub mod reviewer;
 pub mod sample;
 
+use crate::signals;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use daemon::Daemon;
@@ -37,19 +38,35 @@ pub struct Options {
 pub fn main(options: Options) -> Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime could not be started")?;
-    let outcome = runtime.block_on(run(&options))?;
-    Ok(if outcome.succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    runtime.block_on(run(&options))
 }
 
-async fn run(options: &Options) -> Result<Outcome> {
-    let output = if options.json { Output::Json } else { Output::for_people() };
-    let people = !options.json;
+/// Plays the demo. However it ends, nothing that it started goes on.
+async fn run(options: &Options) -> Result<ExitCode> {
     let folder =
         tempfile::Builder::new().prefix("orcha-demo-").tempdir().context("no temporary folder could be made")?;
     let sample = Sample::make(folder.path())?;
+    let cut_off = signals::first_of(&signals::ALL)?;
+    let played = tokio::select! {
+        played = play(options, &sample) => played,
+        signal = cut_off => Ok(ExitCode::from(signals::exit_code(signal))),
+    };
+    let ended = daemon::end_runs(&sample).await;
+    match played {
+        Ok(code) => ended.map(|()| code),
+        Err(fault) => {
+            let kept = folder.keep();
+            Err(fault.context(format!("the demo did not come to its end; everything is kept in {}", kept.display())))
+        }
+    }
+}
+
+async fn play(options: &Options, sample: &Sample) -> Result<ExitCode> {
+    let output = if options.json { Output::Json } else { Output::for_people() };
+    let people = !options.json;
     let began = Instant::now();
-    let mut daemon = Daemon::start(&sample).await?;
-    let client = Client::new(&daemon.url, Redacted::new(Daemon::token(&sample)?))?;
+    let mut daemon = Daemon::start(sample).await?;
+    let client = Client::new(&daemon.url, Redacted::new(Daemon::token(sample)?))?;
     if people {
         println!("The daemon serves in {} ms, on {}", began.elapsed().as_millis(), daemon.url);
         println!("  page   {}", client.login_link().await?.url);
@@ -57,29 +74,16 @@ async fn run(options: &Options) -> Result<Outcome> {
         println!("  origin {}", sample.origin.display());
         println!();
     }
-    let shown = show(&client, &sample, output).await;
-    let outcome = match shown {
-        Ok(outcome) => outcome,
-        Err(fault) => {
-            daemon.stop().await?;
-            let kept = folder.keep();
-            return Err(
-                fault.context(format!("the demo did not come to its end; everything is kept in {}", kept.display()))
-            );
-        }
-    };
-    summarise(&outcome, &sample, output)?;
+    let outcome = show(&client, sample, output).await?;
+    summarise(&outcome, sample, output)?;
     if options.keep {
         if people {
             println!("\nServing on; stop with Ctrl-C. A link for the browser: {}", client.login_link().await?.url);
         }
-        tokio::select! {
-            ended = daemon.wait() => ended?,
-            ended = tokio::signal::ctrl_c() => ended.context("Ctrl-C cannot be listened for")?,
-        }
+        daemon.wait().await?;
     }
     daemon.stop().await?;
-    Ok(outcome)
+    Ok(if outcome.succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Makes the objective, plays the person, and shows everything until the end.

@@ -4,3 +4,4 @@ pub mod config;
 pub mod demo;
 mod files;
 pub mod serve;
+mod signals;

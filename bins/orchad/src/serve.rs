@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::files::{self, Address};
+use crate::signals;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use orcha_agent::{Agents, Permissions};
@@ -147,8 +148,9 @@ async fn serve(options: Options) -> Result<()> {
     announce(&url);
     let stopping = orch.stopping();
     let server = tokio::spawn(orcha_api::serve(listener, app, stopping.clone()));
+    let asked = signals::first_of(&signals::ASKED)?;
     tokio::select! {
-        () = signalled() => info!("stopping; agents go on"),
+        _ = asked => info!("stopping; agents go on"),
         () = stopping.cancelled() => info!("asked to stop; agents go on"),
     }
     orch.shut_down().await;
@@ -229,17 +231,4 @@ fn git() -> Git {
     settings.home = std::env::var_os("HOME").map(PathBuf::from);
     settings.ssh_auth_sock = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
     Git::new(settings)
-}
-
-/// Waits for TERM or INT.
-async fn signalled() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        warn!("signals cannot be listened for; stop the daemon by its API");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
 }

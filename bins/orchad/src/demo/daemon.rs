@@ -4,6 +4,7 @@
 
 use super::sample::Sample;
 use anyhow::{Context, Result, bail};
+use orcha_exec::{Grace, Host, LocalHost, LocalSettings};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -118,6 +119,20 @@ impl Daemon {
     pub async fn wait(&mut self) -> Result<()> {
         self.process.wait().await.map(drop).context("the daemon was lost")
     }
+}
+
+/// Ends every run that a daemon left behind: agents outlive it, but not the demo.
+pub async fn end_runs(sample: &Sample) -> Result<()> {
+    let work_root = sample.data.join("work");
+    if !work_root.is_dir() {
+        return Ok(());
+    }
+    // Nothing is started here, so no keeper is needed.
+    let host = LocalHost::new(LocalSettings::detect(&work_root, Vec::new())).context("the runs cannot be seen")?;
+    for run in host.runs().await.context("the runs cannot be listed")? {
+        host.stop(&run.label, Grace::QUICK).await.with_context(|| format!("the run {} did not end", run.label))?;
+    }
+    Ok(())
 }
 
 /// Returns the last lines of a log, oldest first.

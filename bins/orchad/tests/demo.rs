@@ -1,0 +1,75 @@
+//! The demo as a user starts it: the whole way, and cut off in the middle. It does not look at the screen.
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+/// Starts the demo with a place of its own for temporary folders.
+fn start(tmp: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_orchad"))
+        .args(["demo", "--json"])
+        .env("TMPDIR", tmp)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn end(mut demo: Child) -> (ExitStatus, String) {
+    let mut errors = String::new();
+    demo.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+    (demo.wait().unwrap(), errors)
+}
+
+/// What is still there of a demo: processes that name its folder, and the folder.
+fn left_over(tmp: &Path) -> Vec<String> {
+    let name = tmp.display().to_string();
+    let mentions = |file: &Path| std::fs::read(file).is_ok_and(|it| String::from_utf8_lossy(&it).contains(&name));
+    let mut found: Vec<String> = std::fs::read_dir("/proc")
+        .unwrap()
+        .map(|it| it.unwrap())
+        .filter(|it| {
+            it.file_name().to_str().is_some_and(|it| it.parse::<u32>().is_ok_and(|it| it != std::process::id()))
+        })
+        .filter(|it| mentions(&it.path().join("cmdline")) || mentions(&it.path().join("environ")))
+        .map(|it| format!("process {}", it.file_name().display()))
+        .collect();
+    found.extend(std::fs::read_dir(tmp).unwrap().map(|it| it.unwrap().path().display().to_string()));
+    found
+}
+
+#[test]
+fn it_goes_the_whole_way_and_sums_up_in_the_last_line() {
+    let tmp = tempfile::tempdir().unwrap();
+    let mut demo = start(tmp.path());
+    let lines: Vec<Value> = BufReader::new(demo.stdout.take().unwrap())
+        .lines()
+        .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
+        .collect();
+    let (status, errors) = end(demo);
+    assert!(status.success(), "{status}: {errors}");
+    let summary = lines.last().unwrap();
+    assert_eq!(summary["objective"]["status"], "succeeded", "{summary}");
+    let merged = |it: &&Value| it["status"] == "merged";
+    assert_eq!(summary["pull_requests"].as_array().unwrap().iter().filter(merged).count(), 3, "{summary}");
+    assert!(!summary["commits"].as_array().unwrap().is_empty());
+    assert_eq!(left_over(tmp.path()), [""; 0]);
+}
+
+#[test]
+fn cut_off_it_leaves_nothing_behind() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let tmp = tempfile::tempdir().unwrap();
+        let mut demo = start(tmp.path());
+        // An agent runs: there is somebody to be ended. The pipe stays open, as a terminal does.
+        let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().contains("session_started")));
+        kill_process(Pid::from_child(&demo), signal).unwrap();
+        let (status, errors) = end(demo);
+        assert_eq!(status.code(), Some(code), "{errors}");
+        assert_eq!(left_over(tmp.path()), [""; 0], "after {signal:?}");
+    }
+}
