@@ -3,7 +3,7 @@
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use orcha_base::{BranchName, RepoUrl, Sha};
-use orcha_wire::{CheckVerdict, IdRef, MergeMethod, ReviewVerdict, Strategy};
+use orcha_wire::{CheckVerdict, IdRef, Limits, MergeMethod, ReviewVerdict, Strategy};
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\
@@ -87,7 +87,7 @@ pub enum Command {
     Resume { id: IdRef },
     /// Explain why something does not move, and what will change that.
     Why { id: IdRef },
-    /// Change title or priority of an objective.
+    /// Change title, priority or limits of an objective.
     Edit {
         id: IdRef,
         #[arg(long)]
@@ -95,6 +95,9 @@ pub enum Command {
         /// Higher goes first.
         #[arg(long, allow_negative_numbers = true)]
         priority: Option<i32>,
+        /// A limit of its own, `NAME=N`, for instance `same_error=5`; 0 switches it off. May be given several times.
+        #[arg(long, value_name = "NAME=N")]
+        limit: Vec<Limit>,
     },
     /// Look at pull requests, comment on them, review and merge them.
     #[command(subcommand)]
@@ -123,6 +126,33 @@ pub enum Command {
         #[arg(value_hint = ValueHint::DirPath)]
         dir: Option<PathBuf>,
     },
+}
+
+/// One limit, as a person writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    pub name: String,
+    pub most: u64,
+}
+
+impl std::str::FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, most) = text.split_once('=').ok_or("a limit is written NAME=N, for instance same_error=5")?;
+        let most = most.parse().map_err(|_| format!("`{most}` is no whole number"))?;
+        let limit = Self { name: name.to_owned(), most };
+        limits(std::slice::from_ref(&limit)).map(|_| limit)
+    }
+}
+
+/// Puts limits together; none is nothing to change. The names are those of the wire.
+pub fn limits(all: &[Limit]) -> Result<Option<Limits>, String> {
+    if all.is_empty() {
+        return Ok(None);
+    }
+    let named = all.iter().map(|it| (it.name.clone(), it.most.into())).collect();
+    serde_json::from_value(serde_json::Value::Object(named)).map(Some).map_err(|fault| fault.to_string())
 }
 
 #[derive(Debug, Args)]
@@ -157,6 +187,9 @@ pub struct Run {
     /// Higher goes first.
     #[arg(long, allow_negative_numbers = true)]
     pub priority: Option<i32>,
+    /// A limit of its own, `NAME=N`, for instance `same_error=5`; 0 switches it off. May be given several times.
+    #[arg(long, value_name = "NAME=N")]
+    pub limit: Vec<Limit>,
     /// How it is run: `manager` or `direct`.
     #[arg(long)]
     pub strategy: Option<Strategy>,

@@ -5,7 +5,7 @@ mod look;
 mod place;
 mod run;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, limits};
 use crate::connect;
 use crate::say::Say;
 use crate::tables;
@@ -39,11 +39,12 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Retry { id } => act::go(&client, say, id, act::Verb::Retry).await?,
         Command::Pause { id } => act::go(&client, say, id, act::Verb::Pause).await?,
         Command::Resume { id } => act::go(&client, say, id, act::Verb::Resume).await?,
-        Command::Edit { id, title, priority } => {
-            if title.is_none() && priority.is_none() {
-                bail!("nothing to change; name --title or --priority");
+        Command::Edit { id, title, priority, limit } => {
+            if title.is_none() && priority.is_none() && limit.is_empty() {
+                bail!("nothing to change; name --title, --priority or --limit");
             }
-            let edit = EditObjective { title, priority, limits: None };
+            let limits = limits(&limit).map_err(anyhow::Error::msg)?;
+            let edit = EditObjective { title, priority, limits };
             say.answer(&client.edit_objective(id, &edit).await?, tables::objective)?;
         }
         Command::Pr(command) => act::pull_request(&client, say, command).await?,

@@ -144,6 +144,20 @@ async fn an_objective_that_fails_fails_the_command() {
 }
 
 #[tokio::test]
+async fn limits_are_named_one_by_one() {
+    let house = House::new().await;
+    let path = "PATCH /api/objectives/aaaa0001";
+    house.daemon.answers(path, 200, &sample::objective(ObjectiveStatus::Active));
+    house.says(&["edit", "aaaa0001", "--limit", "same_error=5", "--limit", "session_tokens=0"]).await;
+    assert_eq!(house.daemon.asked().pop().unwrap().body, json!({"limits": {"same_error": 5, "session_tokens": 0}}));
+    for (wrong, hint) in [("same_eror=5", "any_error"), ("same_error", "NAME=N"), ("same_error=-1", "whole number")] {
+        let (code, text) = house.fails(&["edit", "aaaa0001", "--limit", wrong]).await;
+        assert!(code == 2 && text.contains(hint), "{text}");
+    }
+    assert_eq!(house.daemon.asked().len(), 1);
+}
+
+#[tokio::test]
 async fn a_folder_that_is_no_repository_is_refused_before_anything_is_asked() {
     let house = House::new().await;
     let (code, text) = house.fails(&["run", "x", "--repo", "."]).await;

@@ -30,6 +30,7 @@ pub(crate) const fn usage(used: &Usage) -> orcha_wire::Usage {
 pub(crate) fn limits(it: &orcha_model::guard::Limits) -> orcha_wire::Limits {
     orcha_wire::Limits {
         same_error: Some(it.same_error),
+        any_error: Some(it.any_error),
         no_progress: Some(it.no_progress),
         session_calls_per_hour: Some(it.session_calls_per_hour),
         objective_calls_per_hour: Some(it.objective_calls_per_hour),
@@ -48,7 +49,7 @@ pub(crate) fn limits_over(
 ) -> orcha_model::guard::Limits {
     orcha_model::guard::Limits {
         same_error: changed.same_error.unwrap_or(base.same_error),
-        any_error: base.any_error,
+        any_error: changed.any_error.unwrap_or(base.any_error),
         no_progress: changed.no_progress.unwrap_or(base.no_progress),
         session_calls_per_hour: changed.session_calls_per_hour.unwrap_or(base.session_calls_per_hour),
         objective_calls_per_hour: changed.objective_calls_per_hour.unwrap_or(base.objective_calls_per_hour),

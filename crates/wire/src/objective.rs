@@ -251,6 +251,9 @@ pub struct Limits {
     /// The same class of error so many times in a row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_error: Option<u32>,
+    /// So many turns in a row that ended by an error, whatever their classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub any_error: Option<u32>,
     /// So many turns in a row without a tool call or a report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_progress: Option<u32>,

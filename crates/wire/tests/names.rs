@@ -40,6 +40,7 @@ fn usage() -> Usage {
 fn limits() -> Limits {
     Limits {
         same_error: Some(3),
+        any_error: Some(6),
         no_progress: Some(5),
         session_calls_per_hour: Some(120),
         objective_calls_per_hour: Some(300),

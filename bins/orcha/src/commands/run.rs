@@ -1,7 +1,7 @@
 //! `orcha run`: make an objective and follow it; and following one that is there.
 
 use super::text_of;
-use crate::cli::Run;
+use crate::cli::{Run, limits};
 use crate::say::{Say, aside};
 use crate::tables;
 use anyhow::{Context, Result, bail};
@@ -35,7 +35,7 @@ pub async fn run(client: &Client, say: Say, options: Run) -> Result<ExitCode> {
         repo,
         base_branch: options.base,
         priority: options.priority,
-        limits: None,
+        limits: limits(&options.limit).map_err(anyhow::Error::msg)?,
         strategy: options.strategy,
     };
     let made = client.create_objective(&wish).await?;
