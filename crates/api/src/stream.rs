@@ -13,8 +13,9 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use orcha_base::{ObjectiveId, SessionId};
+use orcha_base::{ObjectiveId, ScopeId, SessionId, TenantId};
 use orcha_model::Effect;
+use orcha_orch::Activity;
 use orcha_store::{Event, EventFilter, Owned, ReadError, Span, Viewer};
 use orcha_wire::{Code, END, LAST_EVENT_ID, StreamEvents, StreamMessages};
 use parking_lot::Mutex;
@@ -49,11 +50,12 @@ pub(crate) async fn events(
     };
     let seat = Seat::take(&api)?;
     // Listening begins before the end is looked up: what comes in between is heard and dropped, not missed.
-    let heard = api.orch.journal();
+    let (heard, activities) = (api.orch.journal(), api.orch.activities());
     let end = api.orch.store().journal_end().await?;
     // A number beyond the end is from another database: there is nothing to be found below it.
     let after = last_seen(&headers, query.after)?.map_or(end, |it| it.min(end));
-    let reader = Events { viewer: asker.viewer, objective, heard, last_heard: None, sent: after, behind: true };
+    let reader =
+        Events { viewer: asker.viewer, objective, heard, activities, last_heard: None, sent: after, behind: true };
     Ok(respond(api, seat, Source::Events(reader)))
 }
 
@@ -207,6 +209,7 @@ struct Events {
     viewer: Viewer,
     objective: Option<ObjectiveId>,
     heard: broadcast::Receiver<Arc<Owned>>,
+    activities: broadcast::Receiver<Arc<Activity>>,
     /// The last number that was heard: numbers have no gap, so the next one is known.
     last_heard: Option<i64>,
     /// The last number that was sent, or passed over.
@@ -227,14 +230,24 @@ impl Events {
             self.sent = last.seq;
             return Ok(Step::Read(page.iter().map(|it| api.rendered.event(it)).collect()));
         }
-        match self.heard.recv().await {
-            Ok(line) => Ok(self.take(api, &line)),
-            Err(RecvError::Lagged(_)) => {
-                self.behind = true;
-                self.last_heard = None;
-                Ok(Step::Nothing)
-            }
-            Err(RecvError::Closed) => Ok(Step::Gone),
+        tokio::select! {
+            heard = self.heard.recv() => match heard {
+                Ok(line) => Ok(self.take(api, &line)),
+                Err(RecvError::Lagged(_)) => {
+                    self.behind = true;
+                    self.last_heard = None;
+                    Ok(Step::Nothing)
+                }
+                Err(RecvError::Closed) => Ok(Step::Gone),
+            },
+            news = self.activities.recv() => match news {
+                Ok(news) if self.wants(&news.tenant, &news.scope, Some(news.objective)) => {
+                    Ok(Step::Read(VecDeque::from([named(orcha_wire::ACTIVITY, &translate::activity(&news))])))
+                }
+                // What was missed is old.
+                Ok(_) | Err(RecvError::Lagged(_)) => Ok(Step::Nothing),
+                Err(RecvError::Closed) => Ok(Step::Gone),
+            },
         }
     }
 
@@ -250,13 +263,14 @@ impl Events {
             return Step::Nothing;
         }
         self.sent = seq;
-        if self.wants(line) { Step::Read(VecDeque::from([api.rendered.event(&line.event)])) } else { Step::Nothing }
+        let wanted = self.wants(&line.tenant, &line.scope, line.event.objective);
+        if wanted { Step::Read(VecDeque::from([api.rendered.event(&line.event)])) } else { Step::Nothing }
     }
 
-    fn wants(&self, line: &Owned) -> bool {
-        line.tenant == self.viewer.tenant
-            && self.viewer.scope.as_ref().is_none_or(|it| *it == line.scope)
-            && self.objective.is_none_or(|it| line.event.objective == Some(it))
+    fn wants(&self, tenant: &TenantId, scope: &ScopeId, objective: Option<ObjectiveId>) -> bool {
+        *tenant == self.viewer.tenant
+            && self.viewer.scope.as_ref().is_none_or(|it| it == scope)
+            && self.objective.is_none_or(|it| objective == Some(it))
     }
 }
 
@@ -352,6 +366,17 @@ impl Rendered {
             kept.push_back((seq, frame.clone()));
         }
         frame
+    }
+}
+
+/// Writes an event that has a name and no number.
+fn named(name: &str, document: &impl Serialize) -> Bytes {
+    match serde_json::to_string(document) {
+        Ok(json) => Bytes::from(format!("event: {name}\ndata: {json}\n\n")),
+        Err(fault) => {
+            warn!(error = %fault, "an event could not be written");
+            Bytes::from_static(b": \n\n")
+        }
     }
 }
 

@@ -592,6 +592,16 @@ pub(crate) fn repo_name(repo: &RepoUrl) -> String {
     last.strip_suffix(".git").unwrap_or(last).to_owned()
 }
 
+pub(crate) fn activity(it: &orcha_orch::Activity) -> orcha_wire::Activity {
+    orcha_wire::Activity {
+        objective_id: it.objective,
+        session_id: it.session,
+        current_activity: it.activity.clone(),
+        used_tokens: it.tokens,
+        at: it.at,
+    }
+}
+
 pub(crate) fn event(it: &Event) -> orcha_wire::Event {
     let data: Map<String, Value> = it.data.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect();
     orcha_wire::Event {

@@ -4,8 +4,8 @@
 
 /** How long changes are gathered before parts are fetched, in milliseconds. */
 const GATHER = 150;
-/** How often activity is looked at while somebody watches: it is no event of its own. */
-const LOOK = 3000;
+/** The shortest time between two looks at what agents are doing. */
+const LOOK = 1000;
 /** How long after a failure it is tried again. */
 const AGAIN = 2000;
 /** When more parts than that have changed, the whole list is fetched at once. */
@@ -17,6 +17,7 @@ let ahead = 0; // What the daemon's clock is ahead of ours.
 const stale = /** @type {Set<string>} */ (new Set()); // The ids of the elements to fetch.
 let timer = /** @type {number | undefined} */ (undefined);
 let fetching = false;
+let looking = /** @type {number | undefined} */ (undefined);
 
 /** @param {string} state @param {string} words */
 function link(state, words) {
@@ -133,7 +134,8 @@ function tick() {
 }
 
 function look() {
-  if (document.hidden || fetching || !document.querySelector('tr[data-state="running"]')) return;
+  looking = undefined;
+  if (document.hidden || !document.querySelector('tr[data-state="running"]')) return;
   load("/fragments/sessions").catch(() => link("again", "reconnecting"));
 }
 
@@ -151,6 +153,7 @@ function listen() {
     if (all) for (const id of stale) if (id.startsWith("o-")) stale.delete(id);
     if (moves || /question|ask_user/.test(event.type)) changed("questions");
   };
+  source.addEventListener("activity", () => (looking ??= setTimeout(look, LOOK)));
   source.onerror = () => {
     link("again", "reconnecting");
     if (source.readyState !== EventSource.CLOSED) return; // It tries again by itself, from where it was.
@@ -195,6 +198,5 @@ document.addEventListener("keydown", (event) => {
 
 document.addEventListener("visibilitychange", () => (tick(), look()));
 setInterval(tick, 1000);
-setInterval(look, LOOK);
 listen();
 tick();

@@ -27,3 +27,20 @@ pub struct Event {
     /// When.
     pub created_at: Timestamp,
 }
+
+/// What a session's agent is doing now: a server-sent event of the name [`crate::ACTIVITY`], without an id. It is told
+/// once a second at the most and is not kept: the session's row says the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Activity {
+    /// The objective.
+    pub objective_id: ObjectiveId,
+    /// The session.
+    pub session_id: SessionId,
+    /// What it is doing, in a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_activity: Option<String>,
+    /// The tokens that it used so far.
+    pub used_tokens: u64,
+    /// Since when.
+    pub at: Timestamp,
+}

@@ -11,8 +11,9 @@
 //! - Instants are RFC 3339 text in UTC.
 //! - A list that has more to give names the place to go on in the header [`NEXT_CURSOR`]; the client hands it
 //!   back as `?after=`. The body stays a plain array.
-//! - Server-sent events carry one JSON document each in `data`, their sequence number as `id`, and no name. The
-//!   one named event is [`END`]: the stream is complete and there is nothing to reconnect for.
+//! - Server-sent events carry one JSON document each in `data`, their sequence number as `id`, and no name. Two have a
+//!   name and no number: [`END`] says that the stream is complete and there is nothing to reconnect for, and
+//!   [`ACTIVITY`] tells of an [`Activity`], which is not kept.
 
 mod names;
 mod object;
@@ -34,7 +35,7 @@ pub mod transcript;
 pub mod why;
 pub mod workspace;
 
-pub use event::Event;
+pub use event::{Activity, Event};
 pub use health::{Health, HealthStatus, LoginLink, Whoami};
 pub use id::{IdRef, InvalidIdRef};
 pub use names::UnknownName;
@@ -69,6 +70,9 @@ pub const NEXT_CURSOR: &str = "x-next-cursor";
 
 /// The name of the last event of a stream that is complete.
 pub const END: &str = "end";
+
+/// The name of the events that tell what an agent is doing.
+pub const ACTIVITY: &str = "activity";
 
 /// The request header by which a client resumes a stream after the event that it saw last.
 pub const LAST_EVENT_ID: &str = "last-event-id";

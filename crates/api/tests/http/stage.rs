@@ -262,8 +262,18 @@ pub struct Sent {
 }
 
 impl Events {
-    /// Returns the next event; none at the end of the stream.
+    /// Returns the next event that is kept; none at the end of the stream.
     pub async fn next(&mut self) -> Option<Sent> {
+        loop {
+            let sent = self.any().await?;
+            if sent.name.as_deref() != Some(orcha_wire::ACTIVITY) {
+                return Some(sent);
+            }
+        }
+    }
+
+    /// Returns the next event of any kind; none at the end of the stream.
+    pub async fn any(&mut self) -> Option<Sent> {
         loop {
             while let Some((block, rest)) = self.text.split_once("\n\n") {
                 let field = |name: &str| {

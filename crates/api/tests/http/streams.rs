@@ -123,6 +123,33 @@ async fn a_stream_of_one_objective_tells_of_nothing_else() {
 }
 
 #[tokio::test]
+async fn what_an_agent_does_is_told_without_a_number() {
+    let stage = Stage::open().await;
+    let (other, _) = stage.one("wait for nothing", "running").await;
+    let mut elsewhere = stage.stream(&format!("/api/stream?after=0&objective_id={other}"), None).await;
+    let mut stream = stage.stream("/api/stream", None).await;
+    let (objective, session) = stage.one("wait for me", "running").await;
+    let told = loop {
+        let sent = stream.any().await.unwrap();
+        if sent.name.as_deref() == Some(orcha_wire::ACTIVITY) && sent.data["current_activity"] == "I heard: wait for me"
+        {
+            break sent;
+        }
+    };
+    assert_eq!(told.id, None);
+    assert_eq!((text(&told.data["objective_id"]), text(&told.data["session_id"])), (objective, session));
+    // Whoever listens to one objective hears of no other.
+    stage.verb(&format!("/api/objectives/{other}/pause")).await.ok(200);
+    loop {
+        let sent = elsewhere.any().await.unwrap();
+        assert_eq!(text(&sent.data["objective_id"]), other);
+        if sent.data["summary"] == "wait for nothing was paused" {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
 async fn events_of_another_tenant_are_not_told() {
     let stage = Stage::open().await;
     let mut stream = stage.stream("/api/stream", None).await;
