@@ -1,5 +1,7 @@
 //! The demo as a user starts it: the whole way, and cut off in the middle. It does not look at the screen.
 
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
+
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
