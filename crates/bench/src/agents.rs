@@ -5,13 +5,15 @@
 
 use crate::daemon::Daemon;
 use crate::figure::{Aim, Figure, Times};
+use crate::http;
 use crate::scale::Size;
 use crate::stage::{STEPS, Stage};
+use crate::sweep;
 use anyhow::{Context, Result, bail, ensure};
 use orcha_agent::claude::Claude;
 use orcha_agent::{Dialect, HostedRunner, Launch, Permissions, Runner, Say};
 use orcha_base::Timestamp;
-use orcha_exec::{Grace, Host, LocalHost, LocalSettings, RunLabel, RunSpec};
+use orcha_exec::{Grace, Host, RunLabel, RunSpec};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -78,11 +80,6 @@ impl Place {
         let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/bin:/bin".into());
         let base_env = vec![("PATH".to_owned(), path), ("HOME".to_owned(), self.folder.display().to_string())];
         Claude { program: self.agent(), base_env }
-    }
-
-    fn host(&self, root: &Path) -> Result<LocalHost> {
-        let keeper = vec![self.program.display().to_string(), "keeper".to_owned()];
-        LocalHost::new(LocalSettings::detect(root, keeper)).context("this machine cannot keep runs")
     }
 
     /// What a launch of the agent starts.
@@ -153,7 +150,7 @@ async fn converse(spec: &RunSpec, mut child: tokio::process::Child) -> Result<()
 
 /// A run through the keeper, beside the same program started by hand.
 async fn starts(place: &Place, size: &Size) -> Result<Figure> {
-    let host = place.host(&place.folder.join("starts"))?;
+    let host = sweep::host(&place.program, &place.folder.join("starts"))?;
     let (mut floor, mut ours) = (Times::default(), Times::default());
     for _ in 0..size.posts {
         let spec = place.spec()?;
@@ -269,16 +266,13 @@ async fn post(place: &Place, daemon: &Daemon, events: &mut Lines<BufReader<TcpSt
     let mut told = None;
     let followed = async {
         while let Some(line) = events.next_line().await? {
-            let Some(event) = line.strip_prefix("data: ") else { continue };
-            let event: orcha_wire::Event = serde_json::from_str(event)?;
-            if event.objective_id != Some(id) {
-                continue;
-            }
+            let Some(event) = http::told(&line)?.filter(|it| it.objective_id == Some(id)) else { continue };
+            let Some(decided) = event.created_at else { continue };
             if event.kind == "session_started" {
                 told.get_or_insert_with(|| Timestamp::from(SystemTime::now()));
             }
             let over = event.kind.starts_with("objective_") && event.kind != "objective_created";
-            at.entry(event.kind).or_insert(event.created_at);
+            at.entry(event.kind).or_insert(decided);
             if over {
                 return anyhow::Ok(());
             }
@@ -316,11 +310,13 @@ async fn pipelines(root: &Path, place: &Place, size: &Size) -> Result<Figure> {
         });
         floor.push(steps.await? / STEPS as f64);
         let folder = tempfile::tempdir_in(root)?;
-        let host: Arc<dyn Host> = Arc::new(place.host(&folder.path().join("work"))?);
+        let work = folder.path().join("work");
+        let host: Arc<dyn Host> = Arc::new(sweep::host(&place.program, &work)?);
         let agents: Arc<dyn Runner> = Arc::new(HostedRunner::new(Arc::clone(&host), Arc::new(place.claude())));
         let stage = Stage::open(&folder.path().join("data"), host, agents).await?;
         let ran = rate(callers, size.process_round, || async { stage.pipeline(STEPS).await.map(drop) }).await;
         stage.close().await;
+        sweep::sweep(&place.program, &work).await?;
         ours.push(ran?);
     }
     let title = format!("6-step pipelines with a process per step, {callers} at once");

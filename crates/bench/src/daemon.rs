@@ -1,6 +1,7 @@
 //! The daemon under test: the real program in a process of its own, with a folder of its own.
 
 use crate::http::Http;
+use crate::sweep::sweep;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -15,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Daemon {
     process: Child,
+    program: PathBuf,
+    work: PathBuf,
     /// The base address of its API.
     pub url: String,
     /// Its token.
@@ -68,7 +71,7 @@ impl Daemon {
         let url = url.trim().to_owned();
         let token = std::fs::read_to_string(data.join("token")).context("the daemon left no token")?.trim().to_owned();
         Http::connect(&url, &token).await?.expect("GET", "/api/health", None).await?;
-        Ok(Self { process, url, token, began: begin.elapsed() })
+        Ok(Self { process, program: program.to_owned(), work: data.join("work"), url, token, began: begin.elapsed() })
     }
 
     /// Connects to it.
@@ -81,13 +84,14 @@ impl Daemon {
         memory(self.process.id().context("the daemon has ended")?)
     }
 
-    /// Ends it as a user would, by its API.
+    /// Ends it as a user would, by its API, and then the agents that it left running.
     pub async fn stop(mut self) -> Result<()> {
         self.http().await?.expect("POST", "/api/shutdown", None).await?;
         match tokio::time::timeout(PATIENCE, self.process.wait()).await {
-            Ok(ended) => ended.map(drop).context("the daemon was lost"),
-            Err(_) => self.process.kill().await.context("the daemon did not end and could not be killed"),
+            Ok(ended) => ended.map(drop).context("the daemon was lost")?,
+            Err(_) => self.process.kill().await.context("the daemon did not end and could not be killed")?,
         }
+        sweep(&self.program, &self.work).await
     }
 }
 

@@ -3,6 +3,7 @@
 //! It speaks to our own servers on loopback only, and knows as much of HTTP/1.1 as they say.
 
 use anyhow::{Context, Result, bail};
+use orcha_base::{ObjectiveId, Timestamp};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
@@ -31,6 +32,23 @@ struct Head {
     next: Option<String>,
     length: Option<usize>,
     chunked: bool,
+}
+
+/// A line of the journal, as much of it as is needed here. What is told without being stored has no instant.
+#[derive(Debug, serde::Deserialize)]
+pub struct Told {
+    /// The objective that it is about.
+    pub objective_id: Option<ObjectiveId>,
+    /// What kind of thing happened.
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    /// When it was decided.
+    pub created_at: Option<Timestamp>,
+}
+
+/// Returns what a line of a stream tells, if it tells anything.
+pub fn told(line: &str) -> Result<Option<Told>> {
+    line.strip_prefix("data: ").map(|it| serde_json::from_str(it).context("an event that is none")).transpose()
 }
 
 impl Http {

@@ -13,6 +13,7 @@ mod lists;
 mod scale;
 mod stage;
 mod stream;
+mod sweep;
 mod table;
 mod wheel;
 

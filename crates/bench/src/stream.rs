@@ -5,7 +5,7 @@
 
 use crate::daemon::{Daemon, memory};
 use crate::figure::{Aim, Figure, Times};
-use crate::http::Http;
+use crate::http::{Http, Told, told};
 use crate::scale::Size;
 use anyhow::{Context, Result, bail, ensure};
 use axum::body::{Body, Bytes};
@@ -140,8 +140,7 @@ async fn settled(daemon: &Daemon, made: &orcha_wire::CreatedObjective) -> Result
     let mut events = daemon.http().await?.listen("/api/stream?after=0").await?.lines();
     let running = async {
         while let Some(line) = events.next_line().await? {
-            let Some(event) = line.strip_prefix("data: ") else { continue };
-            let event: orcha_wire::Event = serde_json::from_str(event)?;
+            let Some(event) = told(&line)? else { continue };
             if event.objective_id == Some(made.objective.id) && event.kind == "session_started" {
                 return anyhow::Ok(());
             }
@@ -169,7 +168,7 @@ async fn by_hand(size: &Size) -> Result<Round> {
 
 async fn round(publish: &Publish, stream: &str, memory: impl Fn() -> Result<f64>, size: &Size) -> Result<Round> {
     let idle = memory()?;
-    let readers = Readers::connect(publish, stream, size.readers).await?;
+    let mut readers = Readers::connect(publish, stream, size.readers).await?;
     let mut http = Http::connect(&publish.url, &publish.token).await?;
     // Everybody hears one event before anything is measured.
     publish.one(&mut http, 1).await?;
@@ -270,7 +269,7 @@ impl Readers {
     }
 
     /// Waits until everybody has read so many events.
-    async fn heard_at_least(&self, events: u64) -> Result<()> {
+    async fn heard_at_least(&mut self, events: u64) -> Result<()> {
         let mut news = self.news.clone();
         let all = || self.heard.iter().filter(|it| it.load(Ordering::Relaxed) < events).count();
         let heard = async {
@@ -281,6 +280,9 @@ impl Readers {
             }
         };
         if tokio::time::timeout(PATIENCE, heard).await.is_err() || all() > 0 {
+            while let Some(ended) = self.tasks.try_join_next() {
+                ended?.context("a reader failed")?;
+            }
             bail!("{} of {} readers did not hear all {events} events", all(), self.heard.len());
         }
         Ok(())
@@ -348,10 +350,11 @@ impl Reader {
                     if let Some(decided) = &self.decided {
                         let data = &line[end..];
                         let data = &data[..memchr::memmem::find(data, b"\n\n").unwrap_or(data.len())];
-                        let data = std::str::from_utf8(data)?.trim().strip_prefix("data: ").context("no data")?;
-                        let event: Stamp = serde_json::from_str(data)?;
+                        let Some(Told { created_at: Some(at), .. }) = told(std::str::from_utf8(data)?.trim())? else {
+                            bail!("event {number} has no instant");
+                        };
                         let mut decided = decided.lock().map_err(|_| anyhow::anyhow!("a reader panicked"))?;
-                        decided.insert(number, event.created_at);
+                        decided.insert(number, at);
                     }
                 }
             }
@@ -366,12 +369,6 @@ impl Reader {
             }
         }
     }
-}
-
-/// When an event was decided.
-#[derive(serde::Deserialize)]
-struct Stamp {
-    created_at: Timestamp,
 }
 
 /// Serves as the floor: `POST /publish` is heard by everybody at `GET /stream`.
@@ -393,9 +390,9 @@ async fn publish(State((events, count)): State<Floor>) -> String {
     let at = Timestamp::from(SystemTime::now());
     // As long as the daemon's event of an edited objective.
     let text = format!(
-        "id: {id}\ndata: {{\"id\":{id},\"objective_id\":\"{:036}\",\"type\":\"objective_changed\",\
+        "id: {id}\ndata: {{\"id\":{id},\"objective_id\":\"{}\",\"type\":\"objective_changed\",\
          \"summary\":\"Stay as you are. was edited\",\"created_at\":\"{at}\"}}\n\n",
-        0
+        uuid::Uuid::nil()
     );
     drop(events.send(Bytes::from(text)));
     id.to_string()

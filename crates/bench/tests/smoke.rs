@@ -1,5 +1,7 @@
 //! The benchmarks run to their end and say everything that they promise. How the figures turn out is no test's business.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
+
 use serde_json::Value;
 use std::process::Command;
 
@@ -63,5 +65,16 @@ fn a_run_has_every_figure_with_its_floor_and_finite_numbers() {
         }
         assert!(figure["met"].is_null(), "{name} was judged by a run that is too small");
     }
+    let left = processes_that_name(folder.path());
+    assert_eq!(left, Vec::<String>::new(), "processes were left behind");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "something was left behind");
+}
+
+/// Returns the command lines of processes that have to do with a folder.
+fn processes_that_name(folder: &std::path::Path) -> Vec<String> {
+    let folder = folder.display().to_string();
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    // A process that ends meanwhile has no command line any more.
+    let lines = processes.filter_map(|it| std::fs::read(it.path().join("cmdline")).ok());
+    lines.map(|it| String::from_utf8_lossy(&it).replace('\0', " ")).filter(|it| it.contains(&folder)).collect()
 }
