@@ -64,9 +64,9 @@ pub struct Options {
 enum AgentPermissions {
     /// Everything: for agents in a sandbox of their own.
     Everything,
-    /// Edits in their checkout; other things are asked for.
+    /// Edits in their checkout; anything else is denied, with what to do instead.
     Edits,
-    /// Nothing.
+    /// Nothing: each request is denied, with what to do instead.
     Ask,
 }
 
