@@ -83,7 +83,7 @@ impl Scale {
                 rounds: 3,
                 round: Duration::from_millis(600),
                 floor_round: Duration::from_millis(300),
-                posts: 10,
+                posts: 6,
                 process_round: Duration::from_millis(1200),
                 process_callers: 16,
                 readers: 1000,
