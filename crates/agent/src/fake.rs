@@ -353,6 +353,8 @@ mod tests {
             rules: String::new(),
             opening: Some(prompt("1")),
             env: Vec::new(),
+            local_tools: Vec::new(),
+            output: None,
         }
     }
 

@@ -22,5 +22,6 @@ pub use agents::Agents;
 pub use event::{Change, Event, FileChange, Limit, ToolCall, ToolResult, TurnEnd, Usage};
 pub use hosted::{Dialect, Dialogue, Heard, HostedRunner, Utterance};
 pub use runner::{
-    Batch, Cursor, Ended, Entry, Launch, LaunchError, Mcp, Permissions, Runner, RunnerError, Said, Say, Source, Started,
+    Batch, Cursor, Ended, Entry, Launch, LaunchError, Mcp, Output, Permissions, Runner, RunnerError, Said, Say, Source,
+    Started,
 };

@@ -33,6 +33,19 @@ pub struct Launch {
     pub opening: Option<Say>,
     /// More environment: settings of the target and the project.
     pub env: Vec<(String, String)>,
+    /// The local tools that it may use, by name. Only agents that have none of their own look at it.
+    pub local_tools: Vec<String>,
+    /// What every turn must end in; agents with a mind of their own are told so in their prompt instead.
+    pub output: Option<Output>,
+}
+
+/// The typed result that a turn must hand in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Output {
+    /// The daemon's tool that takes it, by its plain name.
+    pub tool: String,
+    /// The JSON schema of the tool's argument `output`.
+    pub schema: serde_json::Value,
 }
 
 /// The daemon's tools as the agent reaches them.

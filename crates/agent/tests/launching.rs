@@ -34,6 +34,8 @@ fn launch() -> Launch {
         rules: "Be brief.".to_owned(),
         opening: Some(Say::Prompt { key: KEY.to_owned(), text: "line one\nline two".to_owned() }),
         env: vec![("HOME".to_owned(), "/home/b".to_owned())],
+        local_tools: Vec::new(),
+        output: None,
     }
 }
 

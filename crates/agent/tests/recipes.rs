@@ -41,6 +41,8 @@ fn launch() -> Launch {
         rules: "Be brief.".to_owned(),
         opening: Some(Say::Prompt { key: "p1".to_owned(), text: "line one\nline two".to_owned() }),
         env: Vec::new(),
+        local_tools: Vec::new(),
+        output: None,
     }
 }
 

@@ -124,6 +124,8 @@ impl Stage {
             rules: "Be brief.".to_owned(),
             opening: Some(prompt("p1", "begin")),
             env: Vec::new(),
+            local_tools: Vec::new(),
+            output: None,
         }
     }
 

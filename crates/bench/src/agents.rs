@@ -96,6 +96,8 @@ impl Place {
             rules: String::new(),
             opening: Some(Say::Prompt { key: Uuid::now_v7().to_string(), text: "Do nothing.".into() }),
             env: Vec::new(),
+            local_tools: Vec::new(),
+            output: None,
         };
         Ok(self.claude().run_spec(&launch)?)
     }

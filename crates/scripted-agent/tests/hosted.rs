@@ -69,6 +69,8 @@ impl Target {
             rules: "Be brief.".to_owned(),
             opening: Some(Say::Prompt { key: KEY.to_owned(), text: "begin".to_owned() }),
             env: Vec::new(),
+            local_tools: Vec::new(),
+            output: None,
         }
     }
 }

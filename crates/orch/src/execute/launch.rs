@@ -50,6 +50,8 @@ pub(super) async fn run(
                 .as_ref()
                 .map(|opening| Say::Prompt { key: opening.key.clone(), text: opening.text.clone() }),
             env,
+            local_tools: Vec::new(),
+            output: None,
         };
         runner.launch(&launch).await.map_err(|fault| sorted(&fault, fault.retry()))?;
     }
