@@ -21,6 +21,8 @@ mod text;
 pub use agents::Agents;
 pub use event::{Change, Event, FileChange, Limit, ToolCall, ToolResult, TurnEnd, Usage};
 pub use hosted::{Dialect, Dialogue, Heard, HostedRunner, Utterance};
+#[cfg(feature = "fake")]
+pub use runner::MockRunner;
 pub use runner::{
     Batch, Cursor, Ended, Entry, Launch, LaunchError, Mcp, Output, Permissions, Runner, RunnerError, Said, Say, Source,
     Started,

@@ -183,6 +183,7 @@ pub struct Batch {
 }
 
 /// Runs agent conversations.
+#[cfg_attr(feature = "fake", mockall::automock)]
 #[async_trait]
 pub trait Runner: Send + Sync + fmt::Debug {
     /// Opens a conversation, or finds it running: a label is never started twice.

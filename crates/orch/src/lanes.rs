@@ -83,14 +83,14 @@ async fn work_off(shared: Arc<Shared>, lane: NounId) {
 /// Executes one job until it is done or has failed for good, and brings its facts.
 async fn finish(shared: &Arc<Shared>, job: Job) {
     let mut tries = 0;
-    let facts = loop {
+    let outcome = loop {
         let executed = {
             // A place is held while something is done, not while it is waited for the next try.
             let Ok(_place) = shared.lanes.places.acquire().await else { return };
             execute::execute(shared, job.objective, &job.effect).await
         };
         match executed {
-            Executed::Facts(facts) => break facts,
+            Executed::Facts(facts) => break (facts, true),
             Executed::Again { detail } if tries < shared.settings.effect_tries => {
                 tries += 1;
                 let delay = BACKOFF.delay(tries);
@@ -98,15 +98,16 @@ async fn finish(shared: &Arc<Shared>, job: Job) {
                 shared.clock.sleep(delay).await;
             }
             Executed::Again { detail } => {
-                break execute::failed(&job.effect, format!("{detail} (after {} tries)", tries + 1));
+                break (execute::failed(&job.effect, format!("{detail} (after {} tries)", tries + 1)), false);
             }
             Executed::Failed { detail } => {
                 warn!(effect.kind = job.effect.name(), effect.key = %job.key, "{} failed: {detail}", job.effect.name());
-                break execute::failed(&job.effect, detail);
+                break (execute::failed(&job.effect, detail), false);
             }
         }
     };
-    debug!(effect.kind = job.effect.name(), effect.key = %job.key, "done");
+    let (facts, done) = outcome;
+    debug!(effect.kind = job.effect.name(), effect.key = %job.key, done, "over");
     let stimuli =
         Stimuli { stimuli: facts.stimuli, artifacts: facts.artifacts, done: Some(job.key), ..Stimuli::default() };
     if let Err(fault) = shared.bring(job.objective, stimuli).await {
@@ -114,5 +115,8 @@ async fn finish(shared: &Arc<Shared>, job: Job) {
         warn!(effect.kind = job.effect.name(), effect.key = %job.key, error = %fault, "the outcome could not be stored");
         return;
     }
-    execute::afterwards(shared, job.objective, &job.effect).await;
+    // A run that did not start has nothing to be read; the rest is looked after either way.
+    if done || !matches!(job.effect, Effect::Launch(_)) {
+        execute::afterwards(shared, job.objective, &job.effect).await;
+    }
 }

@@ -4,6 +4,7 @@
 
 mod guards;
 mod life;
+mod promises;
 mod stage;
 mod talk;
 mod work;

@@ -155,11 +155,26 @@ fn end_of_direct(world: &World) -> Option<Stimulus> {
     });
     let steered = world.sessions.values().any(|it| it.role == Role::Manager);
     let unpublished = || world.sessions.values().filter(|_| !steered).find_map(|it| not_merged(world, it));
-    let bad = bad.map(|it| format!("{} is {}", it.title, it.state.name())).or_else(unpublished);
+    let bad = bad.map(how_it_ended).or_else(unpublished);
     Some(Stimulus::Objective(match bad {
         Some(reason) => objective::Input::Fail { reason },
         None => objective::Input::Done { summary: what_came_of_it(world) },
     }))
+}
+
+/// Says how a session ended that did not succeed.
+fn how_it_ended(session: &Session) -> String {
+    match &session.state {
+        State::Failed { reason, .. } => format!("{} failed: {reason}", session.title),
+        State::Canceled { reason } => format!("{} was canceled: {reason}", session.title),
+        State::Queued { .. }
+        | State::WaitingCapacity { .. }
+        | State::Starting { .. }
+        | State::Running { .. }
+        | State::WaitingUser { .. }
+        | State::Paused
+        | State::Succeeded { .. } => format!("{} is {}", session.title, session.state.name()),
+    }
 }
 
 /// Nobody needs what a follow-up did not get done once its pull request is merged.

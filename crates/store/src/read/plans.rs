@@ -49,6 +49,29 @@ fn no_question_reads_or_sorts_a_whole_table() {
     assert!(questions.len() > 60, "only {} questions were looked at", questions.len());
 }
 
+/// What lists and pages ask: everything but the transcript's own questions.
+#[test]
+fn promise_13_no_list_and_no_page_reads_a_transcript() {
+    let folder = tempfile::tempdir().unwrap();
+    let conn = open::open(folder.path(), &Default::default()).unwrap().conn;
+    let questions = [lists::PLANNED, overview::PLANNED, short::PLANNED].concat();
+    let mut bad = Vec::new();
+    for sql in &questions {
+        let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let values = vec![rusqlite::types::Null; statement.parameter_count()];
+        let plan: Vec<String> = statement
+            .query_map(rusqlite::params_from_iter(values), |row| row.get("detail"))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        if plan.iter().any(|step| step.split_whitespace().any(|word| word == "transcript")) {
+            bad.push((sql, plan));
+        }
+    }
+    assert!(bad.is_empty(), "{bad:?}");
+    assert!(questions.len() > 20, "only {} questions were looked at", questions.len());
+}
+
 #[test]
 fn a_scan_would_be_seen() {
     let folder = tempfile::tempdir().unwrap();
