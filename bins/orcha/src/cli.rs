@@ -115,6 +115,8 @@ pub enum Command {
     Events(Events),
     /// Show how the daemon fares.
     Health,
+    /// Look whether everything is there, from this client to the agents, and say what to do about each gap.
+    Doctor,
     /// Print a link that logs a browser in, once.
     Login,
     /// Stop the daemon; agents go on, and the next daemon takes them up again.
@@ -360,6 +362,8 @@ pub enum Target {
     Disable { id: IdRef },
     /// Look at it now.
     Check { id: IdRef },
+    /// Look at its programs, its agents and its folder, and say what to do about each gap.
+    Doctor { id: IdRef },
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,9 +1,12 @@
 //! What each command does: one or a few calls, then the answer.
 
 mod act;
+mod doctor;
 mod look;
 mod place;
 mod run;
+
+pub use doctor::Report as DoctorReport;
 
 use crate::cli::{Cli, Command, limits};
 use crate::connect;
@@ -23,6 +26,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
     match &cli.command {
         Command::Completions { shell } => return completions(*shell),
         Command::Man { dir } => return man(dir.as_deref()),
+        Command::Doctor => return doctor::all(&cli.connection, say).await,
         _ => {}
     }
     let client = connect::client(&cli.connection)?;
@@ -48,13 +52,14 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
             say.answer(&client.edit_objective(id, &edit).await?, tables::objective)?;
         }
         Command::Pr(command) => act::pull_request(&client, say, command).await?,
+        Command::Target(crate::cli::Target::Doctor { id }) => return doctor::target(&client, say, id).await,
         Command::Target(command) => place::target(&client, say, command).await?,
         Command::Project(command) => place::project(&client, say, command).await?,
         Command::Workspace(command) => place::workspace(&client, say, command).await?,
         Command::Health => say.answer(&client.health().await?, tables::health)?,
         Command::Login => say.answer(&client.login_link().await?, |link, out| writeln!(out, "{}", link.url))?,
         Command::Shutdown => say.answer(&client.shutdown().await?, tables::health)?,
-        Command::Completions { .. } | Command::Man { .. } => {}
+        Command::Completions { .. } | Command::Man { .. } | Command::Doctor => {}
     }
     Ok(ExitCode::SUCCESS)
 }

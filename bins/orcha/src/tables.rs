@@ -490,6 +490,49 @@ pub fn target_report(report: &TargetReport, out: &mut dyn Write) -> io::Result<(
     Facts(out).text("error", report.error.as_deref())
 }
 
+/// What was looked at, a line each, and below a gap what to do about it.
+fn checks(checks: &[DoctorCheck], out: &mut dyn Write) -> io::Result<()> {
+    for it in checks {
+        let mark = match it.grade {
+            CheckGrade::Fine => "ok",
+            CheckGrade::Gap => "gap",
+            CheckGrade::Stops => "stops",
+        };
+        writeln!(out, "  {} {:<22} {}", toned(mark, 6), cut(&line(&it.name), 40), line(&it.detail))?;
+        if let Some(advice) = &it.advice {
+            writeln!(out, "         {:<22} → {}", "", line(advice))?;
+        }
+    }
+    Ok(())
+}
+
+pub fn target_doctor(report: &TargetDoctor, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "target {}", cut(&line(&report.target), TITLE))?;
+    checks(&report.checks, out)
+}
+
+pub fn doctor(report: &crate::commands::DoctorReport, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "client")?;
+    checks(&report.client, out)?;
+    if let Some(daemon) = &report.daemon {
+        writeln!(out, "daemon")?;
+        checks(&daemon.checks, out)?;
+        daemon.targets.iter().try_for_each(|it| target_doctor(it, out))?;
+    }
+    let all = report.client.iter().chain(
+        report
+            .daemon
+            .iter()
+            .flat_map(|daemon| daemon.checks.iter().chain(daemon.targets.iter().flat_map(|it| &it.checks))),
+    );
+    let stops = all.filter(|it| it.grade == CheckGrade::Stops).count();
+    match stops {
+        0 => writeln!(out, "nothing stops work"),
+        1 => writeln!(out, "one thing stops work"),
+        n => writeln!(out, "{n} things stop work"),
+    }
+}
+
 pub fn project(project: &Project, out: &mut dyn Write) -> io::Result<()> {
     let mut facts = Facts(out);
     facts.fact("project", project.id)?;

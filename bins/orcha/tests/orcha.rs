@@ -386,3 +386,48 @@ async fn completions_and_manual_pages_need_no_daemon() {
     house.says(&["man", "pages"]).await;
     assert!(house.dir.path().join("pages/orcha-pr-merge.1").exists());
 }
+
+#[tokio::test]
+async fn the_doctor_names_each_gap_with_what_to_do_and_fails_when_work_is_stopped() {
+    let house = House::new().await;
+    let (code, _) = house.fails(&["doctor"]).await;
+    assert_eq!(code, 1);
+    let check = |name: &str, grade: CheckGrade, advice: Option<&str>| DoctorCheck {
+        name: name.into(),
+        ok: grade == CheckGrade::Fine,
+        grade,
+        detail: "as found".into(),
+        advice: advice.map(str::to_owned),
+    };
+    let mut doctor = Doctor {
+        ok: true,
+        version: env!("CARGO_PKG_VERSION").into(),
+        checks: vec![check("database", CheckGrade::Fine, None)],
+        targets: vec![TargetDoctor {
+            target_id: orcha_base::TargetId::fixed(7),
+            target: "local".into(),
+            ok: true,
+            missing: Vec::new(),
+            checks: vec![check("tmux", CheckGrade::Gap, Some("install tmux"))],
+        }],
+    };
+    house.daemon.answers("GET /api/doctor", 200, &doctor);
+    let said = house.says(&["doctor"]).await;
+    assert!(said.contains("gap    tmux") && said.contains("→ install tmux"), "{said}");
+    assert!(said.ends_with("nothing stops work\n"), "{said}");
+    doctor.ok = false;
+    doctor.targets[0].checks.push(check("agent claude", CheckGrade::Stops, Some("install it")));
+    house.daemon.answers("GET /api/doctor", 200, &doctor);
+    let output = house.orcha(&["doctor", "--json"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&report["ok"], &report["daemon"]["targets"][0]["checks"][1]["grade"]),
+        (&json!(false), &json!("stops"))
+    );
+
+    house.daemon.answers("GET /api/targets/00000007/doctor", 200, &doctor.targets[0]);
+    let (code, _) = house.fails(&["target", "doctor", "00000007", "--data", "/nowhere"]).await;
+    assert_eq!(code, 3);
+    assert!(house.says(&["target", "doctor", "00000007"]).await.starts_with("target local"));
+}

@@ -116,7 +116,9 @@ async fn serve(options: Options) -> Result<()> {
     let work_root = options.work_root.clone().unwrap_or_else(|| data.join("work"));
     files::private_folder(&work_root)?;
 
-    let local = this_machine(agents(&options, &config)?, &work_root).await?;
+    let agents = agents(&options, &config)?;
+    warn_of_missing_agent(&agents, &Settings::default().agent.kind);
+    let local = this_machine(agents, &work_root).await?;
     let hands = Hands::new(Arc::new(LocalForge::new(Arc::clone(&local.host), git())));
     for target in store.all_targets().await? {
         // Known ones are connected before anything is taken up on them.
@@ -205,7 +207,8 @@ fn hosts(address: SocketAddr, more: &[String]) -> Vec<String> {
 async fn this_machine(agents: Agents, work_root: &Path) -> Result<TargetHands> {
     let myself = std::env::current_exe().context("the program does not know its own path")?;
     let keeper = vec![myself.display().to_string(), "keeper".to_owned()];
-    let host = LocalHost::new(LocalSettings::detect(work_root, keeper)).context("this machine cannot keep runs")?;
+    let settings = LocalSettings { search_path: search_path(), ..LocalSettings::detect(work_root, keeper) };
+    let host = LocalHost::new(settings).context("this machine cannot keep runs")?;
     let host: Arc<dyn Host> = Arc::new(host);
     let checkouts = Workspaces::open(Arc::clone(&host), git()).await.context("git cannot be used")?;
     let runners = agents.runners(&host);
@@ -225,9 +228,30 @@ fn agents(options: &Options, config: &Config) -> Result<Agents> {
     Ok(agents)
 }
 
+fn search_path() -> String {
+    std::env::var("PATH").unwrap_or_else(|_| orcha_exec::DEFAULT_PATH.to_owned())
+}
+
+/// Says aloud when the agent of objectives that name none is not there: they would all fail at their first step.
+fn warn_of_missing_agent(agents: &Agents, kind: &str) {
+    let Some(program) = agents.dialect(kind).map(|it| it.program()) else {
+        warn!("there is no agent `{kind}`, and objectives that name none would get it; name others by --agent");
+        return;
+    };
+    let name = program.command.first().map_or("", String::as_str);
+    if let Err(fault) = orcha_exec::find_program(name, &program.env) {
+        let step = match kind {
+            "claude" => "install it, or name another program by --claude-bin",
+            _ => "install it, or name another program in the settings file",
+        };
+        warn!(
+            "the agent `{kind}` cannot be started: {fault}; {step}, or choose other agents by `orcha run --agent`; `orcha doctor` shows which are there"
+        );
+    }
+}
+
 fn git() -> Git {
-    let path = std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".into());
-    let mut settings = GitSettings::new(path);
+    let mut settings = GitSettings::new(search_path());
     settings.home = std::env::var_os("HOME").map(PathBuf::from);
     settings.ssh_auth_sock = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
     Git::new(settings)

@@ -11,7 +11,7 @@ pub use recipe::{Levels, McpCalls, Recipe, RecipeError, builtin, recipes};
 
 use crate::rpc::{Frame, HELLO};
 use crate::spec::{self, BRIEF, Opening, unsupported};
-use crate::{Dialect, Dialogue, Launch, LaunchError, RunnerError, Say, Utterance};
+use crate::{Dialect, Dialogue, Launch, LaunchError, Program, RunnerError, Say, Utterance};
 use orcha_exec::{InputLine, RunSpec};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -85,6 +85,10 @@ impl Dialect for Acp {
         });
         let input = vec![FRAME.request(HELLO, "initialize", &hello)];
         Ok(RunSpec { files, input, ..spec::run(launch, (program, args), env) })
+    }
+
+    fn program(&self) -> Program {
+        Program { command: self.recipe.command.clone(), env: self.base_env.clone() }
     }
 
     fn dialogue(&self, memory: &Value) -> Box<dyn Dialogue> {

@@ -7,7 +7,7 @@ mod dialogue;
 mod turn_end;
 
 use crate::spec::{self, unsupported};
-use crate::{Dialect, Dialogue, Launch, LaunchError, Mcp, Permissions, RunnerError, Say, Utterance};
+use crate::{Dialect, Dialogue, Launch, LaunchError, Mcp, Permissions, Program, RunnerError, Say, Utterance};
 use orcha_exec::{InputLine, RunSpec};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -74,6 +74,10 @@ impl Dialect for Claude {
             input.push(prompt(&opening.key, &opening.text)?);
         }
         Ok(RunSpec { files, input, ..spec::run(launch, (program, args), self.env(launch)) })
+    }
+
+    fn program(&self) -> Program {
+        Program { command: self.program.clone(), env: self.base_env.clone() }
     }
 
     fn dialogue(&self, memory: &Value) -> Box<dyn Dialogue> {

@@ -12,7 +12,7 @@ pub(crate) use turn_end::cause;
 
 use crate::rpc::{Frame, HELLO};
 use crate::spec::{self, BRIEF, Opening, unsupported};
-use crate::{Dialect, Dialogue, Launch, LaunchError, Mcp, Permissions, RunnerError, Say, Utterance};
+use crate::{Dialect, Dialogue, Launch, LaunchError, Mcp, Permissions, Program, RunnerError, Say, Utterance};
 use orcha_exec::RunSpec;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -60,6 +60,10 @@ impl Dialect for Codex {
             input: vec![FRAME.request(HELLO, "initialize", &json!({"clientInfo": client}))],
             ..spec::run(launch, (program, args), spec::layered(self.base_env.iter().chain(&launch.env)))
         })
+    }
+
+    fn program(&self) -> Program {
+        Program { command: self.program.clone(), env: self.base_env.clone() }
     }
 
     fn dialogue(&self, memory: &Value) -> Box<dyn Dialogue> {

@@ -1,10 +1,12 @@
 //! Agent programs on a host: a pure dialect per program, and the reading and writing around it.
 
-use crate::spec;
-use crate::{Batch, Cursor, Ended, Entry, Event, Launch, LaunchError, Runner, RunnerError, Said, Say, Source, Started};
+use crate::{
+    Batch, Cursor, Ended, Entry, Event, Launch, LaunchError, Program, Runner, RunnerError, Said, Say, Source, Started,
+};
+use crate::{examine, spec};
 use async_trait::async_trait;
 use orcha_exec::keeper::CUT_MARK;
-use orcha_exec::{Command, Grace, Host, InputLine, RunError, RunLabel, RunSpec, RunState, Seen, Sent, Stream};
+use orcha_exec::{Command, Finding, Grace, Host, InputLine, RunError, RunLabel, RunSpec, RunState, Seen, Sent, Stream};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fmt;
@@ -16,6 +18,9 @@ pub trait Dialect: Send + Sync + fmt::Debug {
     ///
     /// What the conversation can only be opened with later goes into the private file `brief.json`.
     fn run_spec(&self, launch: &Launch) -> Result<RunSpec, LaunchError>;
+
+    /// Returns the program that is run, where a launch names no other.
+    fn program(&self) -> Program;
 
     /// Goes on with a dialogue from its memory (`Value::Null` at the beginning).
     fn dialogue(&self, memory: &Value) -> Box<dyn Dialogue>;
@@ -181,6 +186,10 @@ impl HostedRunner {
 
 #[async_trait]
 impl Runner for HostedRunner {
+    async fn examine(&self, kind: &str) -> Option<Finding> {
+        Some(examine::examine(&*self.host, kind, &self.dialect.program()).await)
+    }
+
     async fn launch(&self, launch: &Launch) -> Result<Started, LaunchError> {
         let spec = self.dialect.run_spec(launch)?;
         let started = self.host.start(&spec).await?;

@@ -10,6 +10,7 @@ mod causes;
 pub mod claude;
 pub mod codex;
 mod event;
+mod examine;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod hosted;
@@ -20,6 +21,7 @@ mod text;
 
 pub use agents::Agents;
 pub use event::{Change, Event, FileChange, Limit, ToolCall, ToolResult, TurnEnd, Usage};
+pub use examine::Program;
 pub use hosted::{Dialect, Dialogue, Heard, HostedRunner, Utterance};
 #[cfg(feature = "fake")]
 pub use runner::MockRunner;

@@ -3,7 +3,7 @@
 use crate::{Event, TurnEnd};
 use async_trait::async_trait;
 use orcha_base::{Redacted, Retry};
-use orcha_exec::{CommandError, ExitStatus, Grace, RunError, RunLabel};
+use orcha_exec::{CommandError, ExitStatus, Finding, Grace, RunError, RunLabel};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -186,6 +186,12 @@ pub struct Batch {
 #[cfg_attr(feature = "fake", mockall::automock)]
 #[async_trait]
 pub trait Runner: Send + Sync + fmt::Debug {
+    /// Looks whether the agent's program is there and somebody is logged in, without asking its provider; `None`
+    /// where there is no program. `kind` is its name for people.
+    async fn examine(&self, _kind: &str) -> Option<Finding> {
+        None
+    }
+
     /// Opens a conversation, or finds it running: a label is never started twice.
     async fn launch(&self, launch: &Launch) -> Result<Started, LaunchError>;
 

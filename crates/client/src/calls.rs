@@ -112,6 +112,8 @@ calls! {
     at disable_target() -> Target = DISABLE_TARGET;
     /// Looks at a target now.
     at check_target() -> TargetReport = CHECK_TARGET;
+    /// Looks at what a target offers.
+    at target_doctor() -> TargetDoctor = TARGET_DOCTOR;
 
     /// Lists questions, most urgent first.
     list questions(ListQuestions) -> Question = LIST_QUESTIONS;
@@ -161,6 +163,8 @@ calls! {
 
     /// Explains why something does not move; takes the id of any noun.
     at why() -> Why = WHY;
+    /// Looks at what the daemon and all its targets need.
+    plain doctor() -> Doctor = DOCTOR;
     /// Returns how the daemon fares.
     plain health() -> Health = HEALTH;
     /// Returns who is asking.

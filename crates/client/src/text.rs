@@ -70,10 +70,10 @@ pub fn tone(state: &str) -> Style {
         }
         "queued" | "starting" | "preparing" | "pending" | "waiting_capacity" | "draining" | "opening" | "draft"
         | "sent" => AnsiColor::Yellow,
-        "waiting_user" | "paused" | "changes_requested" => AnsiColor::BrightYellow,
+        "waiting_user" | "paused" | "gap" | "changes_requested" => AnsiColor::BrightYellow,
         "succeeded" | "answered" | "delivered" | "handled" => AnsiColor::Blue,
         "merged" => AnsiColor::Magenta,
-        "failed" | "failing" | "offline" | "undeliverable" | "storage_full" => AnsiColor::Red,
+        "failed" | "failing" | "stops" | "offline" | "undeliverable" | "storage_full" => AnsiColor::Red,
         _ => return Style::new().dimmed(),
     };
     Style::new().fg_color(Some(colour.into()))

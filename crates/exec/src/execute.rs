@@ -16,7 +16,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// Where programs are looked up when the environment has no `PATH`.
-const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+pub const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// How long a killed group leader may take to be gone before the caller gets its answer anyway.
 const LAST_BREATH: Duration = Duration::from_secs(2);
@@ -59,6 +59,14 @@ pub(crate) async fn execute(command: &Command) -> Result<Output, CommandError> {
     error.drain().map_err(broke)?;
     let status = group.reap().map_err(broke)?;
     Ok(Output { status, truncated: output.truncated || error.truncated, stdout: output.kept, stderr: error.kept })
+}
+
+/// Finds the file of a program on this machine in the `PATH` of an environment; the error names both.
+pub fn find_program(program: &str, env: &[(String, String)]) -> io::Result<PathBuf> {
+    let file = resolve(program, Path::new("/"), env)?;
+    rustix::fs::access(&file, Access::EXEC_OK)
+        .map_err(|fault| io::Error::new(io::Error::from(fault).kind(), format!("`{program}` is not a program")))?;
+    Ok(file)
 }
 
 /// Finds the file of a program as `execvp` would, with the `PATH` of the environment it is to get.

@@ -1,8 +1,8 @@
 //! The trait that every place to run things implements: this machine, a fake, later SSH.
 
 use crate::{
-    Chunk, Command, CommandError, Grace, InputLine, Output, RunError, RunLabel, RunReport, RunSpec, RunState, Seen,
-    Sent, Started, Stopped, Stream,
+    Chunk, Command, CommandError, DEFAULT_PATH, Grace, InputLine, Isolation, Output, RunError, RunLabel, RunReport,
+    RunSpec, RunState, Seen, Sent, Started, Stopped, Stream,
 };
 use async_trait::async_trait;
 use std::fmt;
@@ -13,6 +13,16 @@ use std::path::Path;
 pub trait Host: Send + Sync + fmt::Debug {
     /// The folder on that machine below which everything of ours lies.
     fn work_root(&self) -> &Path;
+
+    /// Where programs of ours are looked up there: git, tmux. Agents have an environment of their own.
+    fn search_path(&self) -> &str {
+        DEFAULT_PATH
+    }
+
+    /// How the processes of a run are kept together there.
+    fn isolation(&self) -> Isolation {
+        Isolation::Subreaper
+    }
 
     /// Runs a short command to its end.
     async fn run(&self, command: &Command) -> Result<Output, CommandError>;

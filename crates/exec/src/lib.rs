@@ -19,13 +19,16 @@ mod ready;
 mod record;
 mod run;
 mod rundir;
+mod survey;
 mod table;
 mod watch;
 
 pub use command::{Command, CommandError, ExitStatus, Output};
+pub use execute::{DEFAULT_PATH, find_program};
 pub use host::Host;
 pub use local::{LocalHost, LocalSettings};
 pub use run::{
     Chunk, Grace, InputLine, Isolation, RunError, RunLabel, RunReport, RunSpec, RunState, Seen, Sent, Started, Stopped,
     Stream,
 };
+pub use survey::{Finding, Grade, first_line, room, survey};

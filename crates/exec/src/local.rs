@@ -10,8 +10,8 @@ use crate::rundir::{self, Ledger, RunDir, Step, View};
 use crate::table::{self, Identity};
 use crate::watch::{Subscription, Watcher};
 use crate::{
-    Chunk, Command, CommandError, Grace, Host, InputLine, Output, RunError, RunLabel, RunReport, RunSpec, RunState,
-    Seen, Sent, Started, Stopped, Stream, cgroup, execute, ready,
+    Chunk, Command, CommandError, DEFAULT_PATH, Grace, Host, InputLine, Isolation, Output, RunError, RunLabel,
+    RunReport, RunSpec, RunState, Seen, Sent, Started, Stopped, Stream, cgroup, execute, ready,
 };
 use async_trait::async_trait;
 use rustix::process::Signal;
@@ -46,12 +46,20 @@ pub struct LocalSettings {
     /// What a keeper may take beyond the grace of a stop to kill, flush and write down the end. After
     /// that it is killed and the host does its work.
     pub stop_slack: Duration,
+    /// Where programs of ours are looked up.
+    pub search_path: String,
 }
 
 impl LocalSettings {
     /// Uses cgroups where this machine lets us make and kill them.
     pub fn detect(work_root: impl Into<PathBuf>, keeper: Vec<String>) -> Self {
-        Self { work_root: work_root.into(), keeper, cgroup_parent: cgroup::detect(), stop_slack: STOP_SLACK }
+        Self {
+            work_root: work_root.into(),
+            keeper,
+            cgroup_parent: cgroup::detect(),
+            stop_slack: STOP_SLACK,
+            search_path: DEFAULT_PATH.to_owned(),
+        }
     }
 }
 
@@ -265,6 +273,14 @@ struct Keeper {
 impl Host for LocalHost {
     fn work_root(&self) -> &Path {
         &self.inner.settings.work_root
+    }
+
+    fn search_path(&self) -> &str {
+        &self.inner.settings.search_path
+    }
+
+    fn isolation(&self) -> Isolation {
+        if self.inner.settings.cgroup_parent.is_some() { Isolation::Cgroup } else { Isolation::Subreaper }
     }
 
     async fn run(&self, command: &Command) -> Result<Output, CommandError> {

@@ -11,6 +11,7 @@
 //! together with the cursor. Nothing is decided here: see `orcha-model` and `orcha-plan`.
 
 mod clock;
+mod doctor;
 mod execute;
 mod feed;
 mod fleet;
@@ -28,4 +29,5 @@ pub use feed::Activity;
 pub use hands::{Hands, TargetHands};
 pub use inbox::{Receipt, SubmitError};
 pub use orch::{Actor, NewObjective, Orch, PublishRequest, StartError, UpdateRequest};
+pub use orcha_exec::{Finding, Grade};
 pub use settings::Settings;

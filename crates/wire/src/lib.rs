@@ -18,6 +18,7 @@
 mod names;
 mod object;
 
+pub mod doctor;
 pub mod event;
 pub mod health;
 pub mod id;
@@ -35,6 +36,7 @@ pub mod transcript;
 pub mod why;
 pub mod workspace;
 
+pub use doctor::{CheckGrade, Doctor, DoctorCheck, TargetDoctor};
 pub use event::{Activity, Event};
 pub use health::{Health, HealthStatus, LoginLink, Whoami};
 pub use id::{IdRef, InvalidIdRef};

@@ -201,6 +201,10 @@ routes! {
     DISABLE_TARGET = Post "/api/targets/{id}/disable" => 200 Target;
     /// Looks at a target now; the answer says so if it is not well.
     CHECK_TARGET = Post "/api/targets/{id}/healthcheck" => 200 TargetReport;
+    /// Looks at what a target offers: programs, agents, isolation, room; and says what to do about each gap.
+    TARGET_DOCTOR = Get "/api/targets/{id}/doctor" => 200 TargetDoctor;
+    /// Looks at what a target offers, as the published API asks for it.
+    TARGET_DOCTOR_NOW = Post "/api/targets/{id}/doctor" => 200 TargetDoctor;
 
     /// Lists questions: the open ones, most urgent first, then oldest.
     LIST_QUESTIONS = Get "/api/questions" query ListQuestions => 200 [Question];
@@ -252,6 +256,8 @@ routes! {
     WHY = Get "/api/why/{id}" => 200 Why;
     /// Tells how the daemon fares.
     HEALTH = Get "/api/health" => 200 Health;
+    /// Looks at what the daemon and all its targets need, and says what to do about each gap.
+    DOCTOR = Get "/api/doctor" => 200 Doctor;
     /// Tells who is asking.
     WHOAMI = Get "/api/whoami" => 200 Whoami;
     /// Makes a link that logs a browser in, once.

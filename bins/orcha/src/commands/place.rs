@@ -22,6 +22,8 @@ pub async fn target(client: &Client, say: Say, command: Target) -> Result<()> {
             let create = CreateTarget { name, kind: None, work_root, labels: label, capacity_sessions: capacity };
             return say.answer(&client.create_target(&create).await?, tables::target_report);
         }
+        // Answered before: its exit code says more than that it was done.
+        Target::Doctor { .. } => return Ok(()),
         Target::Check { id } => return say.answer(&client.check_target(id).await?, tables::target_report),
         Target::Show { id } => client.target(id).await?,
         Target::Edit { id, name, label, no_labels, capacity } => {

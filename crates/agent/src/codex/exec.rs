@@ -9,7 +9,8 @@ use crate::causes::Cause;
 use crate::spec::{self, BRIEF, unsupported};
 use crate::text::{count, detail, object, raw, remember, short, str_of};
 use crate::{
-    Dialect, Dialogue, Event, Heard, Launch, LaunchError, Permissions, RunnerError, Say, TurnEnd, Usage, Utterance,
+    Dialect, Dialogue, Event, Heard, Launch, LaunchError, Permissions, Program, RunnerError, Say, TurnEnd, Usage,
+    Utterance,
 };
 use orcha_exec::{InputLine, RunSpec};
 use serde::{Deserialize, Serialize};
@@ -104,6 +105,10 @@ impl Dialect for CodexExec {
                 .collect(),
             ..spec::run(launch, (program, args), env)
         })
+    }
+
+    fn program(&self) -> Program {
+        Program { command: self.program.clone(), env: self.base_env.clone() }
     }
 
     fn dialogue(&self, memory: &Value) -> Box<dyn Dialogue> {

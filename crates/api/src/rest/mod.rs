@@ -2,6 +2,7 @@
 //! answers with the noun as it is afterwards.
 
 mod daemon;
+mod doctor;
 mod events;
 mod objectives;
 mod projects;
@@ -61,6 +62,8 @@ pub(crate) fn handler(route: &Route) -> Option<MethodRouter<Api>> {
         at::ENABLE_TARGET => post(targets::enable),
         at::DISABLE_TARGET => post(targets::disable),
         at::CHECK_TARGET => post(targets::check),
+        at::TARGET_DOCTOR => get(doctor::target),
+        at::TARGET_DOCTOR_NOW => post(doctor::target_now),
 
         at::LIST_QUESTIONS => get(questions::list),
         at::GET_QUESTION => get(questions::show),
@@ -89,6 +92,7 @@ pub(crate) fn handler(route: &Route) -> Option<MethodRouter<Api>> {
 
         at::WHY => get(why::why),
         at::HEALTH => get(daemon::health),
+        at::DOCTOR => get(doctor::daemon),
         at::WHOAMI => get(daemon::whoami),
         at::LOGIN_LINK => post(daemon::login_link),
         at::LOGIN => get(daemon::login),

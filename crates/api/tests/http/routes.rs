@@ -442,6 +442,28 @@ async fn workspaces_are_shown_with_what_was_kept_and_brought_back() {
 }
 
 #[tokio::test]
+async fn the_doctor_looks_at_the_daemon_and_at_each_target() {
+    let stage = Stage::open().await;
+    let whole = stage.get("/api/doctor").await.ok(200);
+    let named = |checks: &Value, name: &str| {
+        checks.as_array().unwrap().iter().find(|it| it["name"] == name).unwrap_or_else(|| panic!("{checks}")).clone()
+    };
+    let database = named(&whole["checks"], "database");
+    assert_eq!((&database["ok"], &database["grade"]), (&json!(true), &json!("fine")), "{database}");
+    assert!(text(&database["detail"]).contains("journal wal"), "{database}");
+    let target = &whole["targets"][0];
+    assert!(named(&target["checks"], "git").is_object());
+    let id = text(&target["target_id"]);
+    for alone in [
+        stage.get(&format!("/api/targets/{id}/doctor")).await.ok(200),
+        stage.verb(&format!("/api/targets/{id}/doctor")).await.ok(200),
+    ] {
+        assert_eq!((&alone["target"], &alone["ok"]), (&target["target"], &target["ok"]));
+    }
+    assert_eq!(stage.get("/api/targets/00000000/doctor").await.problem().0, 404);
+}
+
+#[tokio::test]
 async fn the_daemon_says_how_it_fares_and_ends_when_asked() {
     let stage = Stage::open().await;
     stage.one("wait", "running").await;

@@ -7,12 +7,14 @@ mod lists;
 mod overview;
 mod short;
 mod stream;
+mod vitals;
 mod wheel;
 
 pub use lists::{ObjectiveRow, Requested, SessionFilter, SessionRow, TargetRow, Which};
 pub use overview::Overview;
 pub use short::Shortened;
 pub use stream::{Entry, Event, EventFilter, Owned, Span};
+pub use vitals::Vitals;
 pub use wheel::{Candidates, CredentialOwner, Loaded, OrderRow, TranscriptCursor};
 
 use crate::conn::{Columns, Conn, DbError, Value, json, row, rows};
