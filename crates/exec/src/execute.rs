@@ -6,6 +6,7 @@ use crate::{Command, CommandError, ExitStatus, Output, ready};
 use rustix::fs::Access;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -26,11 +27,30 @@ const DRAIN: usize = 1 << 20;
 
 /// Runs a command to its end.
 pub(crate) async fn execute(command: &Command) -> Result<Output, CommandError> {
+    match execute_keeping(command, 0).await? {
+        Ended { in_time: true, output } => Ok(output),
+        Ended { in_time: false, .. } => {
+            Err(CommandError::TimedOut { program: command.program.clone(), after: command.timeout })
+        }
+    }
+}
+
+/// A command that came to its end, or was brought to it.
+#[derive(Debug)]
+pub struct Ended {
+    /// Whether it ended before its time was over. If not, it was killed.
+    pub in_time: bool,
+    /// What it printed, and how it ended.
+    pub output: Output,
+}
+
+/// Runs a command to its end and keeps, beside the first bytes of each stream, this many of its last.
+pub(crate) async fn execute_keeping(command: &Command, keep_end: usize) -> Result<Ended, CommandError> {
     let mut group =
         Group::spawn(command).map_err(|source| CommandError::Spawn { program: command.program.clone(), source })?;
     let broke = |source| CommandError::Streams { program: command.program.clone(), source };
-    let mut output = Sink::new(group.child.stdout.take().map(OwnedFd::from), command.keep).map_err(broke)?;
-    let mut error = Sink::new(group.child.stderr.take().map(OwnedFd::from), command.keep).map_err(broke)?;
+    let mut output = Sink::new(group.child.stdout.take().map(OwnedFd::from), command.keep, keep_end).map_err(broke)?;
+    let mut error = Sink::new(group.child.stderr.take().map(OwnedFd::from), command.keep, keep_end).map_err(broke)?;
     let stdin = group.child.stdin.take().map(OwnedFd::from);
 
     let work = async {
@@ -43,22 +63,26 @@ pub(crate) async fn execute(command: &Command) -> Result<Output, CommandError> {
             over = group.over() => over,
         }
     };
-    match tokio::time::timeout(command.timeout, work).await {
-        Ok(over) => over.map_err(broke)?,
+    let in_time = match tokio::time::timeout(command.timeout, work).await {
+        Ok(over) => {
+            over.map_err(broke)?;
+            true
+        }
         Err(_) => {
             group.kill().map_err(broke)?;
-            if tokio::time::timeout(LAST_BREATH, group.over()).await.is_ok() {
-                group.reap().map_err(broke)?;
+            if tokio::time::timeout(LAST_BREATH, group.over()).await.is_err() {
+                return Err(CommandError::TimedOut { program: command.program.clone(), after: command.timeout });
             }
-            return Err(CommandError::TimedOut { program: command.program.clone(), after: command.timeout });
+            false
         }
-    }
+    };
     // The leader is over but not reaped: its number still names its group and no other.
     group.kill().map_err(broke)?;
     output.drain().map_err(broke)?;
     error.drain().map_err(broke)?;
     let status = group.reap().map_err(broke)?;
-    Ok(Output { status, truncated: output.truncated || error.truncated, stdout: output.kept, stderr: error.kept })
+    let truncated = output.truncated() || error.truncated();
+    Ok(Ended { in_time, output: Output { status, truncated, stdout: output.whole(), stderr: error.whole() } })
 }
 
 /// Finds the file of a program on this machine in the `PATH` of an environment; the error names both.
@@ -223,16 +247,18 @@ async fn feed(pipe: Option<OwnedFd>, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps the first bytes of a stream and drops the rest.
+/// Keeps the first bytes of a stream and the last ones, and drops those between.
 struct Sink {
     pipe: Option<AsyncFd<OwnedFd>>,
     kept: Vec<u8>,
     keep: usize,
-    truncated: bool,
+    end: VecDeque<u8>,
+    keep_end: usize,
+    dropped: u64,
 }
 
 impl Sink {
-    fn new(pipe: Option<OwnedFd>, keep: usize) -> io::Result<Self> {
+    fn new(pipe: Option<OwnedFd>, keep: usize, keep_end: usize) -> io::Result<Self> {
         let pipe = match pipe {
             Some(pipe) => {
                 rustix::io::ioctl_fionbio(&pipe, true)?;
@@ -240,7 +266,7 @@ impl Sink {
             }
             None => None,
         };
-        Ok(Self { pipe, kept: Vec::new(), keep, truncated: false })
+        Ok(Self { pipe, kept: Vec::new(), keep, end: VecDeque::new(), keep_end, dropped: 0 })
     }
 
     /// Reads to the end of the stream. Cancel-safe: what was read is kept.
@@ -280,7 +306,24 @@ impl Sink {
 
     fn take(&mut self, bytes: &[u8]) {
         let room = self.keep.saturating_sub(self.kept.len());
-        self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        self.truncated |= bytes.len() > room;
+        let (first, rest) = bytes.split_at(bytes.len().min(room));
+        self.kept.extend_from_slice(first);
+        self.end.extend(rest);
+        let over = self.end.len().saturating_sub(self.keep_end);
+        self.end.drain(..over);
+        self.dropped += over as u64;
+    }
+
+    fn truncated(&self) -> bool {
+        self.dropped > 0
+    }
+
+    /// Returns what was kept; where bytes are missing between two parts, a line says how many.
+    fn whole(mut self) -> Vec<u8> {
+        if self.dropped > 0 && self.keep_end > 0 {
+            self.kept.extend_from_slice(format!("\n[… {} bytes left out …]\n", self.dropped).as_bytes());
+        }
+        self.kept.extend(self.end);
+        self.kept
     }
 }

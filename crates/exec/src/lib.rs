@@ -22,9 +22,10 @@ mod rundir;
 mod survey;
 mod table;
 mod watch;
+mod whole;
 
 pub use command::{Command, CommandError, ExitStatus, Output};
-pub use execute::{DEFAULT_PATH, find_program};
+pub use execute::{DEFAULT_PATH, Ended, find_program};
 pub use host::Host;
 pub use local::{LocalHost, LocalSettings};
 pub use run::{
@@ -32,3 +33,4 @@ pub use run::{
     Stream,
 };
 pub use survey::{Finding, Grade, first_line, room, survey};
+pub use whole::run_whole;

@@ -128,3 +128,35 @@ async fn a_thousand_commands_leave_no_zombie() {
     eprintln!("1000 commands in {:?}", began.elapsed());
     assert_eq!(zombies(), 0);
 }
+
+#[tokio::test]
+async fn nothing_of_a_whole_command_is_left_and_its_end_is_kept() {
+    let world = World::plain();
+    // One that left its group and its parent, and one that is only in the background.
+    let script = "setsid sh -c 'echo $$ >away; exec sleep 300' & sleep 300 & echo $! >near; \
+                  while ! test -s away; do :; done; seq 1 20000; exit 4";
+    let mut command = sh(&world, script);
+    command.keep = 100;
+    let ended = soon(orcha_exec::run_whole(&command, 50)).await.unwrap();
+    assert!(ended.in_time);
+    let output = ended.output;
+    assert_eq!(output.status, ExitStatus::Code(4));
+    let text = output.text();
+    assert!(output.truncated && text.starts_with("1\n2\n") && text.ends_with("19999\n20000"), "{text}");
+    assert!(text.contains("bytes left out"), "{text}");
+    for name in ["away", "near"] {
+        let pid = std::fs::read_to_string(world.root.path().join(name)).unwrap();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+        assert!(stat.is_empty() || stat.contains(") Z "), "{name} is alive: {stat}");
+    }
+}
+
+#[tokio::test]
+async fn a_whole_command_that_ran_out_of_time_is_told_with_what_it_printed() {
+    let world = World::plain();
+    let mut command = sh(&world, "echo begun; setsid sleep 300 & wait");
+    command.timeout = Duration::from_millis(300);
+    let ended = soon(orcha_exec::run_whole(&command, 50)).await.unwrap();
+    assert!(!ended.in_time);
+    assert_eq!((ended.output.text().as_str(), ended.output.status), ("begun", ExitStatus::Signal(9)));
+}

@@ -37,6 +37,8 @@ const HOUSE: &[Room] = &[
     room("orcha-model", 1, Only(&["orcha-base"])),
     room("orcha-wire", 1, Only(&["orcha-base"])),
     room("orcha-exec", 1, Only(&["orcha-base"])),
+    // Decision 0013: one way out, for whoever goes where somebody else says.
+    room("orcha-outbound", 1, Only(&["orcha-base"])),
     // A test program; it stands beside the house and talks to it as any agent does.
     room("orcha-scripted-agent", 2, Only(&["orcha-base"])),
     // The model behind real agent programs in tests: decision 0011.
@@ -46,6 +48,7 @@ const HOUSE: &[Room] = &[
     room("orcha-agent", 2, Only(&["orcha-base", "orcha-exec"])),
     room("orcha-forge", 2, Only(&["orcha-base", "orcha-exec"])),
     room("orcha-workspace", 2, Only(&["orcha-base", "orcha-exec"])),
+    room("orcha-local-tools", 2, Only(&["orcha-base", "orcha-exec", "orcha-outbound"])),
     room(
         "orcha-orch",
         3,
