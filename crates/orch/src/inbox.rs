@@ -6,9 +6,9 @@
 use crate::feed::Activity;
 use crate::orch::Shared;
 use orcha_base::{ObjectiveId, PullRequestId, SessionId, Timestamp};
-use orcha_model::{Artifact, Effect, EffectKey, NounId, PullRequest, Refusal};
+use orcha_model::{Artifact, Effect, EffectKey, NounId, PullRequest, Refusal, message};
 use orcha_plan::{Changes, Mind, Stimulus, World, passes, step};
-use orcha_store::{Change, Commit, CommitError, Guard, JournalLine, NewEntry, Order, Row, TranscriptAppend};
+use orcha_store::{Change, Commit, CommitError, Guard, JournalLine, NewEntry, Order, Row, Said, TranscriptAppend};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -391,6 +391,7 @@ impl Desk {
         if let Some(append) = &mut commit.transcript {
             append.entries.extend(changes.effects.iter().filter_map(|(_, it)| answered(it, append.session, now)));
         }
+        commit.said = changes.effects.iter().filter_map(|(_, it)| said(world, it, now)).collect();
         commit.receipt = stimuli.key.as_ref().map(|key| orcha_store::Receipt {
             tenant: tenant.clone(),
             scope: scope.clone(),
@@ -412,6 +413,28 @@ fn answered(effect: &Effect, session: SessionId, at: Timestamp) -> Option<NewEnt
         metadata: Some(serde_json::json!({"request": it.request, "allowed": it.allow})),
         at,
     })
+}
+
+/// The line of a transcript that says what its agent is told: what opens the conversation, and what is steered.
+fn said(world: &World, effect: &Effect, at: Timestamp) -> Option<Said> {
+    let (session, attempt, source, content, metadata) = match effect {
+        Effect::Launch(it) => {
+            let opening = it.opening.as_ref()?;
+            (it.session, it.attempt, "system", &opening.text, serde_json::json!({"opening": true}))
+        }
+        Effect::Deliver(it) => {
+            let (source, from) = match world.messages.get(&it.message)?.from {
+                message::Sender::User => ("user", None),
+                message::Sender::Manager { session } => ("system", Some(session)),
+                message::Sender::System => ("system", None),
+            };
+            (it.session, it.attempt, source, &it.text, serde_json::json!({"steer": it.message, "from": from}))
+        }
+        _ => return None,
+    };
+    let entry =
+        NewEntry { source: source.into(), kind: "text".into(), content: content.clone(), metadata: Some(metadata), at };
+    Some(Said { session, attempt, entry })
 }
 
 /// Tells whether the schedule has to look again. A session that has a place and keeps it frees nobody else, and

@@ -206,6 +206,9 @@ impl Shared {
         if let Some(session) = session.filter(|_| !committed.transcript.is_empty()) {
             self.feed.transcript(session, committed.transcript.end - 1);
         }
+        for (session, seq) in &committed.said {
+            self.feed.transcript(*session, *seq);
+        }
         Ok(committed)
     }
 

@@ -4,7 +4,7 @@
 
 use crate::commit::{Committed, Guard};
 use crate::conn::{Cell, Conn, DbError, Value, json, row};
-use crate::encode::{Prepared, PreparedAppend, PreparedRow};
+use crate::encode::{Prepared, PreparedAppend, PreparedEntry, PreparedRow, PreparedSaid};
 use crate::error::{CommitError, Unique};
 use orcha_base::{SessionId, TargetId, Timestamp};
 use orcha_model::Refusal;
@@ -131,11 +131,13 @@ pub(crate) fn apply(conn: &dyn Conn, commit: &Prepared, numbers: &mut Numbers) -
         Some(append) => append_transcript(conn, append, commit.at)?,
         None => 0..0,
     };
+    let said = commit.said.iter().map(|it| say(conn, it)).collect::<Result<_, Failure>>()?;
     Ok(Committed {
         at: Timestamp::from_micros(commit.at),
         journal: journal..numbers.journal,
         orders: orders..numbers.outbox,
         transcript,
+        said,
     })
 }
 
@@ -259,10 +261,7 @@ fn holder(conn: &dyn Conn, sql: &str, id: &str, own: SessionId) -> Result<Option
 fn append_transcript(conn: &dyn Conn, append: &PreparedAppend, at: i64) -> Result<std::ops::Range<i64>, Failure> {
     let session = Value::Text(&append.session_text);
     let attempt = Value::Int(i64::from(append.attempt.0));
-    let place = row(conn, SESSION_PLACE, &[session], |row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned())))?;
-    let Some((tenant, scope)) = place else {
-        return Err(Failure::Alone(CommitError::Missing { table: "transcript" }));
-    };
+    let (tenant, scope) = place_of(conn, session)?;
     let stored: Option<serde_json::Value> =
         row(conn, FIND_CURSOR, &[session, attempt], |row| json("cursor", row.text(0)?))?;
     if stored != append.expected {
@@ -280,22 +279,50 @@ fn append_transcript(conn: &dyn Conn, append: &PreparedAppend, at: i64) -> Resul
     let first = row(conn, LAST_ENTRY, &[session], |row| row.int(0))?.unwrap_or(0) + 1;
     let mut seq = first;
     for entry in &append.entries {
-        let values = [
-            session,
-            Value::Int(seq),
-            Value::Text(&tenant),
-            Value::Text(&scope),
-            Value::Int(entry.at),
-            attempt,
-            Value::Text(&entry.source),
-            Value::Text(&entry.kind),
-            Value::Text(&entry.content),
-            entry.metadata.as_deref().map_or(Value::Null, Value::Text),
-        ];
-        conn.exec(INSERT_ENTRY, &values)?;
+        insert_entry(conn, session, seq, (&tenant, &scope), attempt, entry)?;
         seq += 1;
     }
     Ok(first..seq)
+}
+
+/// Adds what is said to an agent behind what stands in its transcript.
+fn say(conn: &dyn Conn, said: &PreparedSaid) -> Result<(SessionId, i64), Failure> {
+    let text = said.session.to_string();
+    let session = Value::Text(&text);
+    let (tenant, scope) = place_of(conn, session)?;
+    let seq = row(conn, LAST_ENTRY, &[session], |row| row.int(0))?.unwrap_or(0) + 1;
+    insert_entry(conn, session, seq, (&tenant, &scope), Value::Int(i64::from(said.attempt.0)), &said.entry)?;
+    Ok((said.session, seq))
+}
+
+/// Finds the tenant and the scope of a session.
+fn place_of(conn: &dyn Conn, session: Value<'_>) -> Result<(String, String), Failure> {
+    let place = row(conn, SESSION_PLACE, &[session], |row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned())))?;
+    place.ok_or(Failure::Alone(CommitError::Missing { table: "transcript" }))
+}
+
+fn insert_entry(
+    conn: &dyn Conn,
+    session: Value<'_>,
+    seq: i64,
+    (tenant, scope): (&str, &str),
+    attempt: Value<'_>,
+    entry: &PreparedEntry,
+) -> Result<(), Failure> {
+    let values = [
+        session,
+        Value::Int(seq),
+        Value::Text(tenant),
+        Value::Text(scope),
+        Value::Int(entry.at),
+        attempt,
+        Value::Text(&entry.source),
+        Value::Text(&entry.kind),
+        Value::Text(&entry.content),
+        entry.metadata.as_deref().map_or(Value::Null, Value::Text),
+    ];
+    conn.exec(INSERT_ENTRY, &values)?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub struct Commit {
     pub retried: Vec<Retried>,
     /// New lines of a transcript.
     pub transcript: Option<TranscriptAppend>,
+    /// What is said to agents: lines of their transcripts that no cursor stands for.
+    pub said: Vec<Said>,
     /// New artifacts.
     pub artifacts: Vec<Artifact>,
     /// Projects that are new or were edited.
@@ -161,6 +163,17 @@ pub struct TranscriptAppend {
     pub entries: Vec<NewEntry>,
 }
 
+/// A line of a transcript that the agent did not write itself: what is said to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Said {
+    /// The session.
+    pub session: SessionId,
+    /// The attempt that hears it.
+    pub attempt: Attempt,
+    /// The line.
+    pub entry: NewEntry,
+}
+
 /// A line of a transcript before it has a number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewEntry {
@@ -215,6 +228,8 @@ pub struct Committed {
     pub orders: Range<i64>,
     /// The numbers of its transcript lines, in order and without a gap.
     pub transcript: Range<i64>,
+    /// The numbers that what is said got in the transcripts of its sessions, in the order of the commit.
+    pub said: Vec<(SessionId, i64)>,
 }
 
 impl Commit {
@@ -234,6 +249,7 @@ impl Commit {
             done,
             retried,
             transcript,
+            said,
             artifacts,
             projects,
             removed_projects,
@@ -247,6 +263,7 @@ impl Commit {
             && done.is_empty()
             && retried.is_empty()
             && transcript.is_none()
+            && said.is_empty()
             && artifacts.is_empty()
             && projects.is_empty()
             && removed_projects.is_empty()

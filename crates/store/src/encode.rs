@@ -2,7 +2,7 @@
 //!
 //! Done by whoever commits, so that the one writer only binds and steps. Nothing here touches a database.
 
-use crate::commit::{Change, Commit, Credential, Guard, Row};
+use crate::commit::{Change, Commit, Credential, Guard, NewEntry, Row};
 use crate::conn::Cell;
 use crate::error::{CommitError, Unique};
 use orcha_base::{Attempt, Revision, SessionId, Timestamp};
@@ -22,6 +22,7 @@ pub(crate) struct Prepared {
     pub done: Vec<String>,
     pub retried: Vec<(String, i64, String)>,
     pub transcript: Option<PreparedAppend>,
+    pub said: Vec<PreparedSaid>,
     pub artifacts: Vec<[Cell; 6]>,
     pub projects: Vec<[Cell; 7]>,
     pub removed_projects: Vec<String>,
@@ -46,6 +47,12 @@ pub(crate) struct PreparedAppend {
     pub expected: Option<serde_json::Value>,
     pub next: String,
     pub entries: Vec<PreparedEntry>,
+}
+
+pub(crate) struct PreparedSaid {
+    pub session: SessionId,
+    pub attempt: Attempt,
+    pub entry: PreparedEntry,
 }
 
 pub(crate) struct PreparedEntry {
@@ -275,25 +282,14 @@ pub(crate) fn prepare(commit: Commit) -> Result<Prepared, CommitError> {
             attempt: append.attempt,
             expected: append.expected,
             next: encode("a cursor", &append.next)?,
-            entries: append
-                .entries
-                .into_iter()
-                .map(|entry| {
-                    Ok(PreparedEntry {
-                        source: entry.source,
-                        kind: entry.kind,
-                        content: entry.content,
-                        metadata: entry
-                            .metadata
-                            .as_ref()
-                            .map(|it| encode("a transcript line's metadata", it))
-                            .transpose()?,
-                        at: entry.at.as_micros(),
-                    })
-                })
-                .collect::<Result<Vec<_>, CommitError>>()?,
+            entries: append.entries.into_iter().map(entry).collect::<Result<Vec<_>, CommitError>>()?,
         }),
     };
+    let said = commit
+        .said
+        .into_iter()
+        .map(|it| Ok(PreparedSaid { session: it.session, attempt: it.attempt, entry: entry(it.entry)? }))
+        .collect::<Result<Vec<_>, CommitError>>()?;
     let receipt = match commit.receipt {
         None => None,
         Some(it) => {
@@ -314,6 +310,7 @@ pub(crate) fn prepare(commit: Commit) -> Result<Prepared, CommitError> {
             .map(|it| (it.key.to_string(), it.not_before.as_micros(), it.detail))
             .collect(),
         transcript,
+        said,
         artifacts,
         projects,
         removed_projects: commit.removed_projects.iter().map(ToString::to_string).collect(),
@@ -323,6 +320,17 @@ pub(crate) fn prepare(commit: Commit) -> Result<Prepared, CommitError> {
     };
     prepared.size = size(&prepared);
     Ok(prepared)
+}
+
+fn entry(entry: NewEntry) -> Result<PreparedEntry, CommitError> {
+    let metadata = entry.metadata.as_ref().map(|it| encode("a transcript line's metadata", it)).transpose()?;
+    Ok(PreparedEntry {
+        source: entry.source,
+        kind: entry.kind,
+        content: entry.content,
+        metadata,
+        at: entry.at.as_micros(),
+    })
 }
 
 fn size(prepared: &Prepared) -> usize {
@@ -337,6 +345,7 @@ fn size(prepared: &Prepared) -> usize {
             .transcript
             .iter()
             .flat_map(|append| &append.entries)
+            .chain(prepared.said.iter().map(|it| &it.entry))
             .map(|entry| entry.content.len() + entry.metadata.as_ref().map_or(0, String::len) + 64)
             .sum::<usize>()
 }

@@ -6,8 +6,8 @@ mod support;
 use orcha_base::{Attempt, MessageId, ObjectiveId, ScopeId, SessionId, TargetId, TenantId, WorkspaceId};
 use orcha_model::{Refusal, Role};
 use orcha_store::{
-    Commit, CommitError, Credential, EventFilter, Guard, NewEntry, Page, Receipt, Requested, Retried, Row, Span, Store,
-    TranscriptAppend, Unique, Viewer,
+    Commit, CommitError, Credential, EventFilter, Guard, NewEntry, Page, Receipt, Requested, Retried, Row, Said, Span,
+    Store, TranscriptAppend, Unique, Viewer,
 };
 use serde_json::json;
 use support::*;
@@ -347,6 +347,34 @@ async fn a_transcript_moves_with_its_cursor_or_not_at_all() {
     assert_eq!(texts(Span::After(3)).await, []);
     assert_eq!(store.cursor(session, Attempt(1)).await.unwrap(), Some(json!({"bytes": 9})));
     assert_eq!(store.cursor(session, Attempt(2)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_is_said_to_an_agent_stands_behind_what_it_wrote_in_the_same_commit_and_moves_no_cursor() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    world(&store).await;
+    let [one, two] = [1, 2].map(SessionId::fixed);
+    let to = |session, text| Said { session, attempt: Attempt(1), entry: said(text) };
+    let wrote = TranscriptAppend {
+        session: one,
+        attempt: Attempt(1),
+        expected: None,
+        next: json!(7),
+        entries: vec![said("done")],
+    };
+    let commit = Commit {
+        transcript: Some(wrote),
+        said: vec![to(one, "and now this"), to(two, "begin"), to(one, "and that")],
+        ..Commit::at(at(1))
+    };
+    let committed = store.commit(commit).await.unwrap();
+    assert_eq!(committed.transcript, 1..2);
+    assert_eq!(committed.said, [(one, 2), (two, 1), (one, 3)]);
+    assert_eq!(store.cursor(one, Attempt(1)).await.unwrap(), Some(json!(7)));
+    assert_eq!(store.cursor(two, Attempt(1)).await.unwrap(), None);
+    let nobody = Commit { said: vec![to(SessionId::fixed(9), "hello?")], ..Commit::at(at(2)) };
+    assert!(matches!(store.commit(nobody).await, Err(CommitError::Missing { table: "transcript" })));
 }
 
 #[tokio::test]

@@ -129,13 +129,16 @@ async fn a_restart_loses_no_line_and_repeats_none() {
         .await;
     let viewer = orcha_store::Viewer::of(orcha_base::TenantId::default());
     let lines = stage.orch.store().transcript(&viewer, session, orcha_store::Span::After(0), 1000).await.unwrap();
-    let heard: Vec<&str> = lines
+    let heard: Vec<(&str, &str)> = lines
         .iter()
-        .filter(|it| it.kind == "text")
-        .map(|it| it.content.as_str())
-        .filter(|it| it.contains("say "))
+        .filter(|it| it.kind == "text" && it.content.contains("say "))
+        .map(|it| (it.source.as_str(), it.content.as_str()))
         .collect();
-    assert_eq!(heard, ["heard: say 0", "heard: say 1", "heard: say 2", "heard: say 3", "heard: say 4"]);
+    // What a person says stands in front of what the agent makes of it.
+    let expected: Vec<(&str, String)> =
+        (0..5).flat_map(|n| [("user", format!("say {n}")), ("agent", format!("heard: say {n}"))]).collect();
+    assert_eq!(heard, expected.iter().map(|(who, text)| (*who, text.as_str())).collect::<Vec<_>>());
+    assert!(lines[0].source == "system" && lines[0].content.contains("Do it."), "{:?}", lines[0]);
     let numbers: Vec<i64> = lines.iter().map(|it| it.seq).collect();
     assert_eq!(numbers, (1..=i64::try_from(lines.len()).unwrap()).collect::<Vec<_>>());
     stage.close().await;
