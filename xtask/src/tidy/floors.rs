@@ -48,6 +48,7 @@ const HOUSE: &[Room] = &[
     room("orcha-agent", 2, Only(&["orcha-base", "orcha-exec"])),
     room("orcha-forge", 2, Only(&["orcha-base", "orcha-exec"])),
     room("orcha-workspace", 2, Only(&["orcha-base", "orcha-exec"])),
+    room("orcha-checks", 2, Only(&["orcha-base", "orcha-exec"])),
     room("orcha-local-tools", 2, Only(&["orcha-base", "orcha-exec", "orcha-outbound"])),
     room(
         "orcha-orch",
@@ -61,6 +62,7 @@ const HOUSE: &[Room] = &[
             "orcha-agent",
             "orcha-forge",
             "orcha-workspace",
+            "orcha-checks",
         ]),
     ),
     // Words of the mind and of code hosts, without a decision: decision 0004.
