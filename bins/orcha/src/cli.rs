@@ -42,6 +42,12 @@ pub struct Connection {
     /// The file that holds the token [default: `token` in the data folder; ORCHA_TOKEN is the token itself].
     #[arg(long, global = true, env = "ORCHA_TOKEN_FILE", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub token_file: Option<PathBuf>,
+    /// The tenant, among those that the token opens [default: the one of the token].
+    #[arg(long, global = true, env = "ORCHA_TENANT", value_name = "NAME")]
+    pub tenant: Option<String>,
+    /// The scope, among those that the token opens [default: the first of the token].
+    #[arg(long, global = true, env = "ORCHA_SCOPE", value_name = "NAME")]
+    pub scope: Option<String>,
     /// The daemon's data folder [default: `orcha` in the user's data folder].
     #[arg(long, global = true, env = "ORCHA_DATA", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub data: Option<PathBuf>,
@@ -108,6 +114,9 @@ pub enum Command {
     /// Look after repositories and their settings.
     #[command(subcommand)]
     Project(Project),
+    /// Give others a token of their own that opens one tenant, and take it away again.
+    #[command(subcommand)]
+    Token(Token),
     /// Look at the folders that sessions work in, and get lost work back.
     #[command(subcommand)]
     Workspace(Workspace),
@@ -393,6 +402,25 @@ pub enum Project {
         base: Option<String>,
     },
     /// Forget a project; the repository stays as it is.
+    Rm { id: IdRef },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Token {
+    /// List the named tokens.
+    List,
+    /// Make a token, and print it: it is shown this once.
+    Add {
+        /// Its name.
+        name: String,
+        /// The tenant that it opens.
+        #[arg(long)]
+        tenant: String,
+        /// A scope of the tenant that it opens, the usual one first; may be given several times [default: all].
+        #[arg(long)]
+        scope: Vec<String>,
+    },
+    /// Revoke a token, at once.
     Rm { id: IdRef },
 }
 

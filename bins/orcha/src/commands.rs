@@ -55,6 +55,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Target(crate::cli::Target::Doctor { id }) => return doctor::target(&client, say, id).await,
         Command::Target(command) => place::target(&client, say, command).await?,
         Command::Project(command) => place::project(&client, say, command).await?,
+        Command::Token(command) => place::token(&client, say, command).await?,
         Command::Workspace(command) => place::workspace(&client, say, command).await?,
         Command::Health => say.answer(&client.health().await?, tables::health)?,
         Command::Login => say.answer(&client.login_link().await?, |link, out| writeln!(out, "{}", link.url))?,

@@ -41,7 +41,8 @@ pub fn client(connection: &Connection) -> Result<Client> {
         Some(url) => url.clone(),
         None => address(&data_dir(connection)?)?,
     };
-    Ok(Client::new(&url, token(connection)?)?)
+    let client = Client::new(&url, token(connection)?)?;
+    Ok(client.within(connection.tenant.as_deref(), connection.scope.as_deref())?)
 }
 
 fn address(data: &Path) -> Result<String> {

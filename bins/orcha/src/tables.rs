@@ -472,6 +472,22 @@ pub fn question(question: &Question, out: &mut dyn Write) -> io::Result<()> {
     facts.long("answer", question.answer.as_deref())
 }
 
+pub fn tokens(rows: &[ApiToken], out: &mut dyn Write) -> io::Result<()> {
+    let columns = [("ID", Nothing), ("NAME", Width), ("TENANT", Width), ("SCOPES", Width), ("MADE", Nothing)];
+    let mut table = Rows::new(columns);
+    for it in rows {
+        let scopes = if it.scopes.is_empty() { "all".to_owned() } else { it.scopes.join(", ") };
+        table.row(vec![
+            Cell::new(it.id.short()),
+            foreign(&it.name, TITLE),
+            foreign(&it.tenant, TITLE),
+            foreign(&scopes, TITLE),
+            Cell::new(it.created_at.to_string()),
+        ]);
+    }
+    table.write("no named tokens; make one with `orcha token add`", out)
+}
+
 pub fn target(target: &Target, out: &mut dyn Write) -> io::Result<()> {
     let mut facts = Facts(out);
     facts.fact("target", target.id)?;

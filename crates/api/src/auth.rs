@@ -1,9 +1,11 @@
-//! Who is asking: the daemon's token in a header, or the cookie of a browser that was logged in with a ticket.
+//! Who is asking: the daemon's token or a named one in a header, or the cookie of a browser that was logged in with a
+//! ticket. What each may see is said in `grant`.
 //!
 //! Tokens, tickets and cookies are compared as hashes and in constant time, and are never logged. Identity never
 //! comes from a path, a query or a body.
 
 use crate::gate;
+use crate::grant::{Grant, Holder};
 use crate::page;
 use crate::problem::ApiError;
 use crate::shared::Api;
@@ -13,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64URL_NOPAD;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, header};
-use orcha_base::{Redacted, ScopeId, TenantId, Timestamp};
+use orcha_base::{Redacted, RepoUrl, Timestamp, TokenId};
 use orcha_orch::Actor;
 use orcha_store::Viewer;
 use orcha_wire::Code;
@@ -30,6 +32,8 @@ const TICKETS: usize = 16;
 const COOKIE_TIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// No credential of ours is longer.
 const LONGEST: usize = 256;
+/// How the operator is called.
+pub(crate) const OPERATOR: &str = "operator";
 /// With a cookie, a change needs this header or a JSON body: a form of another site can send neither.
 const OURS: HeaderName = HeaderName::from_static("x-orcha");
 
@@ -39,19 +43,37 @@ type Hash = [u8; 32];
 #[derive(Clone, Debug)]
 pub struct Asker {
     /// The name that is shown for it.
-    pub name: &'static str,
+    pub name: String,
     /// Whose rows it may see.
     pub viewer: Viewer,
     /// As whom it changes them.
     pub(crate) actor: Actor,
+    /// Whose credential it showed.
+    pub(crate) holder: Holder,
 }
 
 impl Asker {
-    /// The one user of this release: the operator, who sees everything in the default tenant.
-    fn operator() -> Self {
-        let tenant = TenantId::default();
-        let actor = Actor { tenant: tenant.clone(), scope: ScopeId::default() };
-        Self { name: "operator", viewer: Viewer::of(tenant), actor }
+    /// Refuses who is not the operator of this daemon.
+    pub(crate) fn operates(&self) -> Result<(), ApiError> {
+        match self.holder {
+            Holder::Operator => Ok(()),
+            Holder::Token(_) => {
+                Err(ApiError::new(Code::Forbidden, "only the operator may do this, with the daemon's own token"))
+            }
+        }
+    }
+}
+
+impl Asker {
+    /// Refuses a repository that is a folder of the daemon's machine, unless the operator names it: whoever names a
+    /// folder reads it.
+    pub(crate) fn may_name(&self, repo: &RepoUrl) -> Result<(), ApiError> {
+        if repo.local_path().is_none() || self.operates().is_ok() {
+            return Ok(());
+        }
+        let rule = "names a folder of the daemon's machine, which only the operator may; let the operator register \
+            it as a project, and name that";
+        Err(ApiError::new(Code::Forbidden, format!("`repo` {rule}")).at("repo"))
     }
 }
 
@@ -68,7 +90,15 @@ pub(crate) struct Keys {
     token: Redacted<Hash>,
     /// What cookies are signed with: nobody who sees a cookie can make another one, or learns the token.
     cookies: Redacted<Hash>,
-    tickets: Mutex<Vec<(Hash, Timestamp)>>,
+    tickets: Mutex<Vec<Ticket>>,
+}
+
+/// What logs a browser in, once.
+#[derive(Debug)]
+struct Ticket {
+    hash: Hash,
+    until: Timestamp,
+    of: Holder,
 }
 
 impl Keys {
@@ -81,16 +111,16 @@ impl Keys {
         }
     }
 
-    /// Makes a ticket that logs a browser in, once and soon.
-    pub(crate) fn ticket(&self, now: Timestamp) -> (String, Timestamp) {
+    /// Makes a ticket that logs a browser in as whoever asks for it, once and soon.
+    pub(crate) fn ticket(&self, of: Holder, now: Timestamp) -> (String, Timestamp) {
         let ticket = BASE64URL_NOPAD.encode(&rand::random::<[u8; 32]>());
         let until = now + TICKET_TIME;
         let mut tickets = self.tickets.lock();
-        tickets.retain(|(_, until)| *until > now);
+        tickets.retain(|it| it.until > now);
         if tickets.len() >= TICKETS {
             tickets.remove(0);
         }
-        tickets.push((hash(ticket.as_bytes()), until));
+        tickets.push(Ticket { hash: hash(ticket.as_bytes()), until, of });
         (ticket, until)
     }
 
@@ -98,24 +128,36 @@ impl Keys {
     pub(crate) fn redeem(&self, ticket: &str, now: Timestamp) -> Option<String> {
         let hash = hash(ticket.as_bytes());
         let mut tickets = self.tickets.lock();
-        let at = tickets.iter().position(|(it, _)| bool::from(it.ct_eq(&hash)))?;
-        let (_, until) = tickets.remove(at);
-        (until > now).then(|| self.cookie(now + COOKIE_TIME))
+        let at = tickets.iter().position(|it| bool::from(it.hash.ct_eq(&hash)))?;
+        let Ticket { until, of, .. } = tickets.remove(at);
+        (until > now).then(|| self.cookie(of, now + COOKIE_TIME))
     }
 
-    fn cookie(&self, until: Timestamp) -> String {
-        let said = format!("{}.{}", until.as_micros(), BASE64URL_NOPAD.encode(&rand::random::<[u8; 16]>()));
+    fn cookie(&self, of: Holder, until: Timestamp) -> String {
+        let of = match of {
+            Holder::Operator => OPERATOR.to_owned(),
+            Holder::Token(id) => id.to_string(),
+        };
+        let said = format!("{}.{of}.{}", until.as_micros(), BASE64URL_NOPAD.encode(&rand::random::<[u8; 16]>()));
         let signature = BASE64URL_NOPAD.encode(&sign(self.cookies.expose(), said.as_bytes()));
         format!("{said}.{signature}")
     }
 
-    fn cookie_is_good(&self, cookie: &str, now: Timestamp) -> bool {
-        let Some((said, signature)) = cookie.rsplit_once('.').filter(|_| cookie.len() <= LONGEST) else { return false };
-        let Ok(signature) = BASE64URL_NOPAD.decode(signature.as_bytes()) else { return false };
-        let good = bool::from(sign(self.cookies.expose(), said.as_bytes()).as_slice().ct_eq(&signature));
+    /// Returns whose a cookie is, if it is one of ours and still good.
+    fn holder_of(&self, cookie: &str, now: Timestamp) -> Option<Holder> {
+        let (said, signature) = cookie.rsplit_once('.').filter(|_| cookie.len() <= LONGEST)?;
+        let signature = BASE64URL_NOPAD.decode(signature.as_bytes()).ok()?;
+        if !bool::from(sign(self.cookies.expose(), said.as_bytes()).as_slice().ct_eq(&signature)) {
+            return None;
+        }
         // Only what we signed ourselves is looked into.
-        let until = said.split('.').next().and_then(|it| it.parse().ok()).map(Timestamp::from_micros);
-        good && until.is_some_and(|until| until > now)
+        let mut parts = said.split('.');
+        let until = Timestamp::from_micros(parts.next()?.parse().ok()?);
+        let of = match parts.next()? {
+            OPERATOR => Holder::Operator,
+            id => Holder::Token(id.parse::<TokenId>().ok()?),
+        };
+        (until > now).then_some(of)
     }
 
     fn token_is_good(&self, token: &str) -> bool {
@@ -125,7 +167,12 @@ impl Keys {
 
 /// Lets a request in that proves who is asking.
 pub(crate) async fn enter(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    match prove(&api, &request) {
+    let shown = prove(&api, &request);
+    let grant = match shown {
+        Ok(shown) => opened(&api, shown).await,
+        Err(refused) => Err(refused),
+    };
+    match grant.and_then(|grant| grant.asker(request.headers())) {
         Ok(asker) => {
             request.extensions_mut().insert(asker);
             next.run(request).await
@@ -137,24 +184,31 @@ pub(crate) async fn enter(State(api): State<Api>, mut request: Request, next: Ne
     }
 }
 
-fn prove(api: &Api, request: &Request) -> Result<Asker, ApiError> {
+/// What a request shows.
+enum Shown {
+    /// The daemon's own token, or a cookie of somebody.
+    Known(Holder),
+    /// A token that may be a named one.
+    Token(Hash),
+}
+
+/// Looks at the credential of a request.
+fn prove(api: &Api, request: &Request) -> Result<Shown, ApiError> {
     let headers = request.headers();
     if headers.contains_key(header::AUTHORIZATION) {
         // A wrong token is wrong, whatever cookie comes with it.
-        return match bearer(headers) {
-            Some(token) if api.keys.token_is_good(token) => Ok(Asker::operator()),
-            _ => Err(unauthorized()),
-        };
+        let token = bearer(headers).filter(|it| it.len() <= LONGEST).ok_or_else(unauthorized)?;
+        let own = api.keys.token_is_good(token);
+        return Ok(if own { Shown::Known(Holder::Operator) } else { Shown::Token(hash(token.as_bytes())) });
     }
     let name = cookie_name(request);
-    let good = cookies(headers).any(|(it, value)| it == name && api.keys.cookie_is_good(value, api.orch.now()));
-    if !good {
-        return Err(unauthorized());
-    }
+    let now = api.orch.now();
+    let holder = cookies(headers).filter(|(it, _)| *it == name).find_map(|(_, value)| api.keys.holder_of(value, now));
+    let holder = holder.ok_or_else(unauthorized)?;
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let says_where_from = headers.contains_key(header::ORIGIN);
     if reads || (says_where_from && (headers.contains_key(OURS) || crate::input::is_json(headers))) {
-        Ok(Asker::operator())
+        Ok(Shown::Known(holder))
     } else {
         let rule =
             "a browser changes something only from a page of this daemon, with a JSON body or the header `x-orcha`";
@@ -162,7 +216,17 @@ fn prove(api: &Api, request: &Request) -> Result<Asker, ApiError> {
     }
 }
 
-fn unauthorized() -> ApiError {
+/// Finds out what a credential opens; one that was revoked opens nothing, and the browsers that it logged in neither.
+async fn opened(api: &Api, shown: Shown) -> Result<Grant, ApiError> {
+    let token = match shown {
+        Shown::Known(Holder::Operator) => return Ok(Grant::operator()),
+        Shown::Known(Holder::Token(id)) => api.orch.store().token(id).await?,
+        Shown::Token(hash) => api.orch.store().token_by_hash(hash).await?,
+    };
+    token.map(Grant::of).ok_or_else(unauthorized)
+}
+
+pub(crate) fn unauthorized() -> ApiError {
     ApiError::new(
         Code::Unauthorized,
         "a token is needed: `authorization: Bearer …`, from the file `token` in the data folder",
@@ -192,6 +256,13 @@ fn cookie_name(request: &Request) -> String {
 fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|it| it.to_str().ok());
     lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='))
+}
+
+/// Makes a token of 256 random bits, and the hash by which it is known.
+pub(crate) fn new_token() -> (String, Hash) {
+    let token = BASE64URL_NOPAD.encode(&rand::random::<[u8; 32]>());
+    let hash = hash(token.as_bytes());
+    (token, hash)
 }
 
 fn hash(text: &[u8]) -> Hash {
@@ -228,27 +299,40 @@ mod tests {
     fn a_ticket_works_once_and_soon() {
         let keys = Keys::new(&Redacted::new("token".into()));
         let now = Timestamp::from_secs(1000);
-        let (ticket, until) = keys.ticket(now);
+        let (ticket, until) = keys.ticket(Holder::Operator, now);
         assert!(until.since(now) <= Duration::from_secs(60));
         assert_eq!(keys.redeem("another", now), None);
         let cookie = keys.redeem(&ticket, now).unwrap();
         assert_eq!(keys.redeem(&ticket, now), None);
-        assert!(keys.cookie_is_good(&cookie, now) && !keys.cookie_is_good(&cookie, now + COOKIE_TIME));
-        let (late, until) = keys.ticket(now);
+        let good = |it: &str, at| keys.holder_of(it, at).is_some();
+        assert!(good(&cookie, now) && !good(&cookie, now + COOKIE_TIME));
+        let (late, until) = keys.ticket(Holder::Operator, now);
         assert_eq!(keys.redeem(&late, until), None);
         // Another token, another daemon: its cookies are worth nothing here.
-        assert!(!Keys::new(&Redacted::new("Token".into())).cookie_is_good(&cookie, now));
+        assert_eq!(Keys::new(&Redacted::new("Token".into())).holder_of(&cookie, now), None);
         let changed = cookie.replacen('.', "0.", 1);
-        assert!(!keys.cookie_is_good(&changed, now) && !keys.cookie_is_good("", now));
+        assert!(!good(&changed, now) && !good("", now));
+    }
+
+    #[test]
+    fn a_cookie_is_whose_ticket_it_was_for() {
+        let keys = Keys::new(&Redacted::new("token".into()));
+        let now = Timestamp::from_secs(1000);
+        for of in [Holder::Operator, Holder::Token(TokenId::fixed(7))] {
+            let cookie = keys.redeem(&keys.ticket(of, now).0, now).unwrap();
+            assert_eq!(keys.holder_of(&cookie, now), Some(of));
+            let raised = cookie.replacen(&TokenId::fixed(7).to_string(), OPERATOR, 1);
+            assert_eq!(keys.holder_of(&raised, now).is_some(), raised == cookie);
+        }
     }
 
     #[test]
     fn tickets_do_not_pile_up() {
         let keys = Keys::new(&Redacted::new("token".into()));
         let now = Timestamp::from_secs(1000);
-        let first = keys.ticket(now).0;
+        let first = keys.ticket(Holder::Operator, now).0;
         for _ in 0..TICKETS {
-            keys.ticket(now);
+            keys.ticket(Holder::Operator, now);
         }
         assert_eq!(keys.tickets.lock().len(), TICKETS);
         assert_eq!(keys.redeem(&first, now), None);

@@ -74,7 +74,8 @@ pub(crate) fn ambiguous(id: &IdRef, several: &[String]) -> ApiError {
     ApiError::new(Code::AmbiguousId, format!("`{id}` fits {}: {}", several.len(), several.join(", ")))
 }
 
-fn only<T>(all: Vec<T>, id: &IdRef, name: &str, id_of: impl Fn(&T) -> String) -> Result<T, ApiError> {
+/// Finds the one of a list that an id means.
+pub(crate) fn only<T>(all: Vec<T>, id: &IdRef, name: &str, id_of: impl Fn(&T) -> String) -> Result<T, ApiError> {
     let mut fitting: Vec<T> = all.into_iter().filter(|it| id_of(it).ends_with(id.as_str())).collect();
     match (fitting.pop(), fitting.is_empty()) {
         (Some(one), true) => Ok(one),

@@ -11,6 +11,7 @@
 mod auth;
 mod find;
 mod gate;
+mod grant;
 mod input;
 mod list;
 pub mod mcp;

@@ -79,14 +79,14 @@ pub(crate) async fn enter(State(api): State<Api>, asker: Asker, request: Request
 
 async fn answer(api: &Api, asker: &Asker, request: Request, next: Next) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
-    let name = name(&head)?;
-    // A link that logs somebody in is made anew each time and never stored.
-    if [routes::LOGIN_LINK.path, routes::SHUTDOWN.path].contains(&head.uri.path()) {
+    let name = name(asker, &head)?;
+    // A secret is made anew each time and never stored.
+    if [routes::LOGIN_LINK.path, routes::CREATE_TOKEN.path, routes::SHUTDOWN.path].contains(&head.uri.path()) {
         return Ok(next.run(Request::from_parts(head, body)).await);
     }
     let body = input::body(Request::from_parts(head.clone(), body), api).await?;
     let asked = HEXLOWER.encode(&Sha256::digest(&body));
-    let Some(_turn) = api.under_way.begin(&name) else {
+    let Some(_turn) = api.under_way.begin(&format!("{}\n{name}", asker.actor.tenant)) else {
         let rule = "a request with this key is under way; wait for its answer";
         return Err(ApiError::new(Code::Conflict, rule).at(IDEMPOTENCY_KEY));
     };
@@ -101,11 +101,17 @@ async fn answer(api: &Api, asker: &Asker, request: Request, next: Next) -> Resul
     keep(api, asker, name, asked, answered).await
 }
 
+/// Who asks, among all of a tenant: an answer is for nobody else.
+pub(crate) fn of(asker: &Asker) -> String {
+    let scope = asker.viewer.scope.as_ref().map_or("*", |it| it.as_str());
+    format!("{}@{scope}", asker.name)
+}
+
 /// The name of a request among all of its tenant: the same key at another place is another request.
-fn name(head: &Parts) -> Result<String, ApiError> {
+fn name(asker: &Asker, head: &Parts) -> Result<String, ApiError> {
     let mut keys = head.headers.get_all(IDEMPOTENCY_KEY).iter();
     match (keys.next(), keys.next()) {
-        (Some(only), None) => Ok(format!("answer\n{}\n{}", head.uri.path(), key(only)?)),
+        (Some(only), None) => Ok(format!("answer\n{}\n{}\n{}", of(asker), head.uri.path(), key(only)?)),
         _ => Err(ApiError::invalid(IDEMPOTENCY_KEY, "must be given once")),
     }
 }

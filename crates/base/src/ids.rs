@@ -95,6 +95,8 @@ ids! {
     ArtifactId = "artifact";
     /// Names a project: a repository with its settings.
     ProjectId = "project";
+    /// Names a token of the API; not the token itself.
+    TokenId = "token";
 }
 
 /// Counts the starts of one session, from 1. A fact carries the attempt that it belongs to.

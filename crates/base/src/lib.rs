@@ -15,7 +15,7 @@ pub use backoff::{Backoff, Retry};
 pub use git::{BranchName, InvalidName, RepoUrl, Sha};
 pub use ids::{
     ArtifactId, Attempt, FeedbackId, InvalidId, MessageId, ObjectiveId, ProjectId, PullRequestId, QuestionId, Revision,
-    ScopeId, SessionId, TargetId, TenantId, WorkspaceId,
+    ScopeId, SessionId, TargetId, TenantId, TokenId, WorkspaceId,
 };
 pub use redact::Redacted;
 pub use time::Timestamp;

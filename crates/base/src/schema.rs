@@ -4,7 +4,7 @@
 
 use crate::{
     ArtifactId, Attempt, BranchName, FeedbackId, MessageId, ObjectiveId, ProjectId, PullRequestId, QuestionId, RepoUrl,
-    SessionId, Sha, TargetId, Timestamp, WorkspaceId,
+    SessionId, Sha, TargetId, Timestamp, TokenId, WorkspaceId,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
@@ -37,6 +37,7 @@ schemas! {
     QuestionId = {"type": "string", "format": "uuid"};
     SessionId = {"type": "string", "format": "uuid"};
     TargetId = {"type": "string", "format": "uuid"};
+    TokenId = {"type": "string", "format": "uuid"};
     WorkspaceId = {"type": "string", "format": "uuid"};
     Attempt = {"type": "integer", "format": "uint32", "minimum": 0};
     Timestamp = {"type": "string", "format": "date-time"};

@@ -169,6 +169,12 @@ calls! {
     plain health() -> Health = HEALTH;
     /// Returns who is asking.
     plain whoami() -> Whoami = WHOAMI;
+    /// Lists the named tokens of all tenants.
+    plain tokens() -> Vec<ApiToken> = LIST_TOKENS;
+    /// Makes a named token, and tells it once.
+    send create_token(CreateToken) -> CreatedToken = CREATE_TOKEN;
+    /// Revokes a named token.
+    at revoke_token() -> Deleted = REVOKE_TOKEN;
     /// Makes a link that logs a browser in, once.
     plain login_link() -> LoginLink = LOGIN_LINK;
     /// Ends the daemon; agents go on.

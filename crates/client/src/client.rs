@@ -2,8 +2,8 @@
 
 use crate::ClientError;
 use orcha_base::Redacted;
-use orcha_wire::{IdRef, Method, NEXT_CURSOR, Problem, Route};
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
+use orcha_wire::{IdRef, Method, NEXT_CURSOR, Problem, Route, SCOPE_HEADER, TENANT_HEADER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -21,6 +21,8 @@ const SILENCE: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct Client {
     base: String,
+    /// The headers that pick among what the token opens.
+    picks: HeaderMap,
     calls: reqwest::Client,
     streams: reqwest::Client,
     link: Arc<watch::Sender<Link>>,
@@ -71,10 +73,21 @@ impl Client {
         let setup = |source| ClientError::Setup { source };
         Ok(Self {
             base,
+            picks: HeaderMap::new(),
             calls: builder().timeout(ANSWER).build().map_err(setup)?,
             streams: builder().read_timeout(SILENCE).build().map_err(setup)?,
             link: Arc::new(watch::Sender::new(Link::Up)),
         })
+    }
+
+    /// Picks a tenant and a scope among those that the token opens; none: the usual ones of the token.
+    pub fn within(mut self, tenant: Option<&str>, scope: Option<&str>) -> Result<Self, ClientError> {
+        for (name, value) in [(TENANT_HEADER, tenant), (SCOPE_HEADER, scope)] {
+            let Some(text) = value else { continue };
+            let value = HeaderValue::from_str(text).map_err(|_| ClientError::Header { name, text: text.to_owned() })?;
+            self.picks.insert(HeaderName::from_static(name), value);
+        }
+        Ok(self)
     }
 
     /// Returns the daemon's address.
@@ -111,7 +124,7 @@ impl Client {
             Method::Patch => reqwest::Method::PATCH,
             Method::Delete => reqwest::Method::DELETE,
         };
-        client.request(method, format!("{}{path}", self.base))
+        client.request(method, format!("{}{path}", self.base)).headers(self.picks.clone())
     }
 
     pub(crate) async fn take<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {

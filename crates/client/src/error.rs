@@ -17,6 +17,14 @@ pub enum ClientError {
     /// The token cannot be sent.
     #[error("the token holds characters that cannot be sent; it should be the single line that the daemon wrote")]
     Token,
+    /// The name of a tenant or of a scope cannot be sent.
+    #[error("`{text}` cannot be sent as `{name}`: it holds characters that no name has")]
+    Header {
+        /// The header.
+        name: &'static str,
+        /// What was given.
+        text: String,
+    },
     /// The HTTP client could not be built.
     #[error("the HTTP client could not be set up")]
     Setup {

@@ -114,6 +114,12 @@ impl Target {
         self.state == State::Online
     }
 
+    /// Tells whether sessions of a tenant may be placed here: its own targets are there for it alone, those of the
+    /// default tenant for everybody.
+    pub fn serves(&self, tenant: &TenantId) -> bool {
+        self.tenant == *tenant || self.tenant == TenantId::default()
+    }
+
     fn enter(&self, state: State, now: Timestamp) -> Decision<Self> {
         let summary = format!("target {} is {}", self.name, state.name());
         let mut next = self.clone();

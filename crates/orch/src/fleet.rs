@@ -93,6 +93,7 @@ fn candidate(session: &Session) -> Candidate {
     Candidate {
         session: session.id,
         objective: session.objective,
+        tenant: session.tenant.clone(),
         counts: session.role.traits().counts,
         pin: session.pin,
         labels: session.labels.clone(),

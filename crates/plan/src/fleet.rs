@@ -3,7 +3,7 @@
 //! It sees all objectives at once, and counts places by states: there is no counter that could drift. Each
 //! placement is checked again in the transaction that makes it.
 
-use orcha_base::{ObjectiveId, SessionId, TargetId, Timestamp};
+use orcha_base::{ObjectiveId, SessionId, TargetId, TenantId, Timestamp};
 use orcha_model::Target;
 
 /// All targets and all sessions that want a place.
@@ -35,6 +35,8 @@ pub struct Candidate {
     pub session: SessionId,
     /// Its objective.
     pub objective: ObjectiveId,
+    /// Whose it is: only targets that serve it are looked at.
+    pub tenant: TenantId,
     /// Whether it takes a place.
     pub counts: bool,
     /// The target that it must have: pinned, or where the work lies that it goes on with.
@@ -90,12 +92,12 @@ fn find(candidate: &Candidate, rooms: &mut [TargetRoom], running: &mut u32, cap:
     if candidate.counts && *running >= cap {
         return nowhere(format!("all {cap} places for workers are taken"));
     }
-    if rooms.is_empty() {
+    if !rooms.iter().any(|room| room.target.serves(&candidate.tenant)) {
         return nowhere("no target is registered".into());
     }
     let mut lacks = Vec::new();
     let mut best: Option<(u32, usize)> = None;
-    for (at, room) in rooms.iter().enumerate() {
+    for (at, room) in rooms.iter().enumerate().filter(|(_, room)| room.target.serves(&candidate.tenant)) {
         match free(candidate, room) {
             Ok(free) if best.is_none_or(|(most, _)| free > most) => best = Some((free, at)),
             Ok(_) => {}
@@ -132,7 +134,7 @@ fn free(candidate: &Candidate, room: &TargetRoom) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use orcha_base::{Revision, ScopeId, TenantId};
+    use orcha_base::{Revision, ScopeId};
     use orcha_model::target::{Kind, State};
 
     fn room(id: u64, capacity: u32, taken: u32) -> TargetRoom {
@@ -159,6 +161,7 @@ mod tests {
         let mut candidate = Candidate {
             session: SessionId::fixed(id),
             objective: ObjectiveId::fixed(1),
+            tenant: TenantId::default(),
             counts: true,
             pin: None,
             labels: vec![],
@@ -178,6 +181,17 @@ mod tests {
             Place::Nowhere { detail } => format!("{}: {detail}", it.session.short().trim_start_matches('0')),
         };
         schedule(&fleet).iter().map(line).collect::<Vec<_>>().join(" | ")
+    }
+
+    #[test]
+    fn a_target_serves_its_tenant_alone_and_those_of_the_default_tenant_serve_everybody() {
+        let of = |it: &mut Candidate, tenant: &str| it.tenant = TenantId::new(tenant);
+        let mut private = room(2, 9, 0);
+        private.target.tenant = TenantId::new("acme");
+        let both = || vec![wants(1, |it| of(it, "acme")), wants(3, |it| of(it, "globex"))];
+        assert_eq!(placed(vec![room(1, 1, 0), private.clone()], 32, 0, both()), "1→2 | 3→1");
+        // What another tenant has is not even told.
+        assert_eq!(placed(vec![private], 32, 0, both()), "1→2 | 3: no target is registered");
     }
 
     #[test]

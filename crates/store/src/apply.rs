@@ -59,6 +59,9 @@ const REMOVE_PROJECT: &str = "DELETE FROM projects WHERE id = ?1";
 const DELETE_CREDENTIAL: &str = "DELETE FROM credentials WHERE session_id = ?1 AND attempt = ?2";
 const INSERT_CREDENTIAL: &str = "INSERT INTO credentials (hash, tenant, scope, created_at, session_id, attempt) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+const INSERT_TOKEN: &str = "INSERT INTO tokens (id, tenant, scopes, created_at, name, hash) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+const REVOKE_TOKEN: &str = "DELETE FROM tokens WHERE id = ?1";
 const FIND_RECEIPT: &str = "SELECT body FROM receipts WHERE tenant = ?1 AND name = ?2";
 const DROP_RECEIPTS: &str = "DELETE FROM receipts WHERE created_at < ?1";
 const INSERT_RECEIPT: &str = "INSERT INTO receipts (tenant, name, scope, body, created_at) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -126,6 +129,21 @@ pub(crate) fn apply(conn: &dyn Conn, commit: &Prepared, numbers: &mut Numbers) -
             attempt,
         ];
         conn.exec(INSERT_CREDENTIAL, &values).map_err(|error| unique(error, Unique::Credential, "credentials"))?;
+    }
+    for (token, scopes, hash) in &commit.tokens {
+        let id = token.id.to_string();
+        let values = [
+            Value::Text(&id),
+            Value::Text(token.tenant.as_str()),
+            Value::Text(scopes),
+            Value::Int(token.created_at.as_micros()),
+            Value::Text(&token.name),
+            Value::Blob(hash),
+        ];
+        conn.exec(INSERT_TOKEN, &values).map_err(|error| unique(error, Unique::TokenName, "tokens"))?;
+    }
+    for token in &commit.revoked_tokens {
+        conn.exec(REVOKE_TOKEN, &[Value::Text(token)])?;
     }
     let transcript = match &commit.transcript {
         Some(append) => append_transcript(conn, append, commit.at)?,
@@ -334,6 +352,7 @@ pub(crate) const PLANNED: &[&str] = &[
     DELETE_ORDER,
     RETRY_ORDER,
     REMOVE_PROJECT,
+    REVOKE_TOKEN,
     LAST_ENTRY,
     FIND_CURSOR,
     MOVE_CURSOR,

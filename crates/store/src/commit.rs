@@ -3,7 +3,7 @@
 //! Only words. How it is written is the writer's business; see `writer`.
 
 use orcha_base::{Attempt, ObjectiveId, Revision, ScopeId, SessionId, TargetId, TenantId, Timestamp};
-use orcha_base::{ProjectId, PullRequestId, WorkspaceId};
+use orcha_base::{ProjectId, PullRequestId, TokenId, WorkspaceId};
 use orcha_model::{
     Artifact, Effect, EffectKey, Feedback, Message, Note, NounId, Objective, Project, PullRequest, Question, Session,
     Target, Workspace,
@@ -39,6 +39,10 @@ pub struct Commit {
     pub removed_projects: Vec<ProjectId>,
     /// New credentials; each takes the place of the one that its attempt had before.
     pub credentials: Vec<Credential>,
+    /// New tokens of the API, each with the hash by which it is known.
+    pub tokens: Vec<(ApiToken, [u8; 32])>,
+    /// Tokens that are worth nothing from now on; one that is not there is so already.
+    pub revoked_tokens: Vec<TokenId>,
     /// The answer to a request that must not take effect twice.
     pub receipt: Option<Receipt>,
 }
@@ -204,6 +208,21 @@ pub struct Credential {
     pub attempt: Attempt,
 }
 
+/// What a token of the API opens. Of the token itself only the hash is ever stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiToken {
+    /// Its id.
+    pub id: TokenId,
+    /// Its name, unique.
+    pub name: String,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The scopes of the tenant, the usual one first; none: all of them.
+    pub scopes: Vec<ScopeId>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
 /// The answer to a request with an idempotency key. It is kept for a week.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Receipt {
@@ -254,6 +273,8 @@ impl Commit {
             projects,
             removed_projects,
             credentials,
+            tokens,
+            revoked_tokens,
             receipt,
         } = self;
         changes.is_empty()
@@ -268,6 +289,8 @@ impl Commit {
             && projects.is_empty()
             && removed_projects.is_empty()
             && credentials.is_empty()
+            && tokens.is_empty()
+            && revoked_tokens.is_empty()
             && receipt.is_none()
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Done by whoever commits, so that the one writer only binds and steps. Nothing here touches a database.
 
-use crate::commit::{Change, Commit, Credential, Guard, NewEntry, Row};
+use crate::commit::{ApiToken, Change, Commit, Credential, Guard, NewEntry, Row};
 use crate::conn::Cell;
 use crate::error::{CommitError, Unique};
 use orcha_base::{Attempt, Revision, SessionId, Timestamp};
@@ -27,6 +27,9 @@ pub(crate) struct Prepared {
     pub projects: Vec<[Cell; 7]>,
     pub removed_projects: Vec<String>,
     pub credentials: Vec<Credential>,
+    /// Each with its scopes as text, and its hash.
+    pub tokens: Vec<(ApiToken, String, [u8; 32])>,
+    pub revoked_tokens: Vec<String>,
     pub receipt: Option<[String; 4]>,
     /// Roughly how much it writes.
     pub size: usize,
@@ -315,6 +318,12 @@ pub(crate) fn prepare(commit: Commit) -> Result<Prepared, CommitError> {
         projects,
         removed_projects: commit.removed_projects.iter().map(ToString::to_string).collect(),
         credentials: commit.credentials,
+        tokens: commit
+            .tokens
+            .into_iter()
+            .map(|(it, hash)| encode("the scopes of a token", &it.scopes).map(|scopes| (it, scopes, hash)))
+            .collect::<Result<Vec<_>, CommitError>>()?,
+        revoked_tokens: commit.revoked_tokens.iter().map(ToString::to_string).collect(),
         receipt,
         size: 0,
     };

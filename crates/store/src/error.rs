@@ -168,6 +168,9 @@ pub enum Unique {
     /// One order per key.
     #[strum(serialize = "the order's key")]
     Order,
+    /// One token per name.
+    #[strum(serialize = "the token's name")]
+    TokenName,
     /// One credential per hash.
     #[strum(serialize = "the credential")]
     Credential,

@@ -14,7 +14,7 @@ mod read;
 mod writer;
 
 pub use commit::{
-    Change, Commit, Committed, Credential, Guard, JournalLine, NewEntry, Order, Receipt, Retried, Row, Said,
+    ApiToken, Change, Commit, Committed, Credential, Guard, JournalLine, NewEntry, Order, Receipt, Retried, Row, Said,
     TranscriptAppend,
 };
 pub use conn::DbError;

@@ -48,12 +48,15 @@ pub struct Health {
 pub struct Whoami {
     /// The address; empty without accounts.
     pub email: String,
-    /// The name of the asker: `operator` with the daemon's own token.
+    /// The name of the asker: that of its token, or `operator` with the daemon's own.
     #[serde(rename = "userId")]
     pub user_id: String,
     /// The tenant whose rows are seen.
     #[serde(default)]
     pub tenant: String,
+    /// The only scope of it whose rows are seen; left out if all are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
 }
 
 /// A link that logs a browser in, once.

@@ -32,6 +32,7 @@ pub mod question;
 pub mod routes;
 pub mod session;
 pub mod target;
+pub mod token;
 pub mod transcript;
 pub mod why;
 pub mod workspace;
@@ -61,6 +62,7 @@ pub use question::{Answer, Question, QuestionStatus};
 pub use routes::{Method, Route};
 pub use session::{Phase, Session, SessionMetadata, SessionMode, SessionRole, SessionRow, SessionStatus, Turn};
 pub use target::{CreateTarget, EditTarget, Target, TargetKind, TargetReport, TargetStatus};
+pub use token::{ApiToken, CreateToken, CreatedToken};
 pub use transcript::{MessageKind, MessageSource, Steer, Steered, SteeringMessage, SteeringState, TranscriptEntry};
 pub use why::Why;
 pub use workspace::{
@@ -75,6 +77,12 @@ pub const END: &str = "end";
 
 /// The name of the events that tell what an agent is doing.
 pub const ACTIVITY: &str = "activity";
+
+/// The request header that picks a tenant among those that the credential opens.
+pub const TENANT_HEADER: &str = "x-tenant-id";
+
+/// The request header that picks a scope among those that the credential opens.
+pub const SCOPE_HEADER: &str = "x-scope-id";
 
 /// The request header by which a client resumes a stream after the event that it saw last.
 pub const LAST_EVENT_ID: &str = "last-event-id";

@@ -260,6 +260,12 @@ routes! {
     DOCTOR = Get "/api/doctor" => 200 Doctor;
     /// Tells who is asking.
     WHOAMI = Get "/api/whoami" => 200 Whoami;
+    /// Lists the named tokens of all tenants. For the operator.
+    LIST_TOKENS = Get "/api/tokens" => 200 [ApiToken];
+    /// Makes a named token that opens one tenant. For the operator.
+    CREATE_TOKEN = Post "/api/tokens" body CreateToken => 201 CreatedToken;
+    /// Revokes a named token, at once and with the browsers that it logged in. For the operator.
+    REVOKE_TOKEN = Delete "/api/tokens/{id}" => 200 Deleted;
     /// Makes a link that logs a browser in, once.
     LOGIN_LINK = Post "/api/login-link" => 200 LoginLink;
     /// Redirects to the first page, with the cookie that logs the browser in. The only route that needs no token.

@@ -399,7 +399,7 @@ fn the_daemon() {
         pending_effects: 0,
     };
     check(&health, expect_file!["names/health.json"]);
-    let whoami = Whoami { email: String::new(), user_id: "operator".into(), tenant: "default".into() };
+    let whoami = Whoami { email: String::new(), user_id: "operator".into(), tenant: "default".into(), scope: None };
     check(&whoami, expect_file!["names/whoami.json"]);
     let link = LoginLink { url: "http://127.0.0.1:1/login?ticket=x".into(), expires_at: at(1) };
     check(&link, expect_file!["names/login_link.json"]);

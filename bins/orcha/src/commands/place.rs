@@ -1,8 +1,8 @@
-//! Commands about the places where work happens: targets, projects, workspaces.
+//! Commands about the places where work happens, and who may go there: targets, projects, workspaces, tokens.
 
 use super::{look, run::repository};
-use crate::cli::{Project, Target, Workspace};
-use crate::say::Say;
+use crate::cli::{Project, Target, Token, Workspace};
+use crate::say::{Say, aside};
 use crate::tables;
 use anyhow::{Context, Result, bail};
 use orcha_client::Client;
@@ -39,6 +39,25 @@ pub async fn target(client: &Client, say: Say, command: Target) -> Result<()> {
         Target::Disable { id } => client.disable_target(id).await?,
     };
     say.answer(&target, tables::target)
+}
+
+pub async fn token(client: &Client, say: Say, command: Token) -> Result<()> {
+    match command {
+        Token::List => say.answer(&client.tokens().await?, |rows, out| tables::tokens(rows, out)),
+        Token::Add { name, tenant, scope } => {
+            let made = client.create_token(&CreateToken { name, tenant, scopes: scope }).await?;
+            // The token alone on the standard output: `orcha token add … > file`.
+            say.answer(&made, |it, out| writeln!(out, "{}", it.token))?;
+            if !say.json {
+                aside("this token is not kept anywhere; put it into a file, and name that by --token-file");
+            }
+            Ok(())
+        }
+        Token::Rm { id } => {
+            let deleted = client.revoke_token(id).await?;
+            say.answer(&deleted, |it, out| writeln!(out, "{}", it.status))
+        }
+    }
 }
 
 pub async fn project(client: &Client, say: Say, command: Project) -> Result<()> {

@@ -214,7 +214,7 @@ impl Call<'_> {
         new.depends_on = depends_on;
         new.repo = repository(it.repo.as_deref(), it.base_branch.as_deref(), of_objective)?;
         let targets = self.orch.store().all_targets().await?;
-        let targets: Vec<_> = targets.into_iter().filter(|target| target.tenant == self.owner.tenant).collect();
+        let targets: Vec<_> = targets.into_iter().filter(|target| target.serves(&self.owner.tenant)).collect();
         if let Some(name) = &it.target {
             let found = targets.iter().find(|target| target.name == *name || target.id.to_string() == *name);
             let found = found.ok_or_else(|| {

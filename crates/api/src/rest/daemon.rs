@@ -23,7 +23,12 @@ pub(crate) async fn health(State(api): State<Api>, asker: Asker) -> Result<Answe
 async fn fares(api: &Api, asker: &Asker) -> Result<Health, ApiError> {
     let store = api.orch.store();
     let figures = store.overview(&asker.viewer).await?;
-    let pending = store.orders_after(0, ORDERS).await?.len();
+    let mut pending = store.orders_after(0, ORDERS).await?;
+    let scope = asker.viewer.scope.as_ref();
+    // The operator is told of everything that is to be done before the daemon can rest.
+    pending.retain(|it| {
+        asker.operates().is_ok() || (it.tenant == asker.viewer.tenant && scope.is_none_or(|scope| it.scope == *scope))
+    });
     let stored = *store.health().borrow();
     let status = if api.orch.stopping().is_cancelled() {
         HealthStatus::Stopping
@@ -44,12 +49,17 @@ async fn fares(api: &Api, asker: &Asker) -> Result<Health, ApiError> {
         active_objectives: u64::from(figures.active_objectives),
         running_sessions: u64::from(figures.running_sessions),
         open_questions: u64::from(figures.open_questions),
-        pending_effects: pending as u64,
+        pending_effects: pending.len() as u64,
     })
 }
 
 pub(crate) async fn whoami(asker: Asker) -> Answer<Whoami> {
-    Answer(Whoami { email: String::new(), user_id: asker.name.to_owned(), tenant: asker.viewer.tenant.to_string() })
+    Answer(Whoami {
+        email: String::new(),
+        user_id: asker.name,
+        tenant: asker.viewer.tenant.to_string(),
+        scope: asker.viewer.scope.map(|it| it.to_string()),
+    })
 }
 
 pub(crate) async fn openapi(State(api): State<Api>, _: Asker) -> Answer<serde_json::Value> {
@@ -58,11 +68,11 @@ pub(crate) async fn openapi(State(api): State<Api>, _: Asker) -> Answer<serde_js
 
 pub(crate) async fn login_link(
     State(api): State<Api>,
-    _: Asker,
+    asker: Asker,
     request: Request,
 ) -> Result<Answer<LoginLink>, ApiError> {
     let host = gate::host(&request).or(api.settings.hosts.first().map(String::as_str)).unwrap_or_default();
-    let (ticket, expires_at) = api.keys.ticket(api.orch.now());
+    let (ticket, expires_at) = api.keys.ticket(asker.holder, api.orch.now());
     Ok(Answer(LoginLink { url: format!("http://{host}/login?ticket={ticket}"), expires_at }))
 }
 
@@ -82,6 +92,7 @@ pub(crate) async fn shutdown(
     asker: Asker,
     OptionalJson(Nothing {}): OptionalJson<Nothing>,
 ) -> Result<Answer<Health>, ApiError> {
+    asker.operates()?;
     let mut health = fares(&api, &asker).await?;
     health.status = HealthStatus::Stopping;
     info!("{} ends the daemon", asker.name);

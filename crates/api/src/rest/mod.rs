@@ -11,9 +11,11 @@ mod questions;
 mod sessions;
 mod steering;
 mod targets;
+mod tokens;
 mod why;
 mod workspaces;
 
+use crate::auth::Asker;
 use crate::problem::ApiError;
 use crate::shared::Api;
 use crate::stream;
@@ -94,6 +96,9 @@ pub(crate) fn handler(route: &Route) -> Option<MethodRouter<Api>> {
         at::HEALTH => get(daemon::health),
         at::DOCTOR => get(doctor::daemon),
         at::WHOAMI => get(daemon::whoami),
+        at::LIST_TOKENS => get(tokens::list),
+        at::CREATE_TOKEN => post(tokens::create),
+        at::REVOKE_TOKEN => delete(tokens::revoke),
         at::LOGIN_LINK => post(daemon::login_link),
         at::LOGIN => get(daemon::login),
         at::SHUTDOWN => post(daemon::shutdown),
@@ -113,12 +118,13 @@ pub(crate) struct Wheel {
 impl FromRequestParts<Api> for Wheel {
     type Rejection = ApiError;
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
+        let asker = Asker::from_request_parts(parts, api).await.map_err(|_| crate::auth::unauthorized())?;
         let Some(key) = parts.headers.get(IDEMPOTENCY_KEY) else {
             return Ok(Self { orch: api.orch.clone(), key: None });
         };
         let key = crate::once::key(key)?;
-        // The same key at another place is another request.
-        let key = format!("{} {} {key}", parts.method, parts.uri.path());
+        // The same key at another place, or of somebody else, is another request.
+        let key = format!("{} {} {} {key}", crate::once::of(&asker), parts.method, parts.uri.path());
         Ok(Self { orch: api.orch.once(key.clone()), key: Some(key) })
     }
 }

@@ -19,7 +19,7 @@ use orcha_model::{Objective, Project, Role};
 use orcha_orch::{NewObjective, SubmitError};
 use orcha_plan::{NewSession, Stimulus};
 use orcha_store::{CommitError, Cursor, Loaded, Page, Unique, Which};
-use orcha_wire::{Cancel, CreateObjective, CreatedObjective, EditObjective, ListObjectives, ObjectiveDetail};
+use orcha_wire::{Cancel, Code, CreateObjective, CreatedObjective, EditObjective, ListObjectives, ObjectiveDetail};
 use uuid::Uuid;
 
 pub(crate) async fn list(
@@ -77,6 +77,9 @@ async fn wish(api: &Api, asker: &Asker, body: CreateObjective) -> Result<NewObje
         check_agent(api, asker, &agent).await?;
         new.agent = Some(agent);
     }
+    if let Some(repo) = &body.repo {
+        asker.may_name(repo)?;
+    }
     let project = match &body.project_id {
         Some(id) => Some(api.project(asker, id).await?),
         None => None,
@@ -94,7 +97,7 @@ async fn wish(api: &Api, asker: &Asker, body: CreateObjective) -> Result<NewObje
     };
     new.project = match (project, &new.repo) {
         (Some(project), _) => Some(project.id),
-        (None, Some(repo)) if !new.prompt.trim().is_empty() => Some(known_project(api, asker, repo).await?),
+        (None, Some(repo)) if !new.prompt.trim().is_empty() => known_project(api, asker, repo).await?,
         (None, _) => None,
     };
     if body.strategy == Some(orcha_wire::Strategy::Direct) {
@@ -107,6 +110,10 @@ async fn wish(api: &Api, asker: &Asker, body: CreateObjective) -> Result<NewObje
 
 /// An agent that no target has would wait for ever.
 async fn check_agent(api: &Api, asker: &Asker, agent: &AgentChoice) -> Result<(), ApiError> {
+    let usual = api.orch.settings().agent.program.as_ref();
+    if agent.program.is_some() && agent.program.as_ref() != usual && asker.operates().is_err() {
+        return Err(ApiError::new(Code::Forbidden, "only the operator may name a program").at("agent_program"));
+    }
     if let Some(program) = &agent.program
         && !program.first().is_some_and(|it| it.starts_with('/'))
     {
@@ -122,10 +129,10 @@ async fn check_agent(api: &Api, asker: &Asker, agent: &AgentChoice) -> Result<()
     }
 }
 
-/// A repository that is named without a project becomes one.
-async fn known_project(api: &Api, asker: &Asker, repo: &RepoChoice) -> Result<ProjectId, ApiError> {
+/// A repository that is named without a project becomes one, unless another scope has one for it already.
+async fn known_project(api: &Api, asker: &Asker, repo: &RepoChoice) -> Result<Option<ProjectId>, ApiError> {
     if let Some(known) = api.orch.store().project_by_repo(&asker.viewer, &repo.url).await? {
-        return Ok(known.id);
+        return Ok(Some(known.id));
     }
     let now = api.orch.now();
     let project = Project {
@@ -140,11 +147,10 @@ async fn known_project(api: &Api, asker: &Asker, repo: &RepoChoice) -> Result<Pr
     };
     let id = project.id;
     match api.orch.put_project(project).await {
-        Ok(()) => Ok(id),
-        Err(SubmitError::Store(fault @ CommitError::Duplicate { what: Unique::ProjectRepo })) => {
-            // Somebody else was faster.
-            let known = api.orch.store().project_by_repo(&asker.viewer, &repo.url).await?;
-            known.map(|it| it.id).ok_or_else(|| fault.into())
+        Ok(()) => Ok(Some(id)),
+        Err(SubmitError::Store(CommitError::Duplicate { what: Unique::ProjectRepo })) => {
+            // Somebody else was faster, or it belongs to a scope that the asker does not see.
+            Ok(api.orch.store().project_by_repo(&asker.viewer, &repo.url).await?.map(|it| it.id))
         }
         Err(fault) => Err(fault.into()),
     }

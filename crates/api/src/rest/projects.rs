@@ -26,6 +26,7 @@ pub(crate) async fn create(
     asker: Asker,
     Json(body): Json<CreateProject>,
 ) -> Result<(StatusCode, Answer<orcha_wire::Project>), ApiError> {
+    asker.may_name(&body.repo)?;
     if let Some(known) = api.orch.store().project_by_repo(&asker.viewer, &body.repo).await? {
         return Err(ApiError::new(Code::Conflict, format!("the repository is project {} already", known.id)));
     }
@@ -57,6 +58,7 @@ pub(crate) async fn edit(
         project.name = named(name)?;
     }
     if let Some(repo) = body.repo {
+        asker.may_name(&repo)?;
         project.repo = repo;
     }
     match body.base_branch.as_deref() {

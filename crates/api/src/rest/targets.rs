@@ -1,4 +1,4 @@
-//! Targets: the machines that run sessions.
+//! Targets: the machines that run sessions. Everybody sees those that serve it; only the operator changes them.
 
 use crate::auth::Asker;
 use crate::input::{Id, Json, Nothing, OptionalJson};
@@ -33,6 +33,7 @@ pub(crate) async fn create(
     asker: Asker,
     Json(body): Json<CreateTarget>,
 ) -> Result<(StatusCode, Answer<TargetReport>), ApiError> {
+    asker.operates()?;
     checked_name(&body.name)?;
     checked_labels(&body.labels)?;
     if body.capacity_sessions == Some(0) {
@@ -65,6 +66,7 @@ pub(crate) async fn edit(
     headers: HeaderMap,
     Json(body): Json<EditTarget>,
 ) -> Result<Tagged<Target>, ApiError> {
+    asker.operates()?;
     let old = api.target(&asker, &id).await?.target;
     Tag::target(&old).check(&headers)?;
     checked_labels(body.labels.as_deref().unwrap_or_default())?;
@@ -123,6 +125,7 @@ pub(crate) async fn disable(
 }
 
 async fn change(api: &Api, asker: &Asker, id: &IdRef, input: Input) -> Result<Answer<Target>, ApiError> {
+    asker.operates()?;
     let id = api.target(asker, id).await?.target.id;
     api.orch.change_target(id, input).await?;
     Ok(Answer(translate::target(&api.target(asker, &id.into()).await?)))
@@ -134,6 +137,7 @@ pub(crate) async fn check(
     Id(id): Id,
     OptionalJson(Nothing {}): OptionalJson<Nothing>,
 ) -> Result<Answer<TargetReport>, ApiError> {
+    asker.operates()?;
     let id = api.target(&asker, &id).await?.target.id;
     api.orch.probe_target(id).await?;
     Ok(Answer(report(&api, &asker, id).await?))

@@ -8,3 +8,4 @@ mod routes;
 mod serving;
 mod stage;
 mod streams;
+mod tenants;

@@ -36,6 +36,8 @@ pub struct Stage {
     forge: FakeForge,
     checkouts: Arc<FakeCheckouts>,
     pub folder: tempfile::TempDir,
+    /// Headers that each request has besides.
+    pub more: Vec<(&'static str, String)>,
 }
 
 /// An answer, read to its end.
@@ -126,7 +128,7 @@ impl Stage {
             ApiSettings::new(Redacted::new(TOKEN.to_owned()), vec![HOST.to_owned(), "[::1]:7420".into()]);
         settings.connect = Some(Arc::new(Here(local)));
         let app = router_with(orch.clone(), settings, pages);
-        Self { orch, app, forge, checkouts, folder }
+        Self { orch, app, forge, checkouts, folder, more: Vec::new() }
     }
 
     /// Makes a request as it is given. What is answered must be what the document says.
@@ -147,7 +149,11 @@ impl Stage {
     }
 
     pub async fn get(&self, path: &str) -> Reply {
-        self.send(request(Method::GET, path).body(Body::empty()).unwrap()).await
+        self.send(self.request(Method::GET, path).body(Body::empty()).unwrap()).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> http::request::Builder {
+        self.more.iter().fold(request(method, path), |request, (name, value)| request.header(*name, value))
     }
 
     pub async fn post(&self, path: &str, body: Value) -> Reply {
@@ -155,18 +161,23 @@ impl Stage {
     }
 
     pub async fn call(&self, method: Method, path: &str, body: Value) -> Reply {
-        let request = request(method, path).header(header::CONTENT_TYPE, "application/json");
+        let request = self.request(method, path).header(header::CONTENT_TYPE, "application/json");
         self.send(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
     /// A verb without a body.
     pub async fn verb(&self, path: &str) -> Reply {
-        self.send(request(Method::POST, path).body(Body::empty()).unwrap()).await
+        self.send(self.request(Method::POST, path).body(Body::empty()).unwrap()).await
     }
 
     /// Opens a stream.
     pub async fn stream(&self, path: &str, last: Option<i64>) -> Events {
-        let mut request = request(Method::GET, path);
+        self.stream_as(TOKEN, path, last).await
+    }
+
+    /// Opens a stream with another token.
+    pub async fn stream_as(&self, token: &str, path: &str, last: Option<i64>) -> Events {
+        let mut request = bare(Method::GET, path).header(header::AUTHORIZATION, format!("Bearer {token}"));
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }

@@ -1,7 +1,7 @@
 //! What holds for every fleet and every sequence of things that happen.
 
 use crate::stage::{Stage, after, busy};
-use orcha_base::{SessionId, TargetId};
+use orcha_base::{SessionId, TargetId, TenantId};
 use orcha_model::session::{Exit, Input, TurnEnd};
 use orcha_model::{Role, Trip, message, objective, question, target};
 use orcha_plan::{Candidate, Fleet, NewMessage, Place, Stimulus, TargetRoom, passes, schedule, why};
@@ -34,6 +34,7 @@ fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
             .map(|(n, (counts, pin, gpu, priority, age))| Candidate {
                 session: SessionId::fixed(n as u64),
                 objective: make::objective().id,
+                tenant: TenantId::default(),
                 counts,
                 pin: pin.map(TargetId::fixed),
                 labels: gpu.then(|| "gpu".to_owned()).into_iter().collect(),

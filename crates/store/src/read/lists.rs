@@ -218,7 +218,7 @@ const OPEN_QUESTIONS: &str = "SELECT body FROM questions WHERE state = 'open' AN
     AND (CAST(?2 AS TEXT) IS NULL OR scope = ?2) ORDER BY priority DESC, created_at, id LIMIT ?3";
 const TARGETS: &str = "SELECT body, (SELECT count(*) FROM sessions s WHERE s.holds = 1 AND s.counts = 1 \
     AND s.target_id = targets.id) FROM targets \
-    WHERE tenant = ?1 AND (CAST(?2 AS TEXT) IS NULL OR scope = ?2) ORDER BY name";
+    WHERE tenant = ?3 OR (tenant = ?1 AND (CAST(?2 AS TEXT) IS NULL OR scope = ?2))";
 const PROJECTS: &str = "SELECT body FROM projects \
     WHERE tenant = ?1 AND (CAST(?2 AS TEXT) IS NULL OR scope = ?2) ORDER BY repo";
 const PROJECT_BY_REPO: &str = "SELECT body FROM projects \
@@ -547,13 +547,18 @@ impl Store {
         .await
     }
 
-    /// Returns targets with what is on them, by name.
+    /// Returns targets with what is on them, by name: the viewer's own, and those of the default tenant, which serve
+    /// everybody.
     pub async fn targets(&self, viewer: &Viewer) -> Result<Vec<TargetRow>, ReadError> {
         let viewer = viewer.clone();
         self.read(move |conn| {
-            rows(conn, TARGETS, &[Value::Text(viewer.tenant.as_str()), scope(&viewer)], |row| {
+            let shared = TenantId::default();
+            let values = [Value::Text(viewer.tenant.as_str()), scope(&viewer), Value::Text(shared.as_str())];
+            let mut found = rows(conn, TARGETS, &values, |row| {
                 Ok(TargetRow { target: json("target", row.text(0)?)?, taken: small(row.int(1)?) })
-            })
+            })?;
+            found.sort_by(|a: &TargetRow, b: &TargetRow| a.target.name.cmp(&b.target.name));
+            Ok(found)
         })
         .await
     }
