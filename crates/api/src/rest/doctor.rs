@@ -15,6 +15,8 @@ use orcha_wire::{CheckGrade, Doctor, DoctorCheck, TargetDoctor};
 const TARGETS: usize = 100;
 
 pub(crate) async fn daemon(State(api): State<Api>, asker: Asker) -> Result<Answer<Doctor>, ApiError> {
+    // What is found tells of the machine and of all tenants together.
+    asker.operates()?;
     let mut targets = api.orch.store().targets(&asker.viewer).await?;
     targets.truncate(TARGETS);
     let looked = join_all(targets.iter().map(|it| examine(&api, it)));
