@@ -3,6 +3,7 @@
 use orcha_base::Timestamp;
 use orcha_exec::ExitStatus;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Something that an agent did or said.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -205,4 +206,32 @@ pub enum TurnEnd {
         /// The words.
         detail: String,
     },
+}
+
+impl fmt::Display for TurnEnd {
+    /// Says how the turn ended, for people: "was …" or "ended: …", to stand behind "the turn".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let until = |f: &mut fmt::Formatter<'_>, what: &str, until: &Option<Timestamp>| match until {
+            Some(until) => write!(f, "ended: {what} until {until}"),
+            None => write!(f, "ended: {what}"),
+        };
+        match self {
+            Self::Completed => f.write_str("was completed"),
+            Self::Interrupted => f.write_str("was interrupted"),
+            Self::Refused => f.write_str("ended: the model refused"),
+            Self::RateLimited { until: at } => until(f, "too many requests", at),
+            Self::UsageExhausted { until: at } => until(f, "the quota is spent", at),
+            Self::Overloaded => f.write_str("ended: the provider is overloaded"),
+            Self::Auth => f.write_str("ended: the key or the login is wrong"),
+            Self::Billing => f.write_str("ended: the account has no credit"),
+            Self::ModelMissing => f.write_str("ended: this account has no such model"),
+            Self::ContextFull => f.write_str("ended: the conversation is too long"),
+            Self::Network => f.write_str("ended: the provider could not be reached"),
+            Self::Crashed { status: Some(status) } => write!(f, "was cut off: the agent ended with {status}"),
+            Self::Crashed { status: None } => f.write_str("was cut off: the agent vanished"),
+            Self::Stalled => f.write_str("was cut off: nothing came for too long"),
+            Self::OverBudget => f.write_str("ended: its budget is spent"),
+            Self::Failed { detail } => write!(f, "failed: {detail}"),
+        }
+    }
 }

@@ -406,8 +406,10 @@ fn entry(source: Source, event: &Event, at: Timestamp) -> Option<NewEntry> {
         Event::Retrying { attempt, class } => {
             line("system", "status", format!("the agent retries ({class}, {attempt})"), None)
         }
-        Event::TurnEnded(TurnEnd::Completed) => line("system", "status", "the turn was completed".into(), None),
-        Event::TurnEnded(end) => line("system", "error", "the turn ended".into(), serde_json::to_value(end).ok()),
+        Event::TurnEnded(end @ (TurnEnd::Completed | TurnEnd::Interrupted)) => {
+            line("system", "status", format!("the turn {end}"), None)
+        }
+        Event::TurnEnded(end) => line("system", "error", format!("the turn {end}"), serde_json::to_value(end).ok()),
         Event::Accepted { key } => {
             line("system", "status", "the agent took up a message".into(), Some(serde_json::json!({"key": key})))
         }

@@ -87,13 +87,16 @@ fn of_session(world: &World, session: &Session) -> Why {
             say("it has its answer and waits for a place".into(), "it is placed with the next free place")
         }
         State::WaitingUser { why, .. } => {
+            let open =
+                world.open_questions().find(|it| it.session == Some(session.id) || world.is_waited_for(it, session.id));
             let reason = match why {
-                UserWait::Question => "it asked the user something".to_owned(),
+                UserWait::Question => match open {
+                    Some(it) => format!("it asked: {}", it.text),
+                    None => "it asked the user something".to_owned(),
+                },
                 UserWait::Guard { trip } => format!("a guard paused it: {trip}"),
                 UserWait::Help { class } => format!("it needs help: {class}"),
             };
-            let open =
-                world.open_questions().find(|it| it.session == Some(session.id) || world.is_waited_for(it, session.id));
             let way_out = open.map_or_else(
                 || format!("`orcha resume {}`", session.id.short()),
                 |it| format!("`orcha answer {} …`", it.id.short()),
