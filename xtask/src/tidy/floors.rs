@@ -44,7 +44,7 @@ const HOUSE: &[Room] = &[
     // The model behind real agent programs in tests: decision 0011.
     room("orcha-scripted-model", 2, Only(&[])),
     room("orcha-plan", 2, Only(&["orcha-base", "orcha-model"])),
-    // The search over many runs, and trials of better texts: decision 0014.
+    // The search over many runs, and trials of better texts: decision 0019.
     room("orcha-refiner", 2, Only(&["orcha-base", "orcha-model"])),
     room("orcha-store", 2, Only(&["orcha-base", "orcha-model"])),
     room("orcha-agent", 2, Only(&["orcha-base", "orcha-exec"])),
