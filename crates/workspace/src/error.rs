@@ -192,5 +192,9 @@ impl WorkspaceError {
 }
 
 fn list_of(names: &[String]) -> String {
-    if names.is_empty() { "it is empty: push a first commit to it".to_owned() } else { format!("it has {}", names.join(", ")) }
+    if names.is_empty() {
+        "it is empty: push a first commit to it".to_owned()
+    } else {
+        format!("it has {}", names.join(", "))
+    }
 }
