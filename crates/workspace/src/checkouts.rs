@@ -1,8 +1,8 @@
 //! The trait that `orch` uses: workspaces, real or fake.
 
 use crate::{
-    Diff, Identity, Label, Leftovers, Listed, Prepare, Push, Pushed, Ready, Reclaim, RestoreInto, Restored, Snapshot,
-    Status, WorkspaceError,
+    Diff, Exact, ExactReady, Identity, Label, Leftovers, Listed, Prepare, Push, Pushed, Ready, Reclaim, RestoreInto,
+    Restored, Snapshot, Status, WorkspaceError,
 };
 use async_trait::async_trait;
 use orcha_base::Sha;
@@ -42,6 +42,13 @@ pub trait Checkouts: Send + Sync + fmt::Debug {
 
     /// Deletes a checkout once a snapshot is proven to hold all of it, or says why it stays.
     async fn reclaim(&self, workspace: &Label) -> Result<Reclaim, WorkspaceError>;
+
+    /// Makes a clean folder at an exact commit, or finds the one made before. It has no remote, and nothing of
+    /// a workspace but the commit.
+    async fn exact(&self, exact: &Exact) -> Result<ExactReady, WorkspaceError>;
+
+    /// Deletes such a folder with whatever was made in it. One that is gone is done.
+    async fn discard_exact(&self, key: &Label) -> Result<(), WorkspaceError>;
 
     /// Lists the workspaces that were made here, gone ones included.
     async fn list(&self) -> Result<Vec<Listed>, WorkspaceError>;

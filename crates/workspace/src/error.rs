@@ -54,6 +54,14 @@ pub enum WorkspaceError {
         /// Its branch.
         branch: BranchName,
     },
+    /// The name is taken by an exact checkout of something else.
+    #[error("the exact checkout `{key}` exists already, at {}", .commit.short())]
+    ExactTaken {
+        /// The name.
+        key: Label,
+        /// Where it is.
+        commit: Sha,
+    },
     /// There is no checkout of that name.
     #[error("workspace `{workspace}` has no checkout here")]
     Absent {
@@ -172,6 +180,7 @@ impl WorkspaceError {
             Self::Label { .. }
             | Self::MissingPredecessor { .. }
             | Self::Taken { .. }
+            | Self::ExactTaken { .. }
             | Self::Absent { .. }
             | Self::MissingSnapshot { .. }
             | Self::MissingCommit { .. }

@@ -5,8 +5,9 @@
 //! submodules, nested repositories, stashes or anything else of git that the trait does not speak of.
 
 use crate::{
-    Checkouts, Conflict, Diff, Expected, FileChange, Identity, Kept, Label, Leftovers, Listed, Predecessor, Prepare,
-    Push, PushSource, Pushed, Ready, Reclaim, RestoreInto, Restored, Snapshot, Start, Status, WorkspaceError,
+    Checkouts, Conflict, Diff, Exact, ExactReady, Expected, FileChange, Identity, Kept, Label, Leftovers, Listed,
+    Predecessor, Prepare, Push, PushSource, Pushed, Ready, Reclaim, RestoreInto, Restored, Snapshot, Start, Status,
+    WorkspaceError,
 };
 use async_trait::async_trait;
 use orcha_base::{BranchName, RepoUrl, Sha, Timestamp};
@@ -30,6 +31,7 @@ struct State {
     repos: BTreeMap<String, Origin>,
     commits: BTreeMap<Sha, Commit>,
     workspaces: BTreeMap<Label, Workspace>,
+    exacts: BTreeMap<Label, (RepoUrl, Sha)>,
     faults: VecDeque<WorkspaceError>,
 }
 
@@ -138,6 +140,13 @@ impl FakeCheckouts {
     /// If there is no such checkout: the test is wrong.
     pub fn keep(&self, workspace: &Label) {
         self.state().known(workspace).locked = true;
+    }
+
+    /// Returns the files of an exact checkout, if it is there.
+    pub fn exact_files(&self, key: &Label) -> Option<Files> {
+        let state = self.state();
+        let (_, commit) = state.exacts.get(key)?;
+        Some(state.commits[commit].files.clone())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -464,6 +473,27 @@ impl Checkouts for FakeCheckouts {
         let snapshot = state.snapshot(workspace, "before the checkout is deleted")?;
         state.known(workspace).present = false;
         Ok(Reclaim::Reclaimed(Some(snapshot)))
+    }
+
+    async fn exact(&self, exact: &Exact) -> Result<ExactReady, WorkspaceError> {
+        let mut state = self.call()?;
+        let Exact { key, repo, from: _, commit } = exact;
+        let dir = PathBuf::from(format!("/fake/exact/{key}"));
+        let fresh = match state.exacts.get(key) {
+            Some((of, at)) if of == repo && at == commit => false,
+            Some((_, at)) => return Err(WorkspaceError::ExactTaken { key: key.clone(), commit: at.clone() }),
+            None => true,
+        };
+        if !state.commits.contains_key(commit) {
+            return Err(WorkspaceError::MissingCommit { sha: commit.clone(), repo: repo.clone() });
+        }
+        state.exacts.insert(key.clone(), (repo.clone(), commit.clone()));
+        Ok(ExactReady { dir, commit: commit.clone(), tree: commit.clone(), fresh })
+    }
+
+    async fn discard_exact(&self, key: &Label) -> Result<(), WorkspaceError> {
+        self.call()?.exacts.remove(key);
+        Ok(())
     }
 
     async fn list(&self) -> Result<Vec<Listed>, WorkspaceError> {

@@ -3,6 +3,7 @@
 //! ```text
 //! <work_root>/
 //!   checkouts/<label>/            the checkout of one workspace: the only place agents write to
+//!   exact/<key>/                  a clean folder at an exact commit, for checks; nobody's work lies in it
 //!   .orcha/
 //!     mirrors/<name>-<hash>.git   one bare repository per origin, ours alone; checkouts borrow its objects
 //!       refs/remotes/origin/*       what the origin has, as of the last fetch
@@ -32,6 +33,7 @@ mod capture;
 mod checkout;
 mod checkouts;
 mod error;
+mod exact;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 mod files;
@@ -50,7 +52,7 @@ pub use checkouts::Checkouts;
 pub use error::WorkspaceError;
 pub use orcha_exec::git::Identity;
 pub use types::{
-    Conflict, Diff, Expected, FileChange, Kept, Label, Leftovers, Listed, Operation, Predecessor, Prepare, Push,
-    PushSource, Pushed, Ready, Reclaim, RestoreInto, Restored, Snapshot, Start, Status,
+    Conflict, Diff, Exact, ExactReady, Expected, FileChange, Kept, Label, Leftovers, Listed, Operation, Predecessor,
+    Prepare, Push, PushSource, Pushed, Ready, Reclaim, RestoreInto, Restored, Snapshot, Start, Status,
 };
 pub use workspaces::Workspaces;

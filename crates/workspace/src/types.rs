@@ -203,6 +203,32 @@ pub struct Leftovers {
     pub committed: bool,
 }
 
+/// A clean folder at an exact commit that should exist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exact {
+    /// Its name; the caller makes it unique. What is in it is nobody's work and is deleted when asked.
+    pub key: Label,
+    /// The origin that the commit belongs to.
+    pub repo: RepoUrl,
+    /// The workspace that has the commit, if it may not be known here yet.
+    pub from: Option<Label>,
+    /// The commit: a head, a snapshot, or any other.
+    pub commit: Sha,
+}
+
+/// A clean folder at an exact commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExactReady {
+    /// Where it is.
+    pub dir: PathBuf,
+    /// Its commit.
+    pub commit: Sha,
+    /// The tree of that commit.
+    pub tree: Sha,
+    /// Whether this very call made it. If not, somebody may have worked in it since.
+    pub fresh: bool,
+}
+
 /// A branch of the origin that should be moved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Push {

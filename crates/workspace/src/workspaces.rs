@@ -7,8 +7,8 @@ use crate::checkout::Record;
 use crate::files::Files;
 use crate::mirror::{Clutter, Mirror, Mirrors};
 use crate::{
-    Checkouts, Diff, Identity, Label, Leftovers, Listed, Prepare, Push, Pushed, Ready, Reclaim, RestoreInto, Restored,
-    Snapshot, Status, WorkspaceError,
+    Checkouts, Diff, Exact, ExactReady, Identity, Label, Leftovers, Listed, Prepare, Push, Pushed, Ready, Reclaim,
+    RestoreInto, Restored, Snapshot, Status, WorkspaceError,
 };
 use async_trait::async_trait;
 use orcha_base::{RepoUrl, Sha};
@@ -33,9 +33,11 @@ impl Workspaces {
     pub async fn open(host: Arc<dyn Host>, git: Git) -> Result<Self, WorkspaceError> {
         let files = Files::new(host.clone(), git.clone());
         let root = host.work_root();
-        let ours = ["mirrors", "workspaces", "making", "trash", "kept"].map(|name| root.join(".orcha").join(name));
-        let checkouts = root.join("checkouts");
-        let folders: Vec<&Path> = ours.iter().map(PathBuf::as_path).chain([checkouts.as_path()]).collect();
+        let ours =
+            ["mirrors", "workspaces", "making", "trash", "kept", "exact"].map(|name| root.join(".orcha").join(name));
+        let [checkouts, exact] = ["checkouts", "exact"].map(|name| root.join(name));
+        let folders: Vec<&Path> =
+            ours.iter().map(PathBuf::as_path).chain([checkouts.as_path(), exact.as_path()]).collect();
         files.make_folders(&folders).await?;
         git.check_version(&*host).await?;
         files.empty_trash().await?;
@@ -141,6 +143,16 @@ impl Checkouts for Workspaces {
         Ok(done)
     }
 
+    async fn exact(&self, exact: &Exact) -> Result<ExactReady, WorkspaceError> {
+        let _guard = self.lock(&exact_lock(&exact.key)?).await;
+        self.exact_locked(exact).await
+    }
+
+    async fn discard_exact(&self, key: &Label) -> Result<(), WorkspaceError> {
+        let _guard = self.lock(&exact_lock(key)?).await;
+        self.discard_exact_locked(key).await
+    }
+
     async fn list(&self) -> Result<Vec<Listed>, WorkspaceError> {
         let find = self.files.tool("find").arg(self.ours("workspaces").display().to_string());
         let find =
@@ -180,4 +192,9 @@ impl Checkouts for Workspaces {
         let kib: Option<u64> = said.split_whitespace().next().and_then(|n| n.parse().ok());
         Ok(kib.ok_or_else(|| GitError::answer("du", &said))? * 1024)
     }
+}
+
+/// The lock of an exact checkout: a workspace may have the same name.
+fn exact_lock(key: &Label) -> Result<Label, WorkspaceError> {
+    Label::new(&format!("x-{key}"))
 }

@@ -1,7 +1,7 @@
 //! What every implementation of `Checkouts` promises: each case runs over real git and over the fake.
 
 use super::{FakeScene, RealScene, Scene, branch, continuing, fresh, label, push_of, somebody};
-use crate::{Expected, Prepare, PushSource, Reclaim, RestoreInto, Start, WorkspaceError};
+use crate::{Exact, Expected, Prepare, PushSource, Reclaim, RestoreInto, Start, WorkspaceError};
 use orcha_base::Sha;
 
 macro_rules! suite {
@@ -39,6 +39,10 @@ suite! {
     reclaimed_work_comes_back_whole
     reclaiming_what_is_gone_is_done
     what_is_absent_is_said_to_be_absent
+    an_exact_checkout_holds_its_commit_and_nothing_else
+    an_exact_checkout_is_made_once_and_two_do_not_meet
+    an_exact_checkout_of_a_snapshot_holds_what_was_not_committed
+    an_exact_checkout_of_an_unknown_commit_is_refused
 }
 
 async fn a_fresh_checkout_starts_at_the_default_branch_as_it_is_now(it: &dyn Scene) {
@@ -305,4 +309,58 @@ async fn what_is_absent_is_said_to_be_absent(it: &dyn Scene) {
     absent(it.checkouts().commit_leftovers(&one, "x", &somebody()).await.unwrap_err());
     let push = push_of(&it.repo(), PushSource::Workspace(one), "x", Expected::New);
     absent(it.checkouts().push(&push).await.unwrap_err());
+}
+
+fn exact(it: &dyn Scene, key: &str, commit: &Sha) -> Exact {
+    Exact { key: label(key), repo: it.repo(), from: Some(label("one")), commit: commit.clone() }
+}
+
+async fn an_exact_checkout_holds_its_commit_and_nothing_else(it: &dyn Scene) {
+    it.checkouts().prepare(&fresh(&it.repo(), "one")).await.unwrap();
+    it.write("one", "readme", Some("committed\n")).await;
+    let commit = it.commit("one").await;
+    it.write("one", "readme", Some("not committed\n")).await;
+    it.write("one", "junk", Some("junk\n")).await;
+    let ready = it.checkouts().exact(&exact(it, "e1", &commit)).await.unwrap();
+    assert_eq!((&ready.commit, ready.fresh), (&commit, true));
+    assert_eq!(it.read_exact("e1", "readme").await.as_deref(), Some("committed\n"));
+    assert_eq!(it.read_exact("e1", "src/lib").await.as_deref(), Some("one\ntwo\nthree\n"));
+    assert_eq!(it.read_exact("e1", "junk").await, None);
+    assert_eq!(it.read("one", "junk").await.as_deref(), Some("junk\n"));
+    it.checkouts().discard_exact(&label("e1")).await.unwrap();
+    assert_eq!(it.read_exact("e1", "readme").await, None);
+    it.checkouts().discard_exact(&label("e1")).await.unwrap();
+}
+
+async fn an_exact_checkout_is_made_once_and_two_do_not_meet(it: &dyn Scene) {
+    let ready = it.checkouts().prepare(&fresh(&it.repo(), "one")).await.unwrap();
+    it.write("one", "readme", Some("mine\n")).await;
+    let commit = it.commit("one").await;
+    let (now, before) = (exact(it, "now", &commit), exact(it, "before", &ready.base_sha));
+    let (a, b, c) = tokio::join!(it.checkouts().exact(&now), it.checkouts().exact(&before), it.checkouts().exact(&now));
+    let (a, b, c) = (a.unwrap(), b.unwrap(), c.unwrap());
+    assert_eq!((&a.dir, a.fresh != c.fresh), (&c.dir, true));
+    assert_ne!(a.dir, b.dir);
+    assert_eq!(it.read_exact("now", "readme").await.as_deref(), Some("mine\n"));
+    assert_eq!(it.read_exact("before", "readme").await.as_deref(), Some("hello\n"));
+    let other = it.checkouts().exact(&exact(it, "now", &ready.base_sha)).await.unwrap_err();
+    assert!(matches!(&other, WorkspaceError::ExactTaken { commit: at, .. } if *at == commit), "{other}");
+    it.checkouts().discard_exact(&label("now")).await.unwrap();
+    it.checkouts().exact(&exact(it, "now", &ready.base_sha)).await.unwrap();
+    assert_eq!(it.read_exact("now", "readme").await.as_deref(), Some("hello\n"));
+}
+
+async fn an_exact_checkout_of_a_snapshot_holds_what_was_not_committed(it: &dyn Scene) {
+    it.checkouts().prepare(&fresh(&it.repo(), "one")).await.unwrap();
+    it.write("one", "new", Some("not committed\n")).await;
+    let snapshot = it.checkouts().snapshot(&label("one"), "look").await.unwrap();
+    it.checkouts().exact(&Exact { from: None, ..exact(it, "e", &snapshot.sha) }).await.unwrap();
+    assert_eq!(it.read_exact("e", "new").await.as_deref(), Some("not committed\n"));
+}
+
+async fn an_exact_checkout_of_an_unknown_commit_is_refused(it: &dyn Scene) {
+    let unknown: Sha = "0123456789012345678901234567890123456789".parse().unwrap();
+    let error = it.checkouts().exact(&exact(it, "e", &unknown)).await.unwrap_err();
+    assert!(matches!(error, WorkspaceError::MissingCommit { .. }), "{error}");
+    assert_eq!(it.read_exact("e", "readme").await, None);
 }

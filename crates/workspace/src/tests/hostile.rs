@@ -266,3 +266,39 @@ async fn branches_with_hostile_names_are_kept_too() {
     let Reclaim::Reclaimed(Some(last)) = it.workspaces.reclaim(&label("one")).await.unwrap() else { panic!("kept") };
     assert_eq!(it.mirror(&["merge-base", &tip, last.sha.as_str()]), tip);
 }
+
+#[tokio::test]
+async fn an_exact_checkout_has_no_remote_and_nothing_that_an_agent_configured() {
+    let it = RealScene::new().await;
+    let trap = prepared(&it).await;
+    plant_hooks(&it.dir("one").join(".git/hooks"), &trap);
+    let program = trap.program.display().to_string();
+    it.agent("one", &["config", "filter.trap.smudge", &program]);
+    it.agent("one", &["config", "filter.trap.clean", "cat"]);
+    it.agent("one", &["config", "core.fsmonitor", &program]);
+    it.write("one", ".gitattributes", Some("* filter=trap\n")).await;
+    it.write("one", ".gitignore", Some("built\n")).await;
+    it.write("one", "built", Some("built\n")).await;
+    let snapshot = it.workspaces.snapshot(&label("one"), "look").await.unwrap();
+    let exact =
+        crate::Exact { key: label("e"), repo: it.repo(), from: Some(label("one")), commit: snapshot.sha.clone() };
+    let ready = it.workspaces.exact(&exact).await.unwrap();
+    assert!(!trap.sprung());
+    assert!(!ready.dir.join("built").exists());
+    assert_eq!(std::fs::read_to_string(ready.dir.join("readme")).unwrap(), "changed\n");
+    let git = |args: &[&str]| super::git(&it.root(), &ready.dir, args);
+    assert_eq!((git(&["remote"]).as_str(), git(&["status", "--porcelain"]).as_str()), ("", ""));
+    assert_eq!(git(&["rev-parse", "HEAD"]), snapshot.sha.as_str());
+    assert_eq!(git(&["rev-parse", "HEAD^{tree}"]), ready.tree.as_str());
+    // Build tools leave folders that nobody may write to.
+    std::fs::create_dir(ready.dir.join("locked")).unwrap();
+    std::fs::write(ready.dir.join("locked/file"), "x").unwrap();
+    std::fs::set_permissions(ready.dir.join("locked"), std::fs::Permissions::from_mode(0o555)).unwrap();
+    it.workspaces.discard_exact(&label("e")).await.unwrap();
+    assert!(!ready.dir.exists());
+    // What a crash left half-made is no obstacle, and what has no record is not deleted.
+    std::fs::create_dir_all(it.root().join("w/.orcha/making/e.exact/.git")).unwrap();
+    std::fs::create_dir_all(ready.dir.join("precious")).unwrap();
+    assert!(it.workspaces.exact(&exact).await.unwrap().fresh);
+    assert!(std::fs::read_dir(it.root().join("w/.orcha/kept")).unwrap().next().is_some());
+}

@@ -70,6 +70,7 @@ pub(crate) trait Scene: Send + Sync {
     async fn commit(&self, workspace: &str) -> Sha;
     async fn origin_commit(&self, to: &str, path: &str, text: &str) -> Sha;
     async fn origin_at(&self, of: &str) -> Option<Sha>;
+    async fn read_exact(&self, key: &str, path: &str) -> Option<String>;
 }
 
 pub(crate) struct FakeScene {
@@ -111,6 +112,9 @@ impl Scene for FakeScene {
     }
     async fn origin_at(&self, of: &str) -> Option<Sha> {
         self.fake.origin_branch(&self.repo(), &branch(of))
+    }
+    async fn read_exact(&self, key: &str, path: &str) -> Option<String> {
+        self.fake.exact_files(&label(key))?.get(path).cloned()
     }
 }
 
@@ -214,6 +218,9 @@ impl Scene for RealScene {
         let name = format!("refs/heads/{of}");
         let origin = self.root().join("origin.git");
         git(&self.root(), &origin, &["for-each-ref", "--format=%(objectname)", &name]).parse().ok()
+    }
+    async fn read_exact(&self, key: &str, path: &str) -> Option<String> {
+        std::fs::read_to_string(self.workspaces.exact_dir(&label(key)).join(path)).ok()
     }
 }
 
