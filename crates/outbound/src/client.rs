@@ -98,6 +98,25 @@ impl Outbound {
         Ok(Self { client: client.map_err(|source| OutboundError::Client { source })?, allowed })
     }
 
+    /// Says whether an address could be gone to now, by itself and by what its name stands for. Nothing is sent.
+    pub async fn check(&self, url: &str) -> Result<(), OutboundError> {
+        let url = self.checked(url)?;
+        let host = url.host_str().unwrap_or_default();
+        if host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
+            return Ok(());
+        }
+        let unknown = |source| OutboundError::Unknown { host: host.to_owned(), source };
+        let late = |_| unknown(std::io::Error::from(std::io::ErrorKind::TimedOut));
+        let lookup = tokio::net::lookup_host((host, url.port_or_known_default().unwrap_or(80)));
+        let found = tokio::time::timeout(Duration::from_secs(10), lookup).await.map_err(late)?.map_err(unknown)?;
+        for it in found {
+            if let Some(why) = refusal(host, it.ip(), &self.allowed) {
+                return Err(OutboundError::Refused { host: host.to_owned(), address: it.ip(), why });
+            }
+        }
+        Ok(())
+    }
+
     /// Sends a request and reads the answer, whatever its status.
     pub async fn send(&self, request: &Request, limits: Limits) -> Result<Answer, OutboundError> {
         let late = |_| OutboundError::TimedOut { after: limits.time };

@@ -50,6 +50,7 @@ const HOUSE: &[Room] = &[
     room("orcha-agent", 2, Only(&["orcha-base", "orcha-exec"])),
     room("orcha-forge", 2, Only(&["orcha-base", "orcha-exec"])),
     room("orcha-workspace", 2, Only(&["orcha-base", "orcha-exec"])),
+    room("orcha-delivery", 2, Only(&["orcha-base", "orcha-outbound"])),
     room("orcha-checks", 2, Only(&["orcha-base", "orcha-exec"])),
     room("orcha-local-tools", 2, Only(&["orcha-base", "orcha-exec", "orcha-outbound"])),
     room(
@@ -65,6 +66,7 @@ const HOUSE: &[Room] = &[
             "orcha-forge",
             "orcha-workspace",
             "orcha-checks",
+            "orcha-delivery",
         ]),
     ),
     // Words of the mind and of code hosts, without a decision: decision 0004.

@@ -1,0 +1,323 @@
+//! What every implementation of `Deliverer` promises, over the real one and the fake; then what only files and
+//! servers can show.
+#![allow(clippy::unwrap_used, reason = "a test that cannot look has failed")]
+
+use async_trait::async_trait;
+use orcha_base::{Backoff, Retry, Timestamp};
+use orcha_delivery::fake::FakeDeliverer;
+use orcha_delivery::{
+    Content, Delivered, Deliverer, Deliveries, Delivery, DeliveryError, Document, LinkKind, Lookup, Order, Settings,
+    signature,
+};
+use orcha_outbound::Outbound;
+use serde_json::{Value, json};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+const SECRET: &str = "canary-0123456789abcdef";
+const NOW: i64 = 1_800_000_000;
+
+#[async_trait]
+trait Scene: Send + Sync {
+    fn deliverer(&self) -> &dyn Deliverer;
+}
+
+struct Real {
+    temp: tempfile::TempDir,
+    deliveries: Deliveries,
+}
+
+impl Real {
+    fn new() -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        let deliveries = open(temp.path());
+        Self { temp, deliveries }
+    }
+
+    /// Everything that lies in the folder, as text.
+    fn everything(&self) -> String {
+        let mut all = String::new();
+        let mut open = vec![self.temp.path().to_owned()];
+        while let Some(dir) = open.pop() {
+            for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
+                if entry.path().is_dir() {
+                    open.push(entry.path());
+                } else {
+                    all.push_str(&String::from_utf8_lossy(&std::fs::read(entry.path()).unwrap()));
+                }
+            }
+        }
+        all
+    }
+}
+
+/// The deliveries as a daemon has them that has just started.
+fn open(root: &Path) -> Deliveries {
+    let secrets = Lookup::new(|name| (name == "HOOK_SECRET").then(|| SECRET.to_owned()));
+    let backoff = Backoff { first: Duration::from_millis(1), cap: Duration::from_millis(2) };
+    let settings = Settings { backoff, ..Settings::new(root.join("deliveries"), secrets, || NOW) };
+    Deliveries::new(settings, Outbound::new(vec!["127.0.0.1".parse().unwrap()]).unwrap())
+}
+
+impl Scene for Real {
+    fn deliverer(&self) -> &dyn Deliverer {
+        &self.deliveries
+    }
+}
+
+struct Fake(FakeDeliverer);
+
+impl Scene for Fake {
+    fn deliverer(&self) -> &dyn Deliverer {
+        &self.0
+    }
+}
+
+macro_rules! suite {
+    ($($case:ident)*) => {
+        mod real {
+            use super::*;
+            $(#[tokio::test] async fn $case() { super::$case(&Real::new()).await; })*
+        }
+        mod fake {
+            use super::*;
+            $(#[tokio::test] async fn $case() { super::$case(&Fake(FakeDeliverer::new())).await; })*
+        }
+    };
+}
+
+suite! {
+    a_delivery_is_made_once_by_key
+    what_is_empty_is_not_delivered
+    what_takes_a_code_host_is_not_made_here
+    a_key_is_no_path
+    a_response_leaves_nothing_behind
+}
+
+fn delivery(action: &str, config: Value) -> Delivery {
+    Delivery::read(&json!({"action": action, "config": config})).unwrap()
+}
+
+fn order(key: &str, action: Delivery) -> Order {
+    let content = Content {
+        title: "The result".into(),
+        summary: "In short".into(),
+        body: "# Hello\n\nWorld".into(),
+        documents: vec![Document { path: "notes/a.md".into(), text: "A\n".into() }],
+        ..Content::default()
+    };
+    Order { key: key.into(), workflow: "w1".into(), action, content, at: Timestamp::from_secs(NOW) }
+}
+
+async fn a_delivery_is_made_once_by_key(it: &dyn Scene) {
+    for action in ["artifact-bundle", "markdown-export", "blog-draft", "doc-draft"] {
+        let order = order(action, delivery(action, json!({})));
+        let (one, two) = tokio::join!(it.deliverer().deliver(&order), it.deliverer().deliver(&order));
+        let (one, two) = (one.unwrap(), two.unwrap());
+        assert_eq!((one.action.as_str(), one.already != two.already), (action, true));
+        assert_eq!((&one.links, one.links.len()), (&two.links, 1));
+        let mut other = order.clone();
+        other.content.body = "something else".into();
+        assert_eq!(it.deliverer().deliver(&other).await.unwrap().links, one.links);
+    }
+}
+
+async fn what_is_empty_is_not_delivered(it: &dyn Scene) {
+    for action in ["artifact-bundle", "markdown-export", "blog-draft", "doc-draft"] {
+        let mut order = order("k", delivery(action, json!({})));
+        order.content = Content { title: "T".into(), body: " \n".into(), ..Content::default() };
+        let error = it.deliverer().deliver(&order).await.unwrap_err();
+        assert!(matches!(error, DeliveryError::Empty { .. }), "{action}: {error}");
+    }
+}
+
+async fn what_takes_a_code_host_is_not_made_here(it: &dyn Scene) {
+    for action in ["github-pr", "repo-commit-only"] {
+        let error = it.deliverer().deliver(&order("k", delivery(action, json!({})))).await.unwrap_err();
+        assert!(matches!(error, DeliveryError::Elsewhere { .. }), "{error}");
+    }
+}
+
+async fn a_key_is_no_path(it: &dyn Scene) {
+    for key in ["", "../x", "a/b", "-x", "a b"] {
+        let error = it.deliverer().deliver(&order(key, delivery("blog-draft", json!({})))).await.unwrap_err();
+        assert!(matches!(error, DeliveryError::Key { .. }), "{key}: {error}");
+    }
+}
+
+async fn a_response_leaves_nothing_behind(it: &dyn Scene) {
+    let done = it.deliverer().deliver(&order("k", delivery("api-response", json!({})))).await.unwrap();
+    assert_eq!((done.action.as_str(), done.links.len()), ("api-response", 0));
+}
+
+fn file(done: &Delivered) -> PathBuf {
+    assert_eq!(done.links[0].kind, LinkKind::File);
+    PathBuf::from(&done.links[0].target)
+}
+
+#[tokio::test]
+async fn a_draft_and_an_export_are_files_with_the_hash_that_is_told() {
+    let it = Real::new();
+    let blog = delivery("blog-draft", json!({"slug": "my-post", "tags": ["rust"]}));
+    let done = it.deliveries.deliver(&order("blog", blog)).await.unwrap();
+    let path = file(&done);
+    assert!(path.ends_with("deliveries/w1/blog/my-post.md"));
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with("---\ntitle: \"The result\"\ntype: post\ndraft: true\n"), "{text}");
+    assert!(text.ends_with("\n---\n\n# Hello\n\nWorld\n"));
+    assert_eq!(done.links[0].bytes, Some(text.len() as u64));
+    let said = std::process::Command::new("sha256sum").arg(&path).output().unwrap();
+    assert!(String::from_utf8(said.stdout).unwrap().starts_with(done.links[0].sha256.as_deref().unwrap()));
+    // Another daemon finds it delivered, also when a crash left something half made.
+    let making = it.temp.path().join("deliveries/.making/w1.export");
+    std::fs::create_dir_all(&making).unwrap();
+    std::fs::write(making.join("half"), "x").unwrap();
+    let again = open(it.temp.path());
+    assert!(again.deliver(&order("blog", delivery("blog-draft", json!({})))).await.unwrap().already);
+    let done = again.deliver(&order("export", delivery("markdown-export", json!({})))).await.unwrap();
+    assert!(file(&done).ends_with("w1/export/the-result.md"));
+    assert!(!file(&done).with_file_name("half").exists());
+}
+
+#[tokio::test]
+async fn an_archive_is_real_complete_and_the_same_each_time() {
+    let it = Real::new();
+    let tree = it.temp.path().join("tree");
+    std::fs::create_dir_all(tree.join(".git")).unwrap();
+    std::fs::create_dir_all(tree.join("src")).unwrap();
+    std::fs::write(tree.join(".git/config"), "canary").unwrap();
+    std::fs::write(tree.join("src/main.rs"), "fn main() {}\n").unwrap();
+    std::fs::write(tree.join("data"), vec![7u8; 100_000]).unwrap();
+    std::fs::write(it.temp.path().join("outside"), "canary").unwrap();
+    std::os::unix::fs::symlink("../outside", tree.join("escape")).unwrap();
+    std::os::unix::fs::symlink("src/main.rs", tree.join("inside")).unwrap();
+    let make = |key: &str| {
+        let mut order = order(key, delivery("artifact-bundle", json!({"name": "all"})));
+        order.content.tree = Some(tree.clone());
+        order
+    };
+    let one = it.deliveries.deliver(&make("one")).await.unwrap();
+    let two = it.deliveries.deliver(&make("two")).await.unwrap();
+    assert_eq!(one.links[0].sha256, two.links[0].sha256);
+    let mut zip = zip::ZipArchive::new(std::fs::File::open(file(&one)).unwrap()).unwrap();
+    let names: Vec<String> = zip.file_names().map(|it| it.unwrap().into_owned()).collect();
+    assert_eq!(names, ["data", "inside", "notes/a.md", "src/main.rs", "orcha-manifest.json"]);
+    let mut text = String::new();
+    zip.by_name("src/main.rs").unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(text, "fn main() {}\n");
+    text.clear();
+    zip.by_name("orcha-manifest.json").unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["sha256"].as_object().unwrap().len(), 3);
+    let mut bad = make("three");
+    bad.content.documents[0].path = "../../etc/cron.d/x".into();
+    assert!(matches!(it.deliveries.deliver(&bad).await, Err(DeliveryError::Path { .. })));
+}
+
+/// A server that answers with one status after the other, and keeps what it was sent.
+async fn serve(statuses: &[&'static str]) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hooks/secret-path", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (heard, statuses) = (Arc::clone(&asked), statuses.to_vec());
+    tokio::spawn(async move {
+        for status in statuses {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut text = Vec::new();
+            let mut buffer = [0; 4096];
+            loop {
+                let n = stream.read(&mut buffer).await.unwrap();
+                text.extend_from_slice(&buffer[..n]);
+                let said = String::from_utf8_lossy(&text);
+                let Some((head, body)) = said.split_once("\r\n\r\n") else { continue };
+                let length =
+                    head.lines().find_map(|it| it.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+                if n == 0 || body.len() >= length.unwrap_or(0) {
+                    break;
+                }
+            }
+            heard.lock().unwrap().push(String::from_utf8(text).unwrap());
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    (url, asked)
+}
+
+fn hook(url: &str) -> Delivery {
+    delivery("webhook-dispatch", json!({"url": url, "secret": {"env": "HOOK_SECRET"}}))
+}
+
+fn header<'a>(request: &'a str, name: &str) -> &'a str {
+    let line = request.lines().find(|line| line.to_lowercase().starts_with(&format!("{name}: ")));
+    line.unwrap().split_once(": ").unwrap().1
+}
+
+#[tokio::test]
+async fn a_webhook_is_signed_tried_again_under_one_id_and_made_once() {
+    let it = Real::new();
+    let (url, asked) = serve(&["503 Busy", "429 Slow\r\nRetry-After: 0", "200 OK"]).await;
+    assert_eq!(it.deliveries.check(&hook(&url)).await, Ok(()));
+    let done = it.deliveries.deliver(&order("hook", hook(&url))).await.unwrap();
+    assert_eq!((done.links[0].kind, done.links[0].target.contains("secret-path")), (LinkKind::Webhook, false));
+    // The server is gone by now: nobody is called again.
+    assert!(open(it.temp.path()).deliver(&order("hook", hook(&url))).await.unwrap().already);
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked.len(), 3);
+    let id = header(&asked[0], "x-orcha-delivery");
+    for request in asked.iter() {
+        assert_eq!((header(request, "x-orcha-delivery"), header(request, "idempotency-key")), (id, id));
+        let body = request.split_once("\r\n\r\n").unwrap().1;
+        assert_eq!(header(request, "x-orcha-timestamp"), NOW.to_string());
+        assert_eq!(header(request, "x-orcha-signature"), signature(SECRET.as_bytes(), NOW, id, body.as_bytes()));
+        let body: Value = serde_json::from_str(body).unwrap();
+        assert_eq!((&body["status"], &body["delivery_id"]), (&json!("completed"), &json!(id)));
+        assert!(!request.contains("canary"));
+    }
+    assert!(!it.everything().contains("canary"));
+}
+
+#[tokio::test]
+async fn a_webhook_that_says_no_is_not_asked_again_and_one_that_is_away_is_tried_later() {
+    let it = Real::new();
+    let (url, asked) = serve(&["403 No"]).await;
+    let error = it.deliveries.deliver(&order("no", hook(&url))).await.unwrap_err();
+    assert!(matches!(error, DeliveryError::Refused { status: 403, attempts: 1 }), "{error}");
+    assert_eq!((error.retry(), asked.lock().unwrap().len()), (Retry::AskHuman, 1));
+    let (url, _) = serve(&["500 A", "500 B", "500 C", "500 D"]).await;
+    let error = it.deliveries.deliver(&order("away", hook(&url))).await.unwrap_err();
+    assert!(matches!(error, DeliveryError::Refused { status: 500, attempts: 4 }), "{error}");
+    assert_eq!(error.retry(), Retry::Later);
+    // What failed was not delivered: the next call tries.
+    let (url, asked) = serve(&["204 Fine"]).await;
+    assert!(!it.deliveries.deliver(&order("away", hook(&url))).await.unwrap().already);
+    assert_eq!(asked.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_webhook_is_checked_when_it_is_wished_for() {
+    let it = Real::new();
+    for url in ["http://10.0.0.1/x", "http://169.254.169.254/", "http://[::1]/", "ftp://x/", "http://u:p@1.1.1.1/"] {
+        let wrong = it.deliveries.check(&hook(url)).await.unwrap_err();
+        assert_eq!(wrong.field, "delivery.config.url", "{url}");
+        let error = it.deliveries.deliver(&order("bad", hook(url))).await.unwrap_err();
+        assert_eq!(error.retry(), Retry::Never, "{url}: {error}");
+    }
+    let short = it.temp.path().join("short");
+    std::fs::write(&short, "too short").unwrap();
+    for secret in
+        [json!({"env": "NOT_SET"}), json!({"file": short}), json!({"file": "/no/such/file"}), json!({"file": "/"})]
+    {
+        let it_is = delivery("webhook", json!({"url": "http://127.0.0.1:1/", "secret": secret}));
+        let wrong = it.deliveries.check(&it_is).await.unwrap_err();
+        assert_eq!(wrong.field, "delivery.config.secret", "{wrong}");
+        assert!(!wrong.rule.contains("too short"));
+    }
+    let long = it.temp.path().join("long");
+    std::fs::write(&long, format!("{SECRET}\n")).unwrap();
+    let fine = delivery("webhook", json!({"url": "http://127.0.0.1:1/", "secret": {"file": long}}));
+    assert_eq!(it.deliveries.check(&fine).await, Ok(()));
+}
