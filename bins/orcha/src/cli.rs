@@ -108,6 +108,8 @@ pub enum Command {
     /// Look at pull requests, comment on them, review and merge them.
     #[command(subcommand)]
     Pr(Pr),
+    /// Show the accounts that agents spend: what is used, when it starts anew, and who waits for it.
+    Providers,
     /// Look after the machines that run sessions.
     #[command(subcommand)]
     Target(Target),
@@ -192,6 +194,10 @@ pub struct Run {
     /// The model.
     #[arg(long)]
     pub model: Option<String>,
+    /// A kind of agent that may take over while the provider of this one refuses; may be given several times, and `none`
+    /// forbids it [default: what the daemon's settings say].
+    #[arg(long, value_name = "KIND")]
+    pub fallback: Vec<String>,
     /// The base branch [default: the repository's default branch].
     #[arg(long, value_name = "BRANCH")]
     pub base: Option<BranchName>,

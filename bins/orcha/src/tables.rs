@@ -278,6 +278,65 @@ pub fn targets(rows: &[Target], out: &mut dyn Write) -> io::Result<()> {
     table.write("no targets; add one with `orcha target add`", out)
 }
 
+pub fn providers(rows: &[Provider], out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Rows::new([
+        ("PROVIDER", Nothing),
+        ("STATE", Nothing),
+        ("WINDOW", Place),
+        ("USED", Nothing),
+        ("RESETS", Nothing),
+        ("WAITING", Nothing),
+        ("WHY", Width),
+    ]);
+    for it in rows {
+        let why = match (&it.reason, it.parked_at, it.until) {
+            (Some(reason), Some(since), Some(until)) => {
+                format!("{reason} for {}; called again {}", age(now().since(since)), ahead(until))
+            }
+            _ => String::new(),
+        };
+        let mut windows = it.windows.iter();
+        let mut first = true;
+        loop {
+            let window = windows.next();
+            if window.is_none() && !first {
+                break;
+            }
+            let used = window.and_then(|it| it.used_percent).map_or_else(String::new, |it| format!("{it:.0} %"));
+            let resets = window.and_then(|it| it.resets_at).map_or_else(String::new, ahead);
+            let of_it = |text: String| if first { text } else { String::new() };
+            let state = if first { table.state(it.status.as_str()) } else { Cell::new("") };
+            table.row(vec![
+                foreign(&of_it(it.name.clone()), TITLE),
+                state,
+                foreign(window.map_or("", |it| it.name.as_str()), TITLE),
+                Cell::new(used),
+                Cell::new(resets),
+                Cell::new(of_it(if it.waiting.is_empty() { String::new() } else { it.waiting.len().to_string() })),
+                foreign(&of_it(why.clone()), 120),
+            ]);
+            first = false;
+        }
+    }
+    table.write("no provider has said anything of its limits yet", out)?;
+    for it in rows {
+        for waiting in &it.waiting {
+            let until = waiting.until.map_or_else(|| "soon".to_owned(), ahead);
+            let title = cut(&line(&waiting.title), TITLE);
+            writeln!(out, "{} waits for {} and goes on {until}: {title}", waiting.session_id.short(), it.name)?;
+        }
+    }
+    Ok(())
+}
+
+/// When something that lies ahead will be.
+fn ahead(at: Timestamp) -> String {
+    match at.since(now()) {
+        it if it.is_zero() => "now".to_owned(),
+        it => format!("in {}", age(it)),
+    }
+}
+
 pub fn projects(rows: &[Project], out: &mut dyn Write) -> io::Result<()> {
     let mut table = Rows::new([("ID", Nothing), ("NAME", Width), ("BASE", Place), ("REPOSITORY", Width)]);
     for it in rows {

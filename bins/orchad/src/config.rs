@@ -4,8 +4,10 @@
 //! limit that is silently not there.
 
 use anyhow::{Context, Result};
+use orcha_model::Amount;
 use orcha_model::guard::Limits;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
@@ -21,9 +23,54 @@ pub struct Config {
     pub limits: Limits,
     /// How objectives are supervised.
     pub supervision: Supervision,
+    /// What turns are expected to take, as long as nothing is known of them.
+    pub budgets: Budgets,
+    /// Who takes over from whom, and recipes of agents.
+    agents: AgentTables,
+}
+
+/// What turns are expected to take. Before a turn begins so much is set aside for it; the caps are limits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Budgets {
+    /// Tokens of a turn, while none like it was completed; then it is what those took on average.
+    pub turn_tokens: u64,
+    /// Money of such a turn in millionths of a US dollar.
+    pub turn_micro_usd: u64,
+    /// Tokens that are left for a session to hand back what it has.
+    pub hand_back_tokens: u64,
+    /// Money that is left for that.
+    pub hand_back_micro_usd: u64,
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self::of(&orcha_orch::Settings::default())
+    }
+}
+
+impl Budgets {
+    fn of(settings: &orcha_orch::Settings) -> Self {
+        let its = &settings.plan.estimates;
+        Self {
+            turn_tokens: its.turn.tokens,
+            turn_micro_usd: its.turn.micro_usd,
+            hand_back_tokens: its.hand_back.tokens,
+            hand_back_micro_usd: its.hand_back.micro_usd,
+        }
+    }
+}
+
+/// What the file says of agents.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct AgentTables {
+    /// Which kinds take over from which, while the provider of those refuses.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    fallback: BTreeMap<String, Vec<String>>,
     /// Further ACP agents, and other recipes for the known ones: a table each, whose name is the kind.
-    #[serde(skip_serializing_if = "toml::Table::is_empty")]
-    agents: toml::Table,
+    #[serde(flatten)]
+    recipes: toml::Table,
 }
 
 /// How objectives are supervised. Times are seconds.
@@ -42,6 +89,9 @@ pub struct Supervision {
     pub feedback_debounce_secs: u64,
     /// How long a finished workspace is left alone.
     pub reclaim_after_secs: u64,
+    /// A wait for a provider that is shorter is sat out by whoever has a conversation; otherwise another kind of agent
+    /// takes over, where one may.
+    pub fallback_after_secs: u64,
     /// How often a code host is asked about open pull requests.
     pub watch_every_secs: u64,
     /// How often targets are probed.
@@ -64,6 +114,7 @@ impl Supervision {
             pokes: plan.pokes,
             feedback_debounce_secs: plan.feedback_debounce.as_secs(),
             reclaim_after_secs: plan.reclaim_after.as_secs(),
+            fallback_after_secs: plan.fallback_after.as_secs(),
             watch_every_secs: settings.watch_every.as_secs(),
             probe_every_secs: settings.probe_every.as_secs(),
         }
@@ -98,7 +149,20 @@ impl Config {
 
     /// Returns the recipes of agents as their own document, for whoever understands them.
     pub fn agents(&self) -> Result<String> {
-        toml::to_string(&self.agents).context("the agents cannot be written as TOML")
+        toml::to_string(&self.agents.recipes).context("the agents cannot be written as TOML")
+    }
+
+    /// Refuses a name that no kind of agent has.
+    pub fn known(&self, kinds: &[&str]) -> Result<()> {
+        let named = self.agents.fallback.iter().flat_map(|(from, to)| std::iter::once(from).chain(to));
+        for name in named {
+            anyhow::ensure!(
+                kinds.contains(&name.as_str()),
+                "agents.fallback names `{name}`, which is no kind of agent; there are: {}",
+                kinds.join(", ")
+            );
+        }
+        Ok(())
     }
 
     /// Puts what it says into the settings of the wheel.
@@ -111,6 +175,13 @@ impl Config {
         settings.plan.pokes = its.pokes;
         settings.plan.feedback_debounce = Duration::from_secs(its.feedback_debounce_secs);
         settings.plan.reclaim_after = Duration::from_secs(its.reclaim_after_secs);
+        settings.plan.fallback_after = Duration::from_secs(its.fallback_after_secs);
+        settings.plan.fallback = self.agents.fallback;
+        let its_budgets = self.budgets;
+        let estimates = &mut settings.plan.estimates;
+        estimates.turn = Amount { tokens: its_budgets.turn_tokens, micro_usd: its_budgets.turn_micro_usd };
+        estimates.hand_back =
+            Amount { tokens: its_budgets.hand_back_tokens, micro_usd: its_budgets.hand_back_micro_usd };
         settings.watch_every = Duration::from_secs(its.watch_every_secs);
         settings.probe_every = Duration::from_secs(its.probe_every_secs);
     }
@@ -145,6 +216,7 @@ mod tests {
         let mut settings = orcha_orch::Settings::default();
         config.clone().apply(&mut settings);
         assert_eq!(Supervision::of(&settings), config.supervision);
+        assert_eq!(Budgets::of(&settings), config.budgets);
         assert_eq!(settings.limits, config.limits);
         assert_eq!(config.to_toml().unwrap(), other);
     }
@@ -169,6 +241,21 @@ mod tests {
         agents.configure(&config.agents().unwrap()).unwrap();
         assert!(agents.dialect("mine").is_some());
         assert!(agents.configure("[mine]\ncommands = \"x\"\n").is_err());
+    }
+
+    #[test]
+    fn who_takes_over_stands_beside_the_recipes_and_is_none() {
+        let text = "[agents]\nfallback = { claude = [\"codex\", \"mine\"] }\n[agents.mine]\ncommand = [\"mine\"]\n";
+        let config = Config::parse(text).unwrap();
+        assert!(!config.agents().unwrap().contains("fallback"));
+        assert!(config.agents().unwrap().contains("[mine]"));
+        config.known(&["claude", "codex", "mine"]).unwrap();
+        let unknown = config.known(&["claude", "codex"]).unwrap_err().to_string();
+        assert!(unknown.contains("mine"), "{unknown}");
+        let mut settings = orcha_orch::Settings::default();
+        config.apply(&mut settings);
+        assert_eq!(settings.plan.fallback["claude"], ["codex", "mine"]);
+        assert!(Config::parse("[agents]\nfallback = [\"codex\"]\n").is_err());
     }
 
     #[test]

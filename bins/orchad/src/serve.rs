@@ -135,6 +135,8 @@ async fn serve(options: Options) -> Result<()> {
         mcp_url: Some(format!("{url}/mcp")),
         ..Settings::default()
     };
+    let kinds: Vec<&str> = local.runners.keys().map(String::as_str).collect();
+    config.known(&kinds)?;
     config.apply(&mut settings);
     let orch =
         Orch::start(store, hands, settings, Arc::new(SystemClock)).await.context("the wheel could not be started")?;

@@ -37,6 +37,7 @@ pub(crate) fn limits(it: &orcha_model::guard::Limits) -> orcha_wire::Limits {
         wall_clock_secs: Some(it.wall_clock_secs),
         stall_secs: Some(it.stall_secs),
         session_tokens: Some(it.session_tokens),
+        session_micro_usd: Some(it.session_micro_usd),
         objective_tokens: Some(it.objective_tokens),
         objective_micro_usd: Some(it.objective_micro_usd),
     }
@@ -56,6 +57,7 @@ pub(crate) fn limits_over(
         wall_clock_secs: changed.wall_clock_secs.unwrap_or(base.wall_clock_secs),
         stall_secs: changed.stall_secs.unwrap_or(base.stall_secs),
         session_tokens: changed.session_tokens.unwrap_or(base.session_tokens),
+        session_micro_usd: changed.session_micro_usd.unwrap_or(base.session_micro_usd),
         objective_tokens: changed.objective_tokens.unwrap_or(base.objective_tokens),
         objective_micro_usd: changed.objective_micro_usd.unwrap_or(base.objective_micro_usd),
     }
@@ -186,6 +188,7 @@ pub fn session_reason(state: &State) -> Option<String> {
             Waiting::NoTarget { detail } => format!("no target takes it: {detail}"),
             Waiting::Fault { detail } => detail.clone(),
             Waiting::Provider { class } => format!("its provider refuses ({class})"),
+            Waiting::Budget { detail } => format!("it waits for what is set aside for others: {detail}"),
             Waiting::Parked => "it has nothing to do".to_owned(),
             Waiting::Resumed => "it goes on as soon as there is a place".to_owned(),
         }),

@@ -96,6 +96,9 @@ calls! {
     /// Returns a part of the journal, oldest first; the newest part if the query names no place.
     list events(ListEvents) -> Event = LIST_EVENTS;
 
+    /// Lists the accounts that agents spend.
+    plain providers() -> Vec<Provider> = LIST_PROVIDERS;
+
     /// Lists targets by name.
     plain targets() -> Vec<Target> = LIST_TARGETS;
     /// Registers a target.

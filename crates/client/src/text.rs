@@ -70,7 +70,7 @@ pub fn tone(state: &str) -> Style {
         }
         "queued" | "starting" | "preparing" | "pending" | "waiting_capacity" | "draining" | "opening" | "draft"
         | "sent" => AnsiColor::Yellow,
-        "waiting_user" | "paused" | "gap" | "changes_requested" => AnsiColor::BrightYellow,
+        "waiting_user" | "parked" | "paused" | "gap" | "changes_requested" => AnsiColor::BrightYellow,
         "succeeded" | "answered" | "delivered" | "handled" => AnsiColor::Blue,
         "merged" => AnsiColor::Magenta,
         "failed" | "failing" | "stops" | "offline" | "undeliverable" | "storage_full" => AnsiColor::Red,

@@ -18,7 +18,7 @@ fn at(secs: i64) -> Timestamp {
 }
 
 fn agent() -> session::AgentChoice {
-    session::AgentChoice { kind: "claude".into(), program: None, model: None }
+    session::AgentChoice::of("claude")
 }
 
 fn an_objective(n: u64, title: &str) -> Objective {
@@ -70,6 +70,7 @@ fn a_session(n: u64, of: u64, title: &str) -> Session {
         retries: None,
         workspace: None,
         conversation: None,
+        handover: None,
         attempt: Attempt(1),
         faults: 0,
         report: None,

@@ -3,6 +3,7 @@
 //! A trip pauses, records why, and asks; it never burns quota. What a trip leads to is decided by the
 //! session and the objective; here it is only counted and judged.
 
+use crate::budget::{Amount, HandBack, Reservation, Scope, Unit};
 use orcha_base::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -29,6 +30,8 @@ pub struct Limits {
     pub stall_secs: u64,
     /// Tokens of one session: read, written and cached ones.
     pub session_tokens: u64,
+    /// Money of one session in millionths of a US dollar.
+    pub session_micro_usd: u64,
     /// Tokens of one objective.
     pub objective_tokens: u64,
     /// Money of one objective in millionths of a US dollar.
@@ -47,6 +50,7 @@ impl Default for Limits {
             wall_clock_secs: 4 * 3600,
             stall_secs: 1800,
             session_tokens: 20_000_000,
+            session_micro_usd: 0,
             objective_tokens: 100_000_000,
             objective_micro_usd: 0,
         }
@@ -99,6 +103,19 @@ pub enum Trip {
         /// How much, in millionths of a US dollar.
         micro_usd: u64,
     },
+    /// Another turn does not fit under a cap.
+    Budget {
+        /// Whose cap.
+        scope: Scope,
+        /// Of what.
+        unit: Unit,
+        /// What is used up.
+        spent: u64,
+        /// What another turn takes, as far as can be told.
+        next: u64,
+        /// The cap.
+        cap: u64,
+    },
 }
 
 impl fmt::Display for Trip {
@@ -114,6 +131,14 @@ impl fmt::Display for Trip {
             Self::Money { micro_usd } => {
                 write!(f, "{}.{:06} USD were spent", micro_usd / 1_000_000, micro_usd % 1_000_000)
             }
+            Self::Budget { scope, unit, spent, next, cap } => write!(
+                f,
+                "{} of the {}'s {} are spent, and another turn takes about {}",
+                unit.amount(*spent),
+                scope,
+                unit.amount(*cap),
+                unit.amount(*next)
+            ),
         }
     }
 }
@@ -130,6 +155,7 @@ impl Trip {
             Self::Stall { .. } => "stall",
             Self::Tokens { .. } => "tokens",
             Self::Money { .. } => "money",
+            Self::Budget { .. } => "budget",
         }
     }
 }
@@ -225,6 +251,21 @@ pub struct Counters {
     pub used: Usage,
     /// Tokens that a person already allowed beyond the limit.
     pub forgiven_tokens: u64,
+    /// Money that a person already allowed beyond the limit.
+    #[serde(default)]
+    pub forgiven_micro_usd: u64,
+    /// Turns that were completed, without those that only handed back.
+    #[serde(default)]
+    pub turns: u32,
+    /// What those turns used.
+    #[serde(default)]
+    pub turns_used: Amount,
+    /// What its turn may use up, from the order of the turn to its end.
+    #[serde(default)]
+    pub reserved: Option<Reservation>,
+    /// Whether it handed back what it has, because there is nothing left for more.
+    #[serde(default)]
+    pub hand_back: HandBack,
 }
 
 impl Counters {
@@ -256,6 +297,18 @@ impl Counters {
         self.idle_turns = 0;
         self.calls.clear();
         self.forgiven_tokens = self.used.tokens();
+        self.forgiven_micro_usd = self.used.micro_usd;
+        self.hand_back = HandBack::NotYet;
+    }
+
+    /// Returns what was used beyond what a person already allowed.
+    pub fn spent(&self) -> Amount {
+        Amount::of(&self.used).less(Amount { tokens: self.forgiven_tokens, micro_usd: self.forgiven_micro_usd })
+    }
+
+    /// Returns what is set aside for its turn and not used up yet.
+    pub fn held(&self) -> Amount {
+        self.reserved.map_or(Amount::ZERO, |it| it.outstanding(&self.used))
     }
 
     /// Judges the counters.
@@ -279,6 +332,10 @@ impl Counters {
         let tokens = self.used.tokens();
         if reached(tokens.saturating_sub(self.forgiven_tokens), limits.session_tokens) {
             return Some(Trip::Tokens { tokens });
+        }
+        let micro_usd = self.used.micro_usd;
+        if reached(micro_usd.saturating_sub(self.forgiven_micro_usd), limits.session_micro_usd) {
+            return Some(Trip::Money { micro_usd });
         }
         None
     }

@@ -4,6 +4,7 @@
 //! code host or a database works. Each noun with a life has a module: its states, its inputs, its
 //! `decide`. What should happen *between* nouns is `orcha-plan`'s business.
 
+pub mod budget;
 pub mod effect;
 pub mod feedback;
 pub mod guard;
@@ -11,6 +12,7 @@ pub mod journal;
 pub mod message;
 pub mod objective;
 pub mod permission;
+pub mod provider;
 pub mod pull_request;
 pub mod push;
 pub mod question;
@@ -22,6 +24,7 @@ pub mod workspace;
 
 mod decision;
 
+pub use budget::Amount;
 pub use decision::{Decision, Refusal};
 pub use effect::{Effect, EffectKey};
 pub use feedback::Feedback;
@@ -30,6 +33,7 @@ pub use journal::{Note, NoteKind};
 pub use message::Message;
 pub use objective::Objective;
 pub use permission::{PermissionVerdict, permission_verdict};
+pub use provider::Provider;
 pub use pull_request::PullRequest;
 pub use push::{PushVerdict, push_verdict};
 pub use question::Question;

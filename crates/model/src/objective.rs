@@ -2,6 +2,7 @@
 //!
 //! Who works on it is not known here; see the session. What happens between them is `orcha-plan`'s.
 
+use crate::budget::Amount;
 use crate::guard::{CallWindow, Limits, Trip, Usage};
 use crate::session::{AgentChoice, RepoChoice};
 use crate::{Decision, Note, NoteKind, Refusal};
@@ -150,6 +151,11 @@ pub enum Input {
         /// How much.
         usage: Usage,
     },
+    /// Another turn of it does not fit under a cap.
+    Trip {
+        /// Which.
+        trip: Trip,
+    },
     /// A person lets it go on beyond the limit.
     Forgive,
     /// A person edits it.
@@ -189,6 +195,11 @@ impl Objective {
     /// Tells whether it has ended.
     pub const fn is_over(&self) -> bool {
         self.state.is_over()
+    }
+
+    /// Returns what its sessions used beyond what a person already allowed.
+    pub fn spent(&self) -> Amount {
+        Amount::of(&self.used).less(Amount { tokens: self.forgiven.0, micro_usd: self.forgiven.1 })
     }
 
     /// Judges what all its sessions used.
@@ -255,6 +266,7 @@ pub fn decide(objective: &Objective, input: Input, now: Timestamp) -> Result<Dec
             State::Succeeded | State::Failed { .. } => Err(objective.over()),
         },
         Input::Used { usage } => Ok(used(objective, &usage, now)),
+        Input::Trip { trip } => Ok(tripped(objective, trip, now)),
         Input::Edit { title, priority, limits } => edit(objective, title, priority, limits, now),
         Input::ManagerMade
         | Input::ManagerLost
@@ -363,6 +375,15 @@ fn used(objective: &Objective, usage: &Usage, now: Timestamp) -> Decision<Object
     }
 }
 
+fn tripped(objective: &Objective, trip: Trip, now: Timestamp) -> Decision<Objective> {
+    if objective.is_over() || objective.tripped.is_some() {
+        return Decision::ignore(objective.clone(), "it rests already");
+    }
+    let note =
+        Note::new(NoteKind::GuardPause, format!("{} paused: {trip}", objective.title)).with("guard", trip.name());
+    objective.with(|next| next.tripped = Some(trip), now).note(note)
+}
+
 fn count(objective: &Objective, input: &Input, now: Timestamp) -> Decision<Objective> {
     if objective.is_over() {
         return Decision::ignore(objective.clone(), "it has ended");
@@ -395,6 +416,7 @@ fn count(objective: &Objective, input: &Input, now: Timestamp) -> Decision<Objec
             | Input::Fail { .. }
             | Input::Cancel { .. }
             | Input::Used { .. }
+            | Input::Trip { .. }
             | Input::Edit { .. } => {}
         },
         now,

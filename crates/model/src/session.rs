@@ -3,6 +3,7 @@
 //! Attempts are inside: each start of a process is one, facts carry theirs, and a fact of another attempt
 //! is ignored aloud. Nothing here starts a process or writes to one; see the effects.
 
+use crate::budget::{Amount, HandBack, Reservation};
 use crate::effect::{self, Checkout, Effect, Opening, Patience};
 use crate::guard::{Counters, Limits, Trip, Usage};
 use crate::permission::{PermissionFacts, PermissionVerdict, permission_verdict};
@@ -57,6 +58,9 @@ pub struct Session {
     pub workspace: Option<WorkspaceId>,
     /// The conversation that can be resumed, once there is one.
     pub conversation: Option<String>,
+    /// What it takes along from the agent that played it before.
+    #[serde(default)]
+    pub handover: Option<Handover>,
     /// The newest attempt; zero before the first.
     pub attempt: Attempt,
     /// Infrastructure faults in a row.
@@ -95,6 +99,27 @@ pub struct AgentChoice {
     pub program: Option<Vec<String>>,
     /// The model.
     pub model: Option<String>,
+    /// The kinds that may take over while this one's provider refuses; `None`: those of the settings.
+    #[serde(default)]
+    pub fallback: Option<Vec<String>>,
+}
+
+impl AgentChoice {
+    /// An agent of a kind, and nothing else said about it.
+    pub fn of(kind: impl Into<String>) -> Self {
+        Self { kind: kind.into(), program: None, model: None, fallback: None }
+    }
+}
+
+/// What a session takes along from an agent whose provider refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handover {
+    /// Who played it before.
+    pub from: AgentChoice,
+    /// The attempt that was its last.
+    pub attempt: Attempt,
+    /// What it did, in brief, once that is written.
+    pub brief: Option<String>,
 }
 
 /// Which repository a session or an objective works on.
@@ -211,6 +236,11 @@ pub enum Waiting {
         /// The class of the refusal.
         class: String,
     },
+    /// Others hold what is left of a budget; it goes on when they use less.
+    Budget {
+        /// What is left and what it needs, for people.
+        detail: String,
+    },
     /// It stays, has nothing to do, and its process ended: the next message wakes it.
     Parked,
     /// A person let it go on.
@@ -326,6 +356,8 @@ pub enum Exit {
 pub struct Around {
     /// Messages wait to be delivered to it.
     pub messages_wait: bool,
+    /// One of them asks it to hand back what it has.
+    pub hand_back_waits: bool,
     /// Its own questions are open.
     pub questions_open: bool,
     /// It steers, and others are at work: it is right to wait for them.
@@ -356,6 +388,30 @@ pub enum Input {
         /// What every target lacks.
         detail: String,
     },
+    /// It has to wait before it may begin.
+    Held {
+        /// What for.
+        why: Waiting,
+        /// Not before; `None`: as soon as that changes.
+        until: Option<Timestamp>,
+    },
+    /// Another agent takes over while its provider refuses.
+    Move {
+        /// Which.
+        agent: AgentChoice,
+    },
+    /// What the agent before it did was written down.
+    Inherit {
+        /// In brief.
+        brief: String,
+    },
+    /// Something is set aside for its next turn.
+    Reserve {
+        /// How much.
+        amount: Amount,
+    },
+    /// There is nothing left for it but to hand back what it has.
+    HandBack,
     /// A person or a rule ends it.
     Cancel {
         /// Why.
@@ -606,6 +662,7 @@ impl Session {
         let ends = state.is_over();
         let stop = self.stop(patience);
         let mut next = self.clone();
+        next.counters.reserved = None;
         if stop.is_some() {
             next.stopping = self.state.holds().map(|(_, attempt)| attempt);
         }
@@ -681,6 +738,11 @@ pub fn decide(session: &Session, input: Input, limits: &Limits, now: Timestamp) 
         Input::Release { pin } => release(session, pin, now),
         Input::Place { target, workspace, checkout } => place(session, target, workspace, checkout, now),
         Input::NoPlace { detail } => no_place(session, detail, now),
+        Input::Held { why, until } => held(session, why, until, now),
+        Input::Move { agent } => move_on(session, agent, now),
+        Input::Inherit { brief } => Ok(inherit(session, brief)),
+        Input::Reserve { amount } => Ok(reserve(session, amount)),
+        Input::HandBack => Ok(hand_back(session)),
         Input::Cancel { reason } => cancel(session, reason, now),
         Input::Pause => pause(session, now),
         Input::Resume => resume(session, limits, now),
@@ -789,6 +851,103 @@ fn no_place(session: &Session, detail: String, now: Timestamp) -> Result<Decisio
             Err(session.refuse("it does not look for a place"))
         }
         State::Succeeded { .. } | State::Failed { .. } | State::Canceled { .. } => Err(session.over()),
+    }
+}
+
+fn held(
+    session: &Session,
+    why: Waiting,
+    until: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Decision<Session>, Refusal> {
+    match &session.state {
+        State::Queued { .. } | State::WaitingCapacity { .. } | State::WaitingUser { .. }
+            if !session.wants_place(now) =>
+        {
+            Ok(Decision::ignore(session.clone(), "it does not look for a place now"))
+        }
+        State::WaitingCapacity { why: same, until: then } if *same == why && *then == until => {
+            Ok(Decision::ignore(session.clone(), "nothing new"))
+        }
+        State::Queued { .. }
+        | State::WaitingCapacity { .. }
+        | State::WaitingUser { .. }
+        | State::Starting { .. }
+        | State::Running { .. } => {
+            let text = match (&why, until) {
+                (Waiting::Provider { class }, Some(until)) => {
+                    format!("{} waits for {} ({class}) until {until}", session.title, session.agent.kind)
+                }
+                (Waiting::Budget { detail }, _) => format!("{} waits: {detail}", session.title),
+                _ => format!("{} waits", session.title),
+            };
+            let note = session.said(NoteKind::SessionWaiting, text);
+            Ok(session.leave_for(State::WaitingCapacity { why, until }, Patience::Patient, now).note(note))
+        }
+        State::Paused => Err(session.refuse("it does not look for a place")),
+        State::Succeeded { .. } | State::Failed { .. } | State::Canceled { .. } => Err(session.over()),
+    }
+}
+
+fn move_on(session: &Session, agent: AgentChoice, now: Timestamp) -> Result<Decision<Session>, Refusal> {
+    match &session.state {
+        // Whatever is said of the run before is told to the agent that it belongs to: that one has ended first.
+        State::WaitingCapacity { why: Waiting::Provider { class }, .. } if session.stopping.is_none() => {
+            let text = format!("{} goes from {} to {} ({class})", session.title, session.agent.kind, agent.kind);
+            let note = session
+                .said(NoteKind::SessionMoved, text)
+                .with("from", &session.agent.kind)
+                .with("to", &agent.kind)
+                .with("class", class);
+            let mut decision =
+                session.leave_for(State::WaitingCapacity { why: Waiting::Resumed, until: None }, Patience::Quick, now);
+            let next = &mut decision.next;
+            // A conversation cannot be moved. What it came to is told instead, by whoever began it.
+            if next.conversation.take().is_some() {
+                next.handover = Some(Handover { from: session.agent.clone(), attempt: session.attempt, brief: None });
+            }
+            next.agent = agent;
+            Ok(decision.note(note))
+        }
+        State::Queued { .. }
+        | State::WaitingCapacity { .. }
+        | State::Starting { .. }
+        | State::Running { .. }
+        | State::WaitingUser { .. }
+        | State::Paused => Err(session.refuse("only a session that waits for its provider is moved to another one")),
+        State::Succeeded { .. } | State::Failed { .. } | State::Canceled { .. } => Err(session.over()),
+    }
+}
+
+fn inherit(session: &Session, brief: String) -> Decision<Session> {
+    let mut next = session.clone();
+    match &mut next.handover {
+        Some(handover) if handover.brief.is_none() => handover.brief = Some(brief),
+        Some(_) | None => return Decision::ignore(session.clone(), "nothing is handed over"),
+    }
+    Decision::become_(next)
+}
+
+fn reserve(session: &Session, amount: Amount) -> Decision<Session> {
+    if session.is_over() {
+        return Decision::ignore(session.clone(), "it has ended");
+    }
+    let mut next = session.clone();
+    next.counters.reserved = Some(Reservation { amount, from: Amount::of(&session.counters.used) });
+    if next.counters.hand_back == HandBack::Done {
+        next.counters.hand_back = HandBack::NotYet;
+    }
+    Decision::become_(next)
+}
+
+fn hand_back(session: &Session) -> Decision<Session> {
+    match (&session.state, session.counters.hand_back) {
+        (State::Running { .. }, HandBack::NotYet) => {
+            let mut next = session.clone();
+            next.counters.hand_back = HandBack::Wanted;
+            Decision::become_(next)
+        }
+        _ => Decision::ignore(session.clone(), "it hands back nothing more"),
     }
 }
 
@@ -1162,6 +1321,7 @@ fn turn_ended(
         }
     };
     let mut now_idle = session.clone();
+    now_idle.counters.reserved = None;
     now_idle.state = State::Running { target, attempt, turn: Turn::Idle { since: now }, since };
     now_idle.updated_at = now;
     match end {
@@ -1171,7 +1331,17 @@ fn turn_ended(
             if let Some(trip) = now_idle.counters.verdict(limits, now) {
                 return now_idle.trip(trip, now);
             }
-            if around.messages_wait || session.role.traits().stays {
+            // What it handed back is no end of its task: a person says whether it goes on.
+            let handed_back = session.counters.hand_back == HandBack::Wanted && !around.hand_back_waits;
+            if handed_back {
+                now_idle.counters.hand_back = HandBack::Done;
+            } else {
+                let began = session.counters.reserved.map_or(Amount::ZERO, |it| it.from);
+                let took = Amount::of(&session.counters.used).less(began);
+                now_idle.counters.turns = now_idle.counters.turns.saturating_add(1);
+                now_idle.counters.turns_used = now_idle.counters.turns_used.plus(took);
+            }
+            if around.messages_wait || session.role.traits().stays || handed_back {
                 now_idle.activity = Some("waits".into());
                 let note = session.said(NoteKind::SessionTurnEnded, format!("{} ended its turn", session.title));
                 return Decision::become_(now_idle).note(note);
@@ -1189,7 +1359,8 @@ fn turn_ended(
             Decision::become_(now_idle)
         }
         TurnEnd::Provider { class, until } => {
-            let faults = session.faults.saturating_add(1);
+            // A named time is the provider's own; only a guess grows with each refusal.
+            let faults = if until.is_some() { session.faults } else { session.faults.saturating_add(1) };
             let until = until.unwrap_or(now + PROVIDER_BACKOFF.delay(faults)).max(now + Duration::from_secs(1));
             let note = session.said(
                 NoteKind::SessionWaiting,

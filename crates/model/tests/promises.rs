@@ -526,6 +526,7 @@ mod properties {
         let head_moved = proptest::option::of(any::<bool>());
         (any::<bool>(), any::<bool>(), any::<bool>(), head_moved).prop_map(
             |(messages_wait, questions_open, others_at_work, head_moved)| Around {
+                hand_back_waits: false,
                 messages_wait,
                 questions_open,
                 others_at_work,

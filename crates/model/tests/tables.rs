@@ -111,4 +111,5 @@ fn every_state_meets_every_input_as_docs_machines_say() {
     lists::question();
     lists::message();
     lists::target();
+    lists::provider();
 }

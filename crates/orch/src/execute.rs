@@ -47,7 +47,7 @@ impl Facts {
 /// Executes an effect.
 pub(crate) async fn execute(shared: &Arc<Shared>, objective: ObjectiveId, effect: &Effect) -> Executed {
     let executed = match effect {
-        Effect::Prepare(it) => prepare::run(shared, it).await,
+        Effect::Prepare(it) => prepare::run(shared, objective, it).await,
         Effect::Launch(it) => launch::run(shared, objective, it).await,
         Effect::Stop(it) => stop::run(shared, objective, it).await,
         Effect::Deliver(it) => launch::deliver(shared, objective, it).await,
@@ -144,15 +144,26 @@ fn workspace_label(workspace: WorkspaceId) -> Result<Label, Executed> {
     Label::new(&workspace.to_string()).map_err(|fault| fatal(&fault))
 }
 
+/// Returns the runner of a session's agent.
 async fn runner_of(
     shared: &Arc<Shared>,
     objective: ObjectiveId,
     session: SessionId,
     target: TargetId,
 ) -> Result<Arc<dyn Runner>, Executed> {
+    agent_of(shared, objective, session, target).await.map(|(_, runner)| runner)
+}
+
+/// Returns the kind of a session's agent, and its runner.
+async fn agent_of(
+    shared: &Arc<Shared>,
+    objective: ObjectiveId,
+    session: SessionId,
+    target: TargetId,
+) -> Result<(String, Arc<dyn Runner>), Executed> {
     let kind = shared.view(objective, move |world| world.sessions.get(&session).map(|it| it.agent.kind.clone())).await;
     match kind {
-        Ok(Some(kind)) => runner(shared, target, &kind),
+        Ok(Some(kind)) => runner(shared, target, &kind).map(|it| (kind, it)),
         Ok(None) => Err(Executed::Failed { detail: "the session is gone".into() }),
         Err(fault) => Err(Executed::Again { detail: chain(&fault) }),
     }

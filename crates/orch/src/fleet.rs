@@ -6,6 +6,7 @@
 use crate::execute::chain;
 use crate::inbox::{Stimuli, SubmitError};
 use crate::orch::Shared;
+use crate::providers;
 use futures::future::join_all;
 use orcha_base::{Revision, SessionId, TargetId, Timestamp};
 use orcha_exec::Command;
@@ -38,8 +39,13 @@ impl Fleet {
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut said: HashMap<SessionId, String> = HashMap::new();
     loop {
+        let opens_at = providers::open_due(&shared).await;
         let pause = match place_all(&shared, &mut said).await {
-            Ok(wakes_at) => wakes_at.map_or(Duration::from_secs(60), |at| at.since(shared.clock.now())),
+            Ok(wakes_at) => wakes_at
+                .into_iter()
+                .chain(opens_at)
+                .min()
+                .map_or(Duration::from_secs(60), |at| at.since(shared.clock.now())),
             Err(fault) => {
                 warn!(error = %chain(&fault), "the schedule could not be run; trying again");
                 Duration::from_secs(1)
@@ -69,14 +75,14 @@ async fn place_all(
         targets.into_iter().map(|target| TargetRoom { taken: taken.get(&target.id).copied().unwrap_or(0), target });
     let fleet = Snapshot {
         targets: rooms.collect(),
-        candidates: candidates.sessions.iter().map(candidate).collect(),
+        candidates: candidates.sessions.iter().map(|it| candidate(shared, it)).collect(),
         running: taken.values().sum(),
         cap: shared.settings.cap,
     };
     let placements = schedule(&fleet);
     said.retain(|session, _| placements.iter().any(|it| it.session == *session));
     let fresh = placements.into_iter().filter(|it| match &it.place {
-        Place::At(_) => true,
+        Place::At(_) | Place::NotBefore { .. } => true,
         // The same reason need not be said again.
         Place::Nowhere { detail } => said.insert(it.session, detail.clone()).as_ref() != Some(detail),
     });
@@ -89,7 +95,7 @@ async fn place_all(
     Ok(candidates.wakes_at.into_iter().chain(soon).min())
 }
 
-fn candidate(session: &Session) -> Candidate {
+fn candidate(shared: &Shared, session: &Session) -> Candidate {
     Candidate {
         session: session.id,
         objective: session.objective,
@@ -97,6 +103,7 @@ fn candidate(session: &Session) -> Candidate {
         counts: session.role.traits().counts,
         pin: session.pin,
         labels: session.labels.clone(),
+        gate: shared.providers.gate(&session.agent.kind, session.id, shared.clock.now()),
         priority: session.priority,
         created_at: session.created_at,
     }
@@ -107,6 +114,11 @@ async fn bring(shared: &Arc<Shared>, session: &Session, placement: Placement) ->
     let id = placement.session;
     let (stimulus, guards) = match placement.place {
         Place::At(target) => (Stimulus::Place { session: id, target }, guards(shared, session, target)),
+        Place::NotBefore { until, class } => {
+            let why = orcha_model::session::Waiting::Provider { class: class.name().into() };
+            let until = Some(until);
+            (Stimulus::Session(id, orcha_model::session::Input::Held { why, until }), Vec::new())
+        }
         Place::Nowhere { detail } => {
             (Stimulus::Session(id, orcha_model::session::Input::NoPlace { detail }), Vec::new())
         }

@@ -6,7 +6,7 @@ use orcha_exec::Host;
 use orcha_forge::Forge;
 use orcha_workspace::Checkouts;
 use parking_lot::RwLock;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Everything that touches the world. Cheap to clone.
@@ -14,6 +14,8 @@ use std::sync::Arc;
 pub struct Hands {
     forge: Arc<dyn Forge>,
     targets: Arc<RwLock<HashMap<TargetId, TargetHands>>>,
+    /// The kinds of agents that every target has.
+    kinds: Arc<RwLock<Arc<BTreeSet<String>>>>,
 }
 
 /// The hands of one target.
@@ -30,12 +32,21 @@ pub struct TargetHands {
 impl Hands {
     /// Takes the code host; targets are added.
     pub fn new(forge: Arc<dyn Forge>) -> Self {
-        Self { forge, targets: Arc::default() }
+        Self { forge, targets: Arc::default(), kinds: Arc::default() }
     }
 
     /// Adds or replaces the hands of a target.
     pub fn add_target(&self, target: TargetId, hands: TargetHands) {
-        self.targets.write().insert(target, hands);
+        let mut targets = self.targets.write();
+        targets.insert(target, hands);
+        let of = |it: &TargetHands| it.runners.keys().cloned().collect::<BTreeSet<_>>();
+        let common = targets.values().map(of).reduce(|all, it| all.intersection(&it).cloned().collect());
+        *self.kinds.write() = Arc::new(common.unwrap_or_default());
+    }
+
+    /// Returns the kinds of agents that every target has.
+    pub fn kinds(&self) -> Arc<BTreeSet<String>> {
+        Arc::clone(&self.kinds.read())
     }
 
     /// Returns the code host.

@@ -6,7 +6,8 @@
 use crate::feed::Activity;
 use crate::orch::Shared;
 use orcha_base::{ObjectiveId, PullRequestId, SessionId, Timestamp};
-use orcha_model::{Artifact, Effect, EffectKey, NounId, PullRequest, Refusal, message};
+use orcha_model::session::{State, Waiting};
+use orcha_model::{Artifact, Effect, EffectKey, NounId, PullRequest, Refusal, Session, message};
 use orcha_plan::{Changes, Mind, Stimulus, World, passes, step};
 use orcha_store::{Change, Commit, CommitError, Guard, JournalLine, NewEntry, Order, Row, Said, TranscriptAppend};
 use serde::{Deserialize, Serialize};
@@ -171,6 +172,9 @@ impl Desk {
                 if self.world.is_none() {
                     self.load().await;
                 }
+                if let Some(world) = &mut self.world {
+                    world.outlook = self.shared.outlook();
+                }
                 look(self.world.as_ref());
             }
             Letter::AwaitPullRequest { id, above, reply } => {
@@ -296,6 +300,7 @@ impl Desk {
 
     fn decide(&self, world: &mut World, stimuli: &Stimuli, now: Timestamp) -> Result<Changes, Refusal> {
         let mut ids = || uuid::Uuid::now_v7();
+        world.outlook = self.shared.outlook();
         let mut mind = Mind { now, ids: &mut ids, settings: &self.shared.settings.plan };
         let mut all = Changes::default();
         for stimulus in &stimuli.stimuli {
@@ -441,11 +446,19 @@ fn said(world: &World, effect: &Effect, at: Timestamp) -> Option<Said> {
 /// neither does what is only said.
 fn may_free_somebody(world: &World, before: &BTreeMap<NounId, Option<orcha_base::Revision>>) -> bool {
     before.iter().any(|(noun, was)| match noun {
-        NounId::Session(id) => world.sessions.get(id).is_none_or(|it| it.state.holds().is_none()),
+        NounId::Session(id) => world.sessions.get(id).is_none_or(|it| {
+            // Whoever ends a turn holds less of a budget than before.
+            it.state.holds().is_none() || (it.counters.reserved.is_none() && waits_for_budget(world))
+        }),
         NounId::Workspace(_) => was.is_some(),
         NounId::Objective(_) | NounId::PullRequest(_) | NounId::Target(_) => true,
         NounId::Feedback(_) | NounId::Question(_) | NounId::Message(_) => false,
     })
+}
+
+fn waits_for_budget(world: &World) -> bool {
+    let waits = |it: &Session| matches!(it.state, State::WaitingCapacity { why: Waiting::Budget { .. }, .. });
+    world.sessions.values().any(waits)
 }
 
 /// Picks the changed rows out of a world.

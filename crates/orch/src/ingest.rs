@@ -4,6 +4,7 @@
 use crate::execute::{chain, run_label};
 use crate::inbox::{Stimuli, SubmitError};
 use crate::orch::Shared;
+use crate::providers;
 use orcha_agent::{Batch, Cursor, Ended, Event, Runner, Source, TurnEnd};
 use orcha_base::{Attempt, MessageId, ObjectiveId, SessionId, TargetId, Timestamp};
 use orcha_exec::RunLabel;
@@ -63,6 +64,7 @@ impl Ingests {
             objective,
             session,
             attempt,
+            kind: kind.to_owned(),
             told_at: None,
             heard,
             acts: false,
@@ -94,6 +96,8 @@ struct Reader {
     objective: ObjectiveId,
     session: SessionId,
     attempt: Attempt,
+    /// The kind of its agent, whoever plays the session now.
+    kind: String,
     told_at: Option<Timestamp>,
     /// What was heard and not told yet.
     heard: Heard,
@@ -178,6 +182,8 @@ impl Reader {
 
     /// Stores a batch: alone when it says nothing about the session, through the inbox when it does.
     async fn store(&mut self, batch: &Batch, expected: Option<Value>, next: Value) -> Result<(), String> {
+        let heard = providers::hear(&self.shared, &self.kind, self.session, self.attempt, batch).await;
+        heard.map_err(|fault| chain(&fault))?;
         let now = self.shared.clock.now();
         let stimuli = self.meaning(batch, now);
         let entries = batch.entries.iter().filter_map(|it| entry(it.source, &it.event, now)).collect();
@@ -224,7 +230,8 @@ impl Reader {
                 Event::Usage(usage) => stimuli.push(Stimulus::Used { session, attempt, usage: usage_of(usage) }),
                 Event::TurnEnded(end) => {
                     stimuli.extend(heard.take().map(|it| it.input(attempt)).map(of_session));
-                    stimuli.push(Stimulus::TurnEnded { session, attempt, end: end_of(end) });
+                    let end = self.shared.providers.put_off(&self.kind, session, now, end_of(end));
+                    stimuli.push(Stimulus::TurnEnded { session, attempt, end });
                     self.acts = false;
                 }
                 Event::PermissionRequest { request, tool, input } if !withdrawn(request) => {

@@ -20,6 +20,7 @@ mod inbox;
 mod ingest;
 mod lanes;
 mod orch;
+mod providers;
 mod relics;
 mod settings;
 mod watch;

@@ -9,6 +9,7 @@ use crate::hands::Hands;
 use crate::inbox::{Inbox, Letter, Receipt, Stimuli, SubmitError, rows};
 use crate::ingest::Ingests;
 use crate::lanes::Lanes;
+use crate::providers::Providers;
 use crate::relics;
 use crate::settings::Settings;
 use crate::watch::{self, Watch};
@@ -21,14 +22,16 @@ use orcha_model::objective::{self, Managers, Strategy};
 use orcha_model::pull_request::{self, UpdateWork};
 use orcha_model::session::{AgentChoice, RepoChoice};
 use orcha_model::{
-    Artifact, ArtifactKind, Note, NoteKind, NounId, Objective, Project, PullRequest, Refusal, Role, Target, Visibility,
-    feedback, message, question, session, target,
+    Artifact, ArtifactKind, Note, NoteKind, NounId, Objective, Project, Provider, PullRequest, Refusal, Role, Target,
+    Visibility, feedback, message, question, session, target,
 };
-use orcha_plan::{Mind, NewFeedback, NewMessage, NewPublication, NewQuestion, NewSession, Stimulus, World, step};
+use orcha_plan::{
+    Mind, NewFeedback, NewMessage, NewPublication, NewQuestion, NewSession, Outlook, Stimulus, World, step,
+};
 use orcha_store::{Change, Commit, CommitError, Committed, CredentialOwner, JournalLine, Owned, ReadError, Row, Store};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -70,6 +73,7 @@ pub(crate) struct Shared {
     pub fleet: Fleet,
     pub ingests: Ingests,
     pub watch: Watch,
+    pub providers: Providers,
     pub feed: Feed,
     pub targets_turn: tokio::sync::Mutex<()>,
     inboxes: Mutex<HashMap<ObjectiveId, Inbox>>,
@@ -236,6 +240,11 @@ impl Shared {
         self.inboxes.lock().remove(&objective).is_some()
     }
 
+    /// Returns what objectives share with each other, as it is now.
+    pub(crate) fn outlook(&self) -> Outlook {
+        Outlook { at: self.clock.now(), providers: self.providers.all(), kinds: self.hands.kinds(), purses: Vec::new() }
+    }
+
     /// Loads the world of an objective.
     pub(crate) async fn load_world(&self, objective: ObjectiveId) -> Result<Option<World>, ReadError> {
         let Some(loaded) = self.store.load_world(objective).await? else { return Ok(None) };
@@ -269,12 +278,14 @@ impl Orch {
             fleet: Fleet::default(),
             ingests: Ingests::default(),
             watch: Watch::default(),
+            providers: Providers::default(),
             feed: Feed::default(),
             targets_turn: tokio::sync::Mutex::default(),
             inboxes: Mutex::default(),
         });
         let orch = Self { shared, once: None };
         let end = orch.shared.store.journal_end().await?;
+        orch.shared.providers.load(orch.shared.store.providers().await?);
         orch.go_on().await?;
         let shared = &orch.shared;
         shared.tasks.spawn(fleet::run(Arc::clone(shared)));
@@ -386,6 +397,11 @@ impl Orch {
     /// Returns the code host, for what is only read there.
     pub fn hands(&self) -> &Hands {
         &self.shared.hands
+    }
+
+    /// Returns the providers that were heard of, as they are now, by the kind of agent that spends them.
+    pub fn providers(&self) -> Arc<BTreeMap<String, Provider>> {
+        self.shared.providers.all()
     }
 
     /// Tells whether nothing is being executed: for tests and for a shutdown that waits.

@@ -44,7 +44,7 @@ impl Default for Settings {
             cap: 32,
             plan: orcha_plan::Settings::default(),
             limits: Limits::default(),
-            agent: AgentChoice { kind: "claude".into(), program: None, model: None },
+            agent: AgentChoice::of("claude"),
             permissions: Permissions::Everything,
             secret: Redacted::new(BASE64URL_NOPAD.encode(&rand::random::<[u8; 32]>())),
             mcp_url: None,

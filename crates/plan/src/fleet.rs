@@ -5,6 +5,7 @@
 
 use orcha_base::{ObjectiveId, SessionId, TargetId, TenantId, Timestamp};
 use orcha_model::Target;
+use orcha_model::provider::{Class, Gate};
 
 /// All targets and all sessions that want a place.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +44,8 @@ pub struct Candidate {
     pub pin: Option<TargetId>,
     /// The labels that its target must have.
     pub labels: Vec<String>,
+    /// Whether its provider may be called.
+    pub gate: Gate,
     /// Higher goes first.
     pub priority: i32,
     /// Older goes first.
@@ -65,6 +68,13 @@ pub struct Placement {
 pub enum Place {
     /// There.
     At(TargetId),
+    /// Nowhere yet: its provider is not called before then.
+    NotBefore {
+        /// When.
+        until: Timestamp,
+        /// Why.
+        class: Class,
+    },
     /// Nowhere: what is missing, for people.
     Nowhere {
         /// What is missing.
@@ -88,6 +98,10 @@ pub fn schedule(fleet: &Fleet) -> Vec<Placement> {
 }
 
 fn find(candidate: &Candidate, rooms: &mut [TargetRoom], running: &mut u32, cap: u32) -> Place {
+    // Who may not begin takes no place from those who may.
+    if let Gate::Shut { until, class } = candidate.gate {
+        return Place::NotBefore { until, class };
+    }
     let nowhere = |detail: String| Place::Nowhere { detail };
     if candidate.counts && *running >= cap {
         return nowhere(format!("all {cap} places for workers are taken"));
@@ -165,6 +179,7 @@ mod tests {
             counts: true,
             pin: None,
             labels: vec![],
+            gate: Gate::Open,
             priority: 0,
             created_at: Timestamp::from_secs(i64::try_from(id).unwrap()),
         };
@@ -178,6 +193,7 @@ mod tests {
             Place::At(target) => {
                 format!("{}→{}", it.session.short().trim_start_matches('0'), target.short().trim_start_matches('0'))
             }
+            Place::NotBefore { class, .. } => format!("{}: {class}", it.session.short().trim_start_matches('0')),
             Place::Nowhere { detail } => format!("{}: {detail}", it.session.short().trim_start_matches('0')),
         };
         schedule(&fleet).iter().map(line).collect::<Vec<_>>().join(" | ")
@@ -198,6 +214,13 @@ mod tests {
     fn priority_goes_before_age_and_age_before_nothing() {
         let candidates = vec![wants(3, |_| {}), wants(2, |_| {}), wants(5, |it| it.priority = 1)];
         assert_eq!(placed(vec![room(1, 2, 0)], 32, 0, candidates), "5→1 | 2→1 | 3: t1: all 2 places are taken");
+    }
+
+    #[test]
+    fn promise_10_whose_provider_is_shut_is_not_placed_and_takes_no_room() {
+        let shut = Gate::Shut { until: Timestamp::from_secs(900), class: Class::UsageExhausted };
+        let candidates = vec![wants(1, |it| it.gate = shut), wants(2, |_| {})];
+        assert_eq!(placed(vec![room(1, 1, 0)], 32, 0, candidates), "1: usage_exhausted | 2→1");
     }
 
     #[test]

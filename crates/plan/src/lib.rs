@@ -4,7 +4,10 @@
 //! [`Stimulus`] meet it and runs the passes until nothing is left to propose. A [`Fleet`] is the snapshot of
 //! all sessions that want a place. How a snapshot is loaded and where a change is stored is not known here.
 
+pub mod budget;
 mod fleet;
+pub mod handover;
+mod outlook;
 pub mod passes;
 pub mod prompt;
 mod shelf;
@@ -12,7 +15,9 @@ mod step;
 mod why;
 mod world;
 
+pub use budget::Estimates;
 pub use fleet::{Candidate, Fleet, Place, Placement, TargetRoom, schedule};
+pub use outlook::Outlook;
 pub use shelf::Shelf;
 pub use step::{
     Changes, Mind, NewFeedback, NewMessage, NewPublication, NewQuestion, NewSession, Settings, Stimulus, step,

@@ -4,9 +4,11 @@
 //! does not matter in which order things happened, or whether the daemon died in between.
 
 mod answers;
+mod budget;
 mod cascade;
 mod closed;
 mod deliver;
+mod fallback;
 mod guards;
 mod publish;
 mod reclaim;
@@ -25,17 +27,19 @@ type Pass = fn(&World, Timestamp, &Settings) -> Vec<Stimulus>;
 ///
 /// One pass at a time: what it proposes is decided before the next one looks.
 pub fn propose(world: &World, now: Timestamp, settings: &Settings) -> Vec<Stimulus> {
-    let passes: [Pass; 11] = [
+    let passes: [Pass; 13] = [
         |world, _, _| cascade::cascade(world),
         // Before the books are balanced: an objective whose work is not published yet has not ended.
         |world, _, _| publish::publish(world),
-        |world, _, _| settle::settle(world),
+        |world, _, settings| settle::settle(world, settings),
         |world, _, _| answers::answers(world),
         |world, _, _| closed::closed(world),
         |world, _, _| tell::tell(world),
         triage::triage,
         |world, now, _| guards::guards(world, now),
-        |world, _, _| deliver::deliver(world),
+        fallback::fallback,
+        |world, _, settings| budget::budget(world, settings),
+        deliver::deliver,
         supervise::supervise,
         reclaim::reclaim,
     ];
@@ -48,6 +52,8 @@ pub fn next_wake(world: &World, now: Timestamp, settings: &Settings) -> Option<T
     waits
         .chain(triage::wakes(world, settings))
         .chain(guards::wakes(world))
+        .chain(deliver::wakes(world, now))
+        .chain(fallback::wakes(world, now, settings))
         .chain(supervise::wakes(world, settings))
         .chain(reclaim::wakes(world, settings))
         .filter(|at| *at > now)

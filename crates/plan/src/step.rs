@@ -2,18 +2,20 @@
 //!
 //! Everything that one turn changes belongs into one transaction. A refusal leaves the world as it was.
 
+use crate::budget::{Estimates, room};
 use crate::{World, passes, prompt};
 use orcha_base::{
     BranchName, FeedbackId, MessageId, PullRequestId, QuestionId, RepoUrl, Revision, SessionId, TargetId, Timestamp,
     WorkspaceId,
 };
+use orcha_model::budget::{Room, Scope};
 use orcha_model::effect::{Checkout, CheckoutStart};
 use orcha_model::guard::Counters;
 use orcha_model::push::{PushFacts, PushVerdict, push_verdict};
 use orcha_model::session::{AgentChoice, RepoChoice};
 use orcha_model::{
     Decision, Effect, EffectKey, Feedback, Message, Note, NoteKind, NounId, PullRequest, Question, Refusal, Role,
-    Session, Workspace, feedback, message, objective, pull_request, question, role, session, workspace,
+    Session, Trip, Workspace, feedback, message, objective, pull_request, question, role, session, workspace,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,6 +36,12 @@ pub struct Settings {
     pub feedback_debounce: Duration,
     /// How long a finished workspace is left alone.
     pub reclaim_after: Duration,
+    /// Which kinds of agents take over from which while its provider refuses, where a session says nothing of that.
+    pub fallback: BTreeMap<String, Vec<String>>,
+    /// A wait for a provider that is shorter is sat out by whoever has a conversation.
+    pub fallback_after: Duration,
+    /// What turns are expected to take.
+    pub estimates: Estimates,
 }
 
 impl Default for Settings {
@@ -46,6 +54,9 @@ impl Default for Settings {
             pokes: 3,
             feedback_debounce: Duration::from_secs(2),
             reclaim_after: Duration::from_secs(600),
+            fallback: BTreeMap::new(),
+            fallback_after: Duration::from_secs(60),
+            estimates: Estimates::default(),
         }
     }
 }
@@ -431,6 +442,17 @@ impl Turn<'_, '_, '_> {
             let rule = "a guard paused its objective";
             return Err(Refusal::State { noun: "session", id: id.to_string(), state: session.state.name(), rule });
         }
+        let reserved = match room(self.world, &session, self.mind.settings) {
+            Room::Fits(amount) => session::Input::Reserve { amount },
+            Room::Later(trip) => {
+                let why = session::Waiting::Budget { detail: trip.to_string() };
+                return self.session(id, session::Input::Held { why, until: None });
+            }
+            Room::Never(trip @ Trip::Budget { scope: Scope::Session, .. }) => {
+                return self.session(id, session::Input::Trip { trip });
+            }
+            Room::Never(trip) => return self.objective(objective::Input::Trip { trip }),
+        };
         let checkout = self.checkout_for(&session, target)?;
         let known = session
             .workspace
@@ -444,6 +466,7 @@ impl Turn<'_, '_, '_> {
             }
             None => self.new_workspace(&session, target, checkout.as_ref()),
         };
+        self.session(id, reserved)?;
         self.session(id, session::Input::Place { target, workspace, checkout })
     }
 
@@ -570,6 +593,7 @@ impl Turn<'_, '_, '_> {
             retries: new.retries,
             workspace: None,
             conversation: None,
+            handover: None,
             attempt: orcha_base::Attempt(0),
             faults: 0,
             report: None,

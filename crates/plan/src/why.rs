@@ -2,6 +2,7 @@
 
 use crate::World;
 use orcha_base::{SessionId, Timestamp};
+use orcha_model::provider::Gate;
 use orcha_model::session::{Phase, State, Turn, UserWait, Waiting};
 use orcha_model::{Session, objective};
 
@@ -55,7 +56,10 @@ fn of_session(world: &World, session: &Session) -> Why {
         }
         State::WaitingCapacity { why: Waiting::Fault { detail }, until } => say(detail.clone(), &at(until)),
         State::WaitingCapacity { why: Waiting::Provider { class }, until } => {
-            say(format!("its provider refuses ({class})"), &at(until))
+            say(format!("its provider {} refuses ({class})", session.agent.kind), &at(until))
+        }
+        State::WaitingCapacity { why: Waiting::Budget { detail }, .. } => {
+            say(format!("it waits for what is set aside for others: {detail}"), "it is placed when a turn used less")
         }
         State::WaitingCapacity { why: Waiting::Parked, .. } => {
             say("it has nothing to do".into(), "the next message wakes it")
@@ -77,6 +81,18 @@ fn of_session(world: &World, session: &Session) -> Why {
                 since: *heard_at,
                 way_out: format!("the turn ends, or after {limit} s without output it is paused and the user asked"),
             }
+        }
+        State::Running { turn: Turn::Idle { since }, .. } if world.has_queued_message(session.id) => {
+            let (reason, way_out) = match world.outlook.gate_of(session, world.outlook.at) {
+                Gate::Shut { until, class } => (
+                    format!("its provider {} is not called now ({class})", session.agent.kind),
+                    format!("it is spoken to by itself at {until}"),
+                ),
+                Gate::Open => {
+                    ("what is left of a budget is set aside for others".into(), "a turn of another one ends".into())
+                }
+            };
+            Why { reason, since: *since, way_out }
         }
         State::Running { turn: Turn::Idle { since }, .. } => Why {
             reason: "its agent waits to be told something".into(),

@@ -1,6 +1,6 @@
 //! The snapshot of one objective: the objective and everything that belongs to it.
 
-use crate::Shelf;
+use crate::{Outlook, Shelf};
 use orcha_base::{Attempt, FeedbackId, MessageId, PullRequestId, QuestionId, SessionId, TargetId, WorkspaceId};
 use orcha_model::{
     Feedback, Message, Objective, PullRequest, Question, Role, Session, Workspace, message, question, session,
@@ -19,6 +19,7 @@ pub struct World {
     pub feedback: Shelf<FeedbackId, Feedback>,
     pub questions: Shelf<QuestionId, Question>,
     pub messages: Shelf<MessageId, Message>,
+    pub outlook: Outlook,
 }
 
 impl World {
@@ -32,6 +33,7 @@ impl World {
             feedback: Shelf::new(),
             questions: Shelf::new(),
             messages: Shelf::new(),
+            outlook: Outlook::default(),
         }
     }
 
@@ -68,6 +70,12 @@ impl World {
         self.messages.values().any(|it| it.session == session && matches!(it.state, message::State::Queued { .. }))
     }
 
+    /// Tells whether a session was asked to hand back what it has and has not heard that yet.
+    pub fn waits_to_hand_back(&self, session: SessionId) -> bool {
+        let asks = |it: &Message| it.cause.starts_with(crate::budget::HAND_BACK) && it.state.is_waiting();
+        self.messages.values().any(|it| it.session == session && asks(it))
+    }
+
     /// Returns the open questions.
     pub fn open_questions(&self) -> impl Iterator<Item = &Question> {
         self.questions.values().filter(|it| it.state == question::State::Open)
@@ -77,6 +85,7 @@ impl World {
     pub fn around(&self, session: SessionId) -> session::Around {
         session::Around {
             messages_wait: self.has_queued_message(session),
+            hand_back_waits: self.waits_to_hand_back(session),
             questions_open: self.open_questions().any(|it| self.is_waited_for(it, session)),
             others_at_work: self.sessions.get(&session).is_some_and(|it| it.role.traits().stays)
                 && (self.has_live_worker() || self.has_live_pull_request()),

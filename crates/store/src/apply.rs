@@ -55,6 +55,9 @@ const INSERT_ARTIFACT: &str =
 const SAVE_PROJECT: &str = "INSERT INTO projects (id, tenant, scope, created_at, repo, updated_at, body) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
     ON CONFLICT (id) DO UPDATE SET repo = excluded.repo, updated_at = excluded.updated_at, body = excluded.body";
+const SAVE_PROVIDER: &str = "INSERT INTO providers (name, tenant, scope, created_at, updated_at, body) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+    ON CONFLICT (name) DO UPDATE SET updated_at = excluded.updated_at, body = excluded.body";
 const REMOVE_PROJECT: &str = "DELETE FROM projects WHERE id = ?1";
 const DELETE_CREDENTIAL: &str = "DELETE FROM credentials WHERE session_id = ?1 AND attempt = ?2";
 const INSERT_CREDENTIAL: &str = "INSERT INTO credentials (hash, tenant, scope, created_at, session_id, attempt) \
@@ -115,6 +118,9 @@ pub(crate) fn apply(conn: &dyn Conn, commit: &Prepared, numbers: &mut Numbers) -
     }
     for project in &commit.removed_projects {
         conn.exec(REMOVE_PROJECT, &[Value::Text(project)])?;
+    }
+    for provider in &commit.providers {
+        conn.exec(SAVE_PROVIDER, &provider.each_ref().map(Cell::value))?;
     }
     for credential in &commit.credentials {
         let session = credential.session.to_string();

@@ -5,8 +5,8 @@
 use orcha_base::{Attempt, ObjectiveId, Revision, ScopeId, SessionId, TargetId, TenantId, Timestamp};
 use orcha_base::{ProjectId, PullRequestId, TokenId, WorkspaceId};
 use orcha_model::{
-    Artifact, Effect, EffectKey, Feedback, Message, Note, NounId, Objective, Project, PullRequest, Question, Session,
-    Target, Workspace,
+    Artifact, Effect, EffectKey, Feedback, Message, Note, NounId, Objective, Project, Provider, PullRequest, Question,
+    Session, Target, Workspace,
 };
 use std::ops::Range;
 
@@ -37,6 +37,8 @@ pub struct Commit {
     pub projects: Vec<Project>,
     /// Projects that are forgotten; one that is not there is forgotten already.
     pub removed_projects: Vec<ProjectId>,
+    /// Providers that are new or changed; whoever changes them does so one after another.
+    pub providers: Vec<Provider>,
     /// New credentials; each takes the place of the one that its attempt had before.
     pub credentials: Vec<Credential>,
     /// New tokens of the API, each with the hash by which it is known.
@@ -272,6 +274,7 @@ impl Commit {
             artifacts,
             projects,
             removed_projects,
+            providers,
             credentials,
             tokens,
             revoked_tokens,
@@ -288,6 +291,7 @@ impl Commit {
             && artifacts.is_empty()
             && projects.is_empty()
             && removed_projects.is_empty()
+            && providers.is_empty()
             && credentials.is_empty()
             && tokens.is_empty()
             && revoked_tokens.is_empty()

@@ -26,6 +26,7 @@ pub(crate) struct Prepared {
     pub artifacts: Vec<[Cell; 6]>,
     pub projects: Vec<[Cell; 7]>,
     pub removed_projects: Vec<String>,
+    pub providers: Vec<[Cell; 6]>,
     pub credentials: Vec<Credential>,
     /// Each with its scopes as text, and its hash.
     pub tokens: Vec<(ApiToken, String, [u8; 32])>,
@@ -277,6 +278,21 @@ pub(crate) fn prepare(commit: Commit) -> Result<Prepared, CommitError> {
         })
         .collect::<Result<Vec<_>, CommitError>>()?;
 
+    let providers = commit
+        .providers
+        .iter()
+        .map(|it| {
+            Ok([
+                it.name.as_str().into(),
+                it.tenant.as_str().into(),
+                it.scope.as_str().into(),
+                Cell::Int(it.created_at.as_micros()),
+                Cell::Int(it.updated_at.as_micros()),
+                Cell::Text(encode("a provider", it)?),
+            ])
+        })
+        .collect::<Result<Vec<_>, CommitError>>()?;
+
     let transcript = match commit.transcript {
         None => None,
         Some(append) => Some(PreparedAppend {
@@ -317,6 +333,7 @@ pub(crate) fn prepare(commit: Commit) -> Result<Prepared, CommitError> {
         artifacts,
         projects,
         removed_projects: commit.removed_projects.iter().map(ToString::to_string).collect(),
+        providers,
         credentials: commit.credentials,
         tokens: commit
             .tokens

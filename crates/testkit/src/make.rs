@@ -72,7 +72,7 @@ pub fn objective() -> Objective {
 
 /// The agent of all tests.
 pub fn agent() -> AgentChoice {
-    AgentChoice { kind: "claude".into(), program: None, model: None }
+    AgentChoice::of("claude")
 }
 
 /// A queued session of a role.
@@ -98,6 +98,7 @@ pub fn session(n: u64, role: Role) -> Session {
         retries: None,
         workspace: None,
         conversation: None,
+        handover: None,
         attempt: Attempt(0),
         faults: 0,
         report: None,

@@ -26,6 +26,7 @@ pub mod objective;
 pub mod openapi;
 pub mod problem;
 pub mod project;
+pub mod provider;
 pub mod pull_request;
 pub mod query;
 pub mod question;
@@ -49,6 +50,7 @@ pub use objective::{
 };
 pub use problem::{Code, Problem};
 pub use project::{CreateProject, Deleted, EditProject, Project};
+pub use provider::{Provider, ProviderStatus, ProviderWaiting, ProviderWindow};
 pub use pull_request::{
     CheckPr, CheckVerdict, ChecksState, ClosePr, Comment, CommentKind, CommentPr, Feedback, FeedbackKind,
     FeedbackState, MergeMethod, MergePr, PullRequest, PullRequestDetail, PullRequestStatus, ReviewPr, ReviewState,

@@ -272,6 +272,9 @@ pub struct Limits {
     /// Tokens of one session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_tokens: Option<u64>,
+    /// Money of one session in millionths of a US dollar.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_micro_usd: Option<u64>,
     /// Tokens of the objective.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective_tokens: Option<u64>,
@@ -300,6 +303,11 @@ pub struct CreateObjective {
     /// The model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// The kinds of agents that may take over while the provider of this one refuses; those of the daemon's settings if
+    /// nothing is said, and an empty list for none.
+    #[schemars(length(max = 20), inner(length(min = 1, max = 60)))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Vec<String>>,
     /// The project; it supplies repository and base branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project_id: Option<IdRef>,

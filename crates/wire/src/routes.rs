@@ -206,6 +206,9 @@ routes! {
     /// Looks at what a target offers, as the published API asks for it.
     TARGET_DOCTOR_NOW = Post "/api/targets/{id}/doctor" => 200 TargetDoctor;
 
+    /// Lists the accounts that agents spend: their windows, which of them are not called now, and who waits.
+    LIST_PROVIDERS = Get "/api/providers" => 200 [Provider];
+
     /// Lists questions: the open ones, most urgent first, then oldest.
     LIST_QUESTIONS = Get "/api/questions" query ListQuestions => 200 [Question];
     /// Shows a question.

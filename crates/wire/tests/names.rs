@@ -47,6 +47,7 @@ fn limits() -> Limits {
         wall_clock_secs: Some(14_400),
         stall_secs: Some(1800),
         session_tokens: Some(20_000_000),
+        session_micro_usd: Some(0),
         objective_tokens: Some(100_000_000),
         objective_micro_usd: Some(0),
     }

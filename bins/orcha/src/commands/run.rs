@@ -15,6 +15,11 @@ use std::process::ExitCode;
 /// What a shell reports for a program that was interrupted.
 const INTERRUPTED: u8 = 130;
 
+/// Reads who may take over; `none` is an empty list, and nothing said leaves it to the daemon.
+fn fallback(kinds: Vec<String>) -> Option<Vec<String>> {
+    (!kinds.is_empty()).then(|| kinds.into_iter().filter(|it| it != "none").collect())
+}
+
 pub async fn run(client: &Client, say: Say, options: Run) -> Result<ExitCode> {
     let prompt = match &options.prompt {
         Some(prompt) => text_of(prompt)?,
@@ -31,6 +36,7 @@ pub async fn run(client: &Client, say: Say, options: Run) -> Result<ExitCode> {
         agent: options.agent,
         agent_program: program,
         model: options.model,
+        fallback: fallback(options.fallback),
         project_id: options.project,
         repo,
         base_branch: options.base,

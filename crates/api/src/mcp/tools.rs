@@ -232,7 +232,7 @@ impl Call<'_> {
                 let kinds: Vec<String> = kinds.into_iter().collect();
                 return Err(format!("there is no agent `{}`; there are: {}", shown(&kind), kinds.join(", ")).into());
             }
-            new.agent = Some(AgentChoice { kind, program: None, model: None });
+            new.agent = Some(AgentChoice::of(kind));
         }
         let waits = match new.depends_on.len() {
             0 => "It starts as soon as there is a place.".to_owned(),

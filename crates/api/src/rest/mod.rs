@@ -6,6 +6,7 @@ mod doctor;
 mod events;
 mod objectives;
 mod projects;
+mod providers;
 mod pull_requests;
 mod questions;
 mod sessions;
@@ -66,6 +67,8 @@ pub(crate) fn handler(route: &Route) -> Option<MethodRouter<Api>> {
         at::CHECK_TARGET => post(targets::check),
         at::TARGET_DOCTOR => get(doctor::target),
         at::TARGET_DOCTOR_NOW => post(doctor::target_now),
+
+        at::LIST_PROVIDERS => get(providers::list),
 
         at::LIST_QUESTIONS => get(questions::list),
         at::GET_QUESTION => get(questions::show),

@@ -70,10 +70,11 @@ async fn wish(api: &Api, asker: &Asker, body: CreateObjective) -> Result<NewObje
     new.title = body.title;
     new.priority = body.priority.unwrap_or(0);
     new.limits = body.limits.map(|it| translate::limits_over(&it, settings.limits));
-    if body.agent.is_some() || body.agent_program.is_some() || body.model.is_some() {
+    if body.agent.is_some() || body.agent_program.is_some() || body.model.is_some() || body.fallback.is_some() {
         let kind = body.agent.unwrap_or_else(|| settings.agent.kind.clone());
         let usual = settings.agent.program.clone().filter(|_| kind == settings.agent.kind);
-        let agent = AgentChoice { kind, program: body.agent_program.or(usual), model: body.model };
+        let agent =
+            AgentChoice { kind, program: body.agent_program.or(usual), model: body.model, fallback: body.fallback };
         check_agent(api, asker, &agent).await?;
         new.agent = Some(agent);
     }
@@ -120,13 +121,15 @@ async fn check_agent(api: &Api, asker: &Asker, agent: &AgentChoice) -> Result<()
         return Err(ApiError::invalid("agent_program", "must begin with the absolute path of a program"));
     }
     let targets = api.orch.store().targets(&asker.viewer).await?;
-    let offered = targets.iter().any(|it| api.orch.hands().runner(it.target.id, &agent.kind).is_some());
-    if offered || targets.is_empty() {
-        Ok(())
-    } else {
-        let kind: String = agent.kind.chars().take(80).collect();
-        Err(ApiError::invalid("agent", &format!("names `{kind}`, a kind of agent that no target has")))
+    let offered = |kind: &str| targets.iter().any(|it| api.orch.hands().runner(it.target.id, kind).is_some());
+    let others = agent.fallback.iter().flatten().map(|kind| ("fallback", kind));
+    for (field, kind) in std::iter::once(("agent", &agent.kind)).chain(others) {
+        if !targets.is_empty() && !offered(kind) {
+            let kind: String = kind.chars().take(80).collect();
+            return Err(ApiError::invalid(field, &format!("names `{kind}`, a kind of agent that no target has")));
+        }
     }
+    Ok(())
 }
 
 /// A repository that is named without a project becomes one, unless another scope has one for it already.

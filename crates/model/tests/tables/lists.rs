@@ -3,10 +3,11 @@
 
 use super::Table;
 use orcha_base::{MessageId, PullRequestId, SessionId, WorkspaceId};
+use orcha_model::budget::{Scope, Unit};
 use orcha_model::guard::Usage;
-use orcha_model::session::{Around, Evidence, Exit, FaultClass, Phase, Turn, TurnEnd, UserWait, Waiting};
-use orcha_model::{Limits, Role, Session, Trip};
-use orcha_model::{feedback, message, objective, pull_request, question, session, target, workspace};
+use orcha_model::session::{AgentChoice, Around, Evidence, Exit, FaultClass, Phase, Turn, TurnEnd, UserWait, Waiting};
+use orcha_model::{Amount, Limits, Provider, Role, Session, Trip};
+use orcha_model::{feedback, message, objective, provider, pull_request, question, session, target, workspace};
 use orcha_testkit::make::{self, at, attempt};
 
 /// Lists labelled examples by variant. The generated `match` has no wildcard.
@@ -60,6 +61,7 @@ pub(super) fn objective() {
             ("used", Input::Used { usage: Usage { input: 5, model_calls: 1, ..Usage::default() } }),
             ("used beyond a limit", Input::Used { usage: Usage { model_calls: 300, ..Usage::default() } }),
         ],
+        Input::Trip { .. } => [("a turn does not fit", Input::Trip { trip: over_budget() })],
         Input::Forgive => [("forgive", Input::Forgive)],
         Input::Edit { .. } => [
             ("edit", Input::Edit { title: Some("Other".into()), priority: Some(3), limits: None }),
@@ -81,6 +83,10 @@ fn trip() -> Trip {
     Trip::NoProgress { turns: 5 }
 }
 
+fn over_budget() -> Trip {
+    Trip::Budget { scope: Scope::Objective, unit: Unit::Money, spent: 9, next: 3, cap: 10 }
+}
+
 fn session_states() -> Vec<(String, session::State)> {
     use session::State;
     let capacity = |why, until| State::WaitingCapacity { why, until };
@@ -98,6 +104,7 @@ fn session_states() -> Vec<(String, session::State)> {
             ("waiting_capacity (no target)", capacity(Waiting::NoTarget { detail: "all places are taken".into() }, None)),
             ("waiting_capacity (fault, not yet)", capacity(Waiting::Fault { detail: "it broke".into() }, Some(at(NOW + 9)))),
             ("waiting_capacity (provider, due)", capacity(Waiting::Provider { class: "quota".into() }, Some(at(NOW)))),
+            ("waiting_capacity (budget)", capacity(Waiting::Budget { detail: "nothing is left".into() }, None)),
             ("waiting_capacity (parked)", capacity(Waiting::Parked, None)),
             ("waiting_capacity (resumed)", capacity(Waiting::Resumed, None)),
         ],
@@ -140,6 +147,7 @@ fn session_name(it: &Session) -> String {
                 Waiting::NoTarget { .. } => "no target",
                 Waiting::Fault { .. } => "fault",
                 Waiting::Provider { .. } => "provider",
+                Waiting::Budget { .. } => "budget",
                 Waiting::Parked => "parked",
                 Waiting::Resumed => "resumed",
             };
@@ -223,12 +231,22 @@ fn session_inputs() -> Vec<(String, session::Input)> {
         let (request, tool, input) = ("r1".into(), "Bash".into(), "{}".into());
         Input::PermissionAsked { attempt, request, tool, input }
     };
+    let (provider, budget) =
+        (Waiting::Provider { class: "rate_limited".into() }, Waiting::Budget { detail: "nothing is left".into() });
     let mut all = every!(Input;
         Input::Release { .. } => [("release", Input::Release { pin: None })],
         Input::Place { .. } => [
             ("place", Input::Place { target: make::target_id(), workspace: WorkspaceId::fixed(1), checkout: None }),
         ],
         Input::NoPlace { .. } => [("no place", Input::NoPlace { detail: "nothing is online".into() })],
+        Input::Held { .. } => [
+            ("held for its provider", Input::Held { why: provider, until: Some(at(NOW + 9)) }),
+            ("held for a budget", Input::Held { why: budget, until: None }),
+        ],
+        Input::Move { .. } => [("moved to another agent", Input::Move { agent: AgentChoice::of("codex") })],
+        Input::Inherit { .. } => [("what came before is told", Input::Inherit { brief: "It began.".into() })],
+        Input::Reserve { .. } => [("something is set aside", Input::Reserve { amount: Amount { tokens: 9, micro_usd: 9 } })],
+        Input::HandBack => [("hand back", Input::HandBack)],
         Input::Cancel { .. } => [("cancel", Input::Cancel { reason: "not wanted".into() })],
         Input::Pause => [("pause", Input::Pause)],
         Input::Resume => [("resume", Input::Resume)],
@@ -602,6 +620,52 @@ pub(super) fn target() {
         inputs,
         name: &|it| it.state.name().into(),
         decide: &|it, input| target::decide(it, input, at(NOW)),
+    }
+    .check();
+}
+
+pub(super) fn provider() {
+    use provider::{Class, Input, State, Window};
+    let spread = std::time::Duration::from_secs(9);
+    let (class, by) = (Class::UsageExhausted, SessionId::fixed(1));
+    let parked = |until| State::Parked { since: at(NOW - 90), until, spread, class, by };
+    let states = every!(State;
+        State::Open => [("open", State::Open)],
+        State::Parked { .. } => [
+            ("parked", parked(at(NOW + 90))),
+            ("parked, and one after another begins again", parked(at(NOW))),
+            ("parked, due", parked(at(NOW - 9))),
+        ],
+    );
+    let refused = |until| {
+        let (session, class) = (SessionId::fixed(2), Class::RateLimited);
+        Input::Refused { session, attempt: attempt(1), class, until, roll: 0 }
+    };
+    let window = Window { name: "five_hour".into(), used_permille: Some(930), resets_at: None, seen_at: at(NOW) };
+    let inputs = every!(Input;
+        Input::Told { .. } => [("tells of a window", Input::Told { window })],
+        Input::Refused { .. } => [
+            ("refuses", refused(None)),
+            ("refuses until later than that", refused(Some(at(NOW + 900)))),
+        ],
+        Input::Served => [("serves a turn", Input::Served)],
+        Input::Due => [("time passes", Input::Due)],
+    );
+    Table {
+        noun: "provider",
+        intro: "The account that one kind of agent spends. While it is parked no session of any objective begins a turn \
+                with it; each session may begin again at an instant of its own, shortly after the reset.",
+        states: with(states, |state| Provider { state, ..Provider::new("claude", at(0)) }),
+        inputs,
+        name: &|it| match it.state {
+            State::Open => "open".into(),
+            State::Parked { until, .. } if until > at(NOW) => "parked".into(),
+            State::Parked { .. } if it.reopens_at() > Some(at(NOW)) => {
+                "parked, and one after another begins again".into()
+            }
+            State::Parked { .. } => "parked, due".into(),
+        },
+        decide: &|it, input| Ok(provider::decide(it, input, at(NOW))),
     }
     .check();
 }

@@ -1,7 +1,8 @@
 //! Starts agents and speaks to them.
 
-use super::{Executed, Facts, chain, run_label, runner, runner_of, sorted};
+use super::{Executed, Facts, agent_of, chain, run_label, runner, runner_of, sorted};
 use crate::orch::Shared;
+use crate::providers;
 use data_encoding::BASE64URL_NOPAD;
 use orcha_agent::{Launch, Mcp, Say};
 use orcha_base::{Attempt, MessageId, ObjectiveId, Redacted, SessionId, TargetId};
@@ -23,6 +24,10 @@ pub(super) async fn run(
     let runner = runner(shared, it.target, &it.agent.kind)?;
     let alive = runner.alive(&label).await.map_err(|fault| sorted(&fault, fault.retry()))?;
     if !alive {
+        // Looked at once more at the last moment: it may have been parked while the checkout was made.
+        if let Some(wait) = providers::shut(shared, &it.agent.kind, it.session) {
+            return Ok(Facts::of([wait]));
+        }
         // A run that is over is found by the launch as well, and never started a second time.
         let mcp = match &shared.settings.mcp_url {
             Some(url) => Some(mcp(shared, objective, it, url.clone()).await?),
@@ -100,7 +105,10 @@ fn token(secret: &str, session: SessionId, attempt: Attempt) -> String {
 /// Says a message, once.
 pub(super) async fn deliver(shared: &Arc<Shared>, objective: ObjectiveId, it: &Deliver) -> Result<Executed, Executed> {
     let label = run_label(it.session, it.attempt)?;
-    let runner = runner_of(shared, objective, it.session, it.target).await?;
+    let (kind, runner) = agent_of(shared, objective, it.session, it.target).await?;
+    if let Some(wait) = providers::shut(shared, &kind, it.session) {
+        return Ok(Facts::of([wait]));
+    }
     let say = Say::Prompt { key: it.message.to_string(), text: it.text.clone() };
     runner.say(&label, &say).await.map_err(|fault| sorted(&fault, fault.retry()))?;
     Ok(Facts::none())

@@ -1,18 +1,29 @@
 //! Makes a checkout, or an empty folder.
 
-use super::{Executed, Facts, fatal, sorted, workspace_label};
+use super::{Executed, Facts, chain, fatal, sorted, workspace_label};
 use crate::hands::TargetHands;
 use crate::orch::Shared;
-use orcha_base::WorkspaceId;
+use orcha_base::{ObjectiveId, SessionId, WorkspaceId};
 use orcha_exec::Command;
 use orcha_model::effect::{self, CheckoutStart};
+use orcha_model::session::Input;
 use orcha_model::workspace::{Conflict, Facts as WorkspaceFacts};
-use orcha_plan::Stimulus;
+use orcha_plan::{Stimulus, World, handover};
+use orcha_store::{ReadError, Span, Viewer};
 use orcha_workspace::{Predecessor, Prepare, Ready, Start};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub(super) async fn run(shared: &Arc<Shared>, it: &effect::Prepare) -> Result<Executed, Executed> {
+/// How many lines of a transcript are looked at for whoever takes over.
+const HERITAGE: u32 = 400;
+/// How many messages are.
+const TOLD: u32 = 5;
+
+pub(super) async fn run(
+    shared: &Arc<Shared>,
+    objective: ObjectiveId,
+    it: &effect::Prepare,
+) -> Result<Executed, Executed> {
     let hands = shared
         .hands
         .target(it.target)
@@ -33,7 +44,31 @@ pub(super) async fn run(shared: &Arc<Shared>, it: &effect::Prepare) -> Result<Ex
             facts_of(&ready, &prepare.start)
         }
     };
-    Ok(Facts::of([Stimulus::Prepared { session: it.session, attempt: it.attempt, workspace: it.workspace, facts }]))
+    let prepared = Stimulus::Prepared { session: it.session, attempt: it.attempt, workspace: it.workspace, facts };
+    Ok(Facts::of(inherit(shared, objective, it.session).await?.into_iter().chain([prepared])))
+}
+
+/// Writes down what the agent before did and said, for the one that takes over. The run of that one has ended, and all
+/// of its words are stored: its stop stood before this in the same row.
+async fn inherit(
+    shared: &Arc<Shared>,
+    objective: ObjectiveId,
+    session: SessionId,
+) -> Result<Option<Stimulus>, Executed> {
+    let look = move |world: &World| {
+        let it = world.sessions.get(&session)?;
+        it.handover.as_ref().filter(|it| it.brief.is_none())?;
+        Some(Viewer::of(it.tenant.clone()))
+    };
+    let viewer = shared.view(objective, look).await.map_err(|fault| Executed::Again { detail: chain(&fault) })?;
+    let Some(viewer) = viewer else { return Ok(None) };
+    let again = |fault: ReadError| Executed::Again { detail: chain(&fault) };
+    let lines = shared.store.transcript(&viewer, session, Span::Latest, HERITAGE).await.map_err(again)?;
+    let lines: Vec<_> =
+        lines.into_iter().map(|it| handover::Line { source: it.source, kind: it.kind, content: it.content }).collect();
+    let told = shared.store.heard_messages(session, TOLD).await.map_err(again)?;
+    let brief = handover::brief(&lines, &told);
+    Ok(Some(Stimulus::Session(session, Input::Inherit { brief })))
 }
 
 async fn start_of(shared: &Shared, hands: &TargetHands, start: &CheckoutStart) -> Result<Start, Executed> {

@@ -4,6 +4,7 @@
 
 mod guards;
 mod life;
+mod limits;
 mod promises;
 mod stage;
 mod talk;

@@ -87,6 +87,8 @@ pub struct Stage {
     pub orch: Orch,
     pub clock: Arc<StillClock>,
     pub runner: FakeRunner,
+    /// The agents of every kind; those of `runner` are `claude`.
+    pub kinds: Vec<(&'static str, FakeRunner)>,
     pub settings: Settings,
     pub forge: FakeForge,
     pub checkouts: Arc<FakeCheckouts>,
@@ -102,23 +104,27 @@ impl Stage {
         F: Fn(FakeAgent) -> L + Send + Sync + 'static,
         L: Future<Output = ExitStatus> + Send + 'static,
     {
+        Self::open_with(settings, vec![("claude", FakeRunner::new(behaviour))], Arc::default()).await
+    }
+
+    /// Opens a stage with several kinds of agents, and a clock that they can look at.
+    pub async fn open_with(settings: Settings, kinds: Vec<(&'static str, FakeRunner)>, clock: Arc<StillClock>) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let runner = FakeRunner::new(behaviour);
-        let clock = Arc::new(StillClock::default());
+        let runner = kinds[0].1.clone();
         let forge = FakeForge::new();
         let main: BranchName = "main".parse().unwrap();
         forge.commit(&repo(), &main, "README", "hello");
         forge.add_repo(&repo(), main.clone());
         let checkouts = Arc::new(FakeCheckouts::new());
         checkouts.add_repo(&repo(), &main, &[("README", "hello")]);
-        let orch = start(&folder, &runner, &settings, &clock, &forge, &checkouts).await;
-        Self { orch, clock, runner, settings, forge, checkouts, go: None, folder }
+        let orch = start(&folder, &kinds, &settings, &clock, &forge, &checkouts).await;
+        Self { orch, clock, runner, kinds, settings, forge, checkouts, go: None, folder }
     }
 
     /// Ends the wheel and starts it anew on what is stored; agents live on.
     pub async fn restart(&mut self) {
         self.orch.shut_down().await;
-        self.orch = start(&self.folder, &self.runner, &self.settings, &self.clock, &self.forge, &self.checkouts).await;
+        self.orch = start(&self.folder, &self.kinds, &self.settings, &self.clock, &self.forge, &self.checkouts).await;
     }
 
     /// Makes an objective without a manager and with one session of a role.
@@ -214,7 +220,7 @@ impl Stage {
             }
         };
         assert!(tokio::time::timeout(PATIENCE, emptied).await.is_ok(), "still to be done: {orders:?}");
-        for label in self.runner.running() {
+        for label in self.kinds.iter().flat_map(|(_, it)| it.running()) {
             let session: SessionId = label.as_str()[..36].parse().unwrap();
             let live = self.orch.store().live_objectives().await.unwrap();
             let mut known = false;
@@ -233,7 +239,7 @@ impl Stage {
 
 async fn start(
     folder: &tempfile::TempDir,
-    runner: &FakeRunner,
+    kinds: &[(&'static str, FakeRunner)],
     settings: &Settings,
     clock: &Arc<StillClock>,
     forge: &FakeForge,
@@ -241,11 +247,11 @@ async fn start(
 ) -> Orch {
     let store = Store::open(folder.path(), StoreOptions::default()).unwrap();
     let hands = Hands::new(Arc::new(forge.clone()));
-    let runner: Arc<dyn Runner> = Arc::new(runner.clone());
+    let runners = kinds.iter().map(|(kind, it)| ((*kind).to_owned(), Arc::new(it.clone()) as Arc<dyn Runner>));
     let local = TargetHands {
         host: Arc::new(FakeHost::new("/nowhere")),
         checkouts: Arc::clone(checkouts) as _,
-        runners: HashMap::from([("claude".to_owned(), runner)]),
+        runners: runners.collect::<HashMap<_, _>>(),
     };
     for target in store.all_targets().await.unwrap() {
         hands.add_target(target.id, local.clone());

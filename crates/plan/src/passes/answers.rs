@@ -5,7 +5,7 @@ use crate::{NewMessage, Stimulus, World};
 use orcha_base::SessionId;
 use orcha_model::question::{About, Input, State};
 use orcha_model::session::{self, UserWait};
-use orcha_model::{Question, message, objective};
+use orcha_model::{Question, Trip, message, objective};
 
 pub(super) fn answers(world: &World) -> Vec<Stimulus> {
     let answered = world.questions.values().filter_map(|it| match &it.state {
@@ -96,8 +96,10 @@ fn was_spoken_to(world: &World, session: &session::Session) -> bool {
     let session::State::WaitingUser { why, answered: false } = &session.state else { return false };
     // What paused the whole objective is not settled by a word to one of its sessions.
     let with_all = matches!(why, UserWait::Guard { trip } if world.objective.tripped.as_ref() == Some(trip));
+    // Neither is a budget by the words that there was none left for.
+    let spent = matches!(why, UserWait::Guard { trip: Trip::Budget { .. } });
     let from_person = |it: &&message::Message| matches!(it.from, message::Sender::User);
-    !with_all && world.waiting_messages(session.id).any(|it| from_person(&it))
+    !with_all && !spent && world.waiting_messages(session.id).any(|it| from_person(&it))
 }
 
 /// The question that a session waited for was taken back: nobody will answer it.

@@ -2,17 +2,18 @@
 //! again, whoever waits for a person has a question open, and the objective says so.
 
 use super::publish;
-use crate::{NewQuestion, Stimulus, World, prompt};
+use crate::budget::finishes;
+use crate::{NewQuestion, Settings, Stimulus, World, prompt};
 use orcha_model::pull_request::{self, ClosedDecision};
 use orcha_model::session::{State, UserWait};
 use orcha_model::{PullRequest, Role, Session, message, objective, question, session};
 
-pub(super) fn settle(world: &World) -> Vec<Stimulus> {
+pub(super) fn settle(world: &World, settings: &Settings) -> Vec<Stimulus> {
     let mut proposals = Vec::new();
     proposals.extend(questions_nobody_needs(world));
     proposals.extend(messages_out_of_step(world));
     if !world.objective.is_over() {
-        proposals.extend(trips_of_the_objective(world));
+        proposals.extend(trips_of_the_objective(world, settings));
         proposals.extend(world.sessions.values().filter_map(|it| missing_question(world, it)));
     }
     if proposals.is_empty() {
@@ -65,7 +66,7 @@ fn messages_out_of_step(world: &World) -> impl Iterator<Item = Stimulus> {
     })
 }
 
-fn trips_of_the_objective(world: &World) -> Vec<Stimulus> {
+fn trips_of_the_objective(world: &World, settings: &Settings) -> Vec<Stimulus> {
     let Some(trip) = &world.objective.tripped else { return Vec::new() };
     let at_work = |it: &&Session| match it.state {
         State::Queued { released } => released,
@@ -76,7 +77,7 @@ fn trips_of_the_objective(world: &World) -> Vec<Stimulus> {
     let mut proposals: Vec<Stimulus> = world
         .sessions
         .values()
-        .filter(at_work)
+        .filter(|it| at_work(it) && !finishes(world, it, trip, settings))
         .map(|it| Stimulus::Session(it.id, session::Input::Trip { trip: trip.clone() }))
         .collect();
     let about = question::About::ObjectiveGuard { trip: trip.clone() };

@@ -32,6 +32,7 @@ fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
         all.into_iter()
             .enumerate()
             .map(|(n, (counts, pin, gpu, priority, age))| Candidate {
+                gate: orcha_model::provider::Gate::Open,
                 session: SessionId::fixed(n as u64),
                 objective: make::objective().id,
                 tenant: TenantId::default(),

@@ -6,7 +6,7 @@ use crate::encode::OrderBody;
 use crate::{ReadError, Store};
 use orcha_base::{Attempt, ObjectiveId, ScopeId, SessionId, TargetId, TenantId, Timestamp};
 use orcha_model::{
-    Effect, EffectKey, Feedback, Message, Objective, PullRequest, Question, Role, Session, Target, Workspace,
+    Effect, EffectKey, Feedback, Message, Objective, Provider, PullRequest, Question, Role, Session, Target, Workspace,
 };
 
 /// One objective and everything that belongs to it and is not over and done with.
@@ -116,6 +116,9 @@ const CANDIDATES: &str = "SELECT body FROM sessions WHERE wants_place = 1 AND no
 const NEXT_CANDIDATE: &str = "SELECT min(not_before) FROM sessions WHERE wants_place = 1 AND not_before > ?1";
 const TAKEN: &str = "SELECT target_id, count(*) FROM sessions WHERE holds = 1 AND counts = 1 GROUP BY target_id";
 const TARGETS: &str = "SELECT body FROM targets ORDER BY tenant, name";
+const HEARD: &str = "SELECT body FROM messages WHERE session_id = ?1 AND state = 'acknowledged' \
+    ORDER BY created_at DESC, id DESC LIMIT ?2";
+const PROVIDERS: &str = "SELECT body FROM providers ORDER BY name";
 const WATCHED: &str =
     "SELECT body FROM pull_requests WHERE live = 1 AND synced_at <= ?1 ORDER BY synced_at, id LIMIT ?2";
 const HOLDER: &str = "SELECT t.session_id, t.attempt, s.objective_id, s.role, s.tenant, s.scope FROM credentials t \
@@ -146,6 +149,7 @@ pub(super) const PLANNED: &[&str] = &[
     NEXT_CANDIDATE,
     TAKEN,
     WATCHED,
+    HEARD,
     HOLDER,
     PENDING,
     PENDING_OF,
@@ -245,6 +249,22 @@ impl Store {
     /// Returns the targets of all tenants by name.
     pub async fn all_targets(&self) -> Result<Vec<Target>, ReadError> {
         self.read(|conn| bodies(conn, "target", TARGETS, &[])).await
+    }
+
+    /// Returns what a session was told and took up, the last so many, oldest first.
+    pub async fn heard_messages(&self, session: SessionId, limit: u32) -> Result<Vec<String>, ReadError> {
+        self.read(move |conn| {
+            let values = [Value::Text(&session.to_string()), Value::Int(i64::from(limit))];
+            let mut heard: Vec<Message> = bodies(conn, "message", HEARD, &values)?;
+            heard.reverse();
+            Ok(heard.into_iter().map(|it| it.text).collect())
+        })
+        .await
+    }
+
+    /// Returns all providers by name.
+    pub async fn providers(&self) -> Result<Vec<Provider>, ReadError> {
+        self.read(|conn| bodies(conn, "provider", PROVIDERS, &[])).await
     }
 
     /// Returns live pull requests that were last looked at before an instant, the longest waiting first.

@@ -28,7 +28,7 @@ pub fn open(folder: &Path) -> Store {
 }
 
 fn agent() -> AgentChoice {
-    AgentChoice { kind: "claude".into(), program: None, model: None }
+    AgentChoice::of("claude")
 }
 
 pub fn objective(n: u64) -> Objective {
@@ -80,6 +80,7 @@ pub fn session(n: u64, of: u64) -> Session {
         retries: None,
         workspace: None,
         conversation: None,
+        handover: None,
         attempt: Attempt(0),
         faults: 0,
         report: None,
