@@ -23,13 +23,14 @@ pub struct Config {
     pub limits: Limits,
     /// How objectives are supervised.
     pub supervision: Supervision,
-    /// What turns are expected to take, as long as nothing is known of them.
+    /// What turns are expected to take, and the caps over several objectives.
     pub budgets: Budgets,
     /// Who takes over from whom, and recipes of agents.
     agents: AgentTables,
 }
 
-/// What turns are expected to take. Before a turn begins so much is set aside for it; the caps are limits.
+/// What turns are expected to take: so much is set aside before one begins. And the caps over several objectives; those
+/// of a session and of an objective are limits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Budgets {
@@ -41,6 +42,14 @@ pub struct Budgets {
     pub hand_back_tokens: u64,
     /// Money that is left for that.
     pub hand_back_micro_usd: u64,
+    /// Tokens of all objectives of one project; 0 is no cap.
+    pub project_tokens: u64,
+    /// Money of all objectives of one project in millionths of a US dollar; 0 is no cap.
+    pub project_micro_usd: u64,
+    /// Tokens of everything of one tenant; 0 is no cap.
+    pub tenant_tokens: u64,
+    /// Money of everything of one tenant in millionths of a US dollar; 0 is no cap.
+    pub tenant_micro_usd: u64,
 }
 
 impl Default for Budgets {
@@ -57,6 +66,10 @@ impl Budgets {
             turn_micro_usd: its.turn.micro_usd,
             hand_back_tokens: its.hand_back.tokens,
             hand_back_micro_usd: its.hand_back.micro_usd,
+            project_tokens: settings.shared_caps.project.tokens,
+            project_micro_usd: settings.shared_caps.project.micro_usd,
+            tenant_tokens: settings.shared_caps.tenant.tokens,
+            tenant_micro_usd: settings.shared_caps.tenant.micro_usd,
         }
     }
 }
@@ -68,6 +81,9 @@ struct AgentTables {
     /// Which kinds take over from which, while the provider of those refuses.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     fallback: BTreeMap<String, Vec<String>>,
+    /// Kinds that are as good as each other: an objective that names none gets the one with the most left.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    equals: Vec<String>,
     /// Further ACP agents, and other recipes for the known ones: a table each, whose name is the kind.
     #[serde(flatten)]
     recipes: toml::Table,
@@ -155,10 +171,10 @@ impl Config {
     /// Refuses a name that no kind of agent has.
     pub fn known(&self, kinds: &[&str]) -> Result<()> {
         let named = self.agents.fallback.iter().flat_map(|(from, to)| std::iter::once(from).chain(to));
-        for name in named {
+        for name in named.chain(&self.agents.equals) {
             anyhow::ensure!(
                 kinds.contains(&name.as_str()),
-                "agents.fallback names `{name}`, which is no kind of agent; there are: {}",
+                "[agents] names `{name}`, which is no kind of agent; there are: {}",
                 kinds.join(", ")
             );
         }
@@ -177,11 +193,15 @@ impl Config {
         settings.plan.reclaim_after = Duration::from_secs(its.reclaim_after_secs);
         settings.plan.fallback_after = Duration::from_secs(its.fallback_after_secs);
         settings.plan.fallback = self.agents.fallback;
+        settings.equals = self.agents.equals;
         let its_budgets = self.budgets;
         let estimates = &mut settings.plan.estimates;
         estimates.turn = Amount { tokens: its_budgets.turn_tokens, micro_usd: its_budgets.turn_micro_usd };
         estimates.hand_back =
             Amount { tokens: its_budgets.hand_back_tokens, micro_usd: its_budgets.hand_back_micro_usd };
+        let caps = &mut settings.shared_caps;
+        caps.project = Amount { tokens: its_budgets.project_tokens, micro_usd: its_budgets.project_micro_usd };
+        caps.tenant = Amount { tokens: its_budgets.tenant_tokens, micro_usd: its_budgets.tenant_micro_usd };
         settings.watch_every = Duration::from_secs(its.watch_every_secs);
         settings.probe_every = Duration::from_secs(its.probe_every_secs);
     }
@@ -255,6 +275,10 @@ mod tests {
         let mut settings = orcha_orch::Settings::default();
         config.apply(&mut settings);
         assert_eq!(settings.plan.fallback["claude"], ["codex", "mine"]);
+        let config = Config::parse("[agents]\nequals = [\"claude\", \"codex\"]\n").unwrap();
+        assert!(config.known(&["claude"]).is_err());
+        config.apply(&mut settings);
+        assert_eq!(settings.equals, ["claude", "codex"]);
         assert!(Config::parse("[agents]\nfallback = [\"codex\"]\n").is_err());
     }
 

@@ -5,6 +5,7 @@
 
 use crate::feed::Activity;
 use crate::orch::Shared;
+use crate::purses;
 use orcha_base::{ObjectiveId, PullRequestId, SessionId, Timestamp};
 use orcha_model::session::{State, Waiting};
 use orcha_model::{Artifact, Effect, EffectKey, NounId, PullRequest, Refusal, Session, message};
@@ -173,7 +174,7 @@ impl Desk {
                     self.load().await;
                 }
                 if let Some(world) = &mut self.world {
-                    world.outlook = self.shared.outlook();
+                    world.outlook = self.shared.outlook(&world.objective);
                 }
                 look(self.world.as_ref());
             }
@@ -258,13 +259,23 @@ impl Desk {
                     return Err(refusal.into());
                 }
             };
+            if !self.shared.purses.take(&world, second) {
+                // Another objective took what was left of a budget that they share: look again, once.
+                self.world = Some(before);
+                continue;
+            }
             let commit = self.commit_of(&world, &changes, stimuli, now);
             if commit.is_empty() {
                 self.settle(world, now);
                 return Ok(Receipt { made: changes.made, seq: 0 });
             }
-            match self.shared.store(commit).await {
+            let stored = self.shared.store(commit).await;
+            if stored.is_err() {
+                self.shared.purses.take(&before, true);
+            }
+            match stored {
                 Ok(committed) => {
+                    purses::released(&self.shared, &before, &world);
                     let moved = may_free_somebody(&world, &changes.before);
                     self.tell_activities(&before, &world, &changes, now);
                     self.settle(world, now);
@@ -300,7 +311,7 @@ impl Desk {
 
     fn decide(&self, world: &mut World, stimuli: &Stimuli, now: Timestamp) -> Result<Changes, Refusal> {
         let mut ids = || uuid::Uuid::now_v7();
-        world.outlook = self.shared.outlook();
+        world.outlook = self.shared.outlook(&world.objective);
         let mut mind = Mind { now, ids: &mut ids, settings: &self.shared.settings.plan };
         let mut all = Changes::default();
         for stimulus in &stimuli.stimuli {

@@ -10,6 +10,7 @@ use crate::inbox::{Inbox, Letter, Receipt, Stimuli, SubmitError, rows};
 use crate::ingest::Ingests;
 use crate::lanes::Lanes;
 use crate::providers::Providers;
+use crate::purses::Purses;
 use crate::relics;
 use crate::settings::Settings;
 use crate::watch::{self, Watch};
@@ -74,6 +75,7 @@ pub(crate) struct Shared {
     pub ingests: Ingests,
     pub watch: Watch,
     pub providers: Providers,
+    pub purses: Purses,
     pub feed: Feed,
     pub targets_turn: tokio::sync::Mutex<()>,
     inboxes: Mutex<HashMap<ObjectiveId, Inbox>>,
@@ -241,8 +243,26 @@ impl Shared {
     }
 
     /// Returns what objectives share with each other, as it is now.
-    pub(crate) fn outlook(&self) -> Outlook {
-        Outlook { at: self.clock.now(), providers: self.providers.all(), kinds: self.hands.kinds(), purses: Vec::new() }
+    pub(crate) fn outlook(&self, objective: &Objective) -> Outlook {
+        Outlook {
+            at: self.clock.now(),
+            providers: self.providers.all(),
+            kinds: self.hands.kinds(),
+            purses: self.purses.others(objective),
+        }
+    }
+
+    /// Returns the agent of an objective that names none.
+    fn usual_agent(&self) -> AgentChoice {
+        let (settings, kinds, providers) = (&self.settings, self.hands.kinds(), self.providers.all());
+        let there = settings.equals.iter().filter(|it| kinds.contains(*it));
+        let among = there.map(|it| (it.as_str(), providers.get(it)));
+        // Nobody in particular asks.
+        let nobody = SessionId::from_uuid(Uuid::nil());
+        match orcha_model::provider::choose(among, nobody, self.clock.now()) {
+            Some(kind) if kind != settings.agent.kind => AgentChoice::of(kind),
+            Some(_) | None => settings.agent.clone(),
+        }
     }
 
     /// Loads the world of an objective.
@@ -269,6 +289,7 @@ impl Orch {
     ) -> Result<Self, StartError> {
         let shared = Arc::new(Shared {
             lanes: Lanes::new(settings.parallel_effects),
+            purses: Purses::new(settings.shared_caps),
             store,
             hands,
             settings,
@@ -286,6 +307,9 @@ impl Orch {
         let orch = Self { shared, once: None };
         let end = orch.shared.store.journal_end().await?;
         orch.shared.providers.load(orch.shared.store.providers().await?);
+        if orch.shared.purses.any() {
+            orch.shared.purses.load(&orch.shared.store.every_objective().await?);
+        }
         orch.go_on().await?;
         let shared = &orch.shared;
         shared.tasks.spawn(fleet::run(Arc::clone(shared)));
@@ -304,6 +328,7 @@ impl Orch {
         let mut wanted = relics::Wanted::default();
         for objective in live {
             let Some(world) = shared.load_world(objective).await? else { continue };
+            shared.purses.take(&world, true);
             wanted.live.extend(world.sessions.values().filter(|it| !it.is_over()).map(|it| (it.id, it.attempt)));
             let running = world.sessions.values().filter_map(|it| {
                 let session::State::Running { target, attempt, .. } = it.state else { return None };
@@ -507,7 +532,7 @@ impl Orch {
             strategy: new.strategy,
             repo: new.repo,
             project: new.project,
-            agent: new.agent.unwrap_or_else(|| shared.settings.agent.clone()),
+            agent: new.agent.unwrap_or_else(|| shared.usual_agent()),
             priority: new.priority,
             limits: new.limits.unwrap_or(shared.settings.limits),
             managers: Managers::default(),

@@ -1,5 +1,6 @@
 //! What the wheel goes by; a person may change each of them.
 
+use crate::purses::SharedCaps;
 use data_encoding::BASE64URL_NOPAD;
 use orcha_agent::Permissions;
 use orcha_base::Redacted;
@@ -17,8 +18,13 @@ pub struct Settings {
     pub plan: orcha_plan::Settings,
     /// The limits of objectives that name none.
     pub limits: Limits,
+    /// The caps over all objectives of a project, and of a tenant.
+    pub shared_caps: SharedCaps,
     /// The agent of objectives that name none.
     pub agent: AgentChoice,
+    /// Kinds of agents that are as good as each other: an objective that names none gets the one whose provider has the
+    /// most left for each hour until its window starts anew. Empty: always the usual one.
+    pub equals: Vec<String>,
     /// What agents may do without asking.
     pub permissions: Permissions,
     /// What credentials of agents are derived from: the same after a restart, so that a launch that is made again
@@ -44,7 +50,9 @@ impl Default for Settings {
             cap: 32,
             plan: orcha_plan::Settings::default(),
             limits: Limits::default(),
+            shared_caps: SharedCaps::default(),
             agent: AgentChoice::of("claude"),
+            equals: Vec::new(),
             permissions: Permissions::Everything,
             secret: Redacted::new(BASE64URL_NOPAD.encode(&rand::random::<[u8; 32]>())),
             mcp_url: None,

@@ -7,7 +7,7 @@ use orcha_base::{ObjectiveId, SessionId, Timestamp};
 use orcha_exec::ExitStatus;
 use orcha_model::guard::Limits;
 use orcha_model::objective::Strategy;
-use orcha_model::session::{State, UserWait, Waiting};
+use orcha_model::session::{AgentChoice, State, UserWait, Waiting};
 use orcha_model::{Amount, NoteKind, Role, Trip, provider, question, target};
 use orcha_orch::{Actor, Clock, NewObjective, Settings};
 use orcha_plan::{Estimates, NewSession, World, why};
@@ -362,5 +362,74 @@ async fn a_session_at_its_own_cap_hands_back_and_is_asked_about_while_others_go_
     assert!(matches!(asked.about, question::About::Guard { .. }), "{asked:?}");
     stage.answer(objective, "continue").await;
     stage.until_state(objective, talks, "succeeded").await;
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn objectives_that_share_a_cap_spend_no_more_than_it_together_also_after_a_restart() {
+    let (clock, reports) = (Arc::<StillClock>::default(), Calls::default());
+    let mut settings = thirty_cents();
+    settings.shared_caps.tenant = Amount { tokens: 0, micro_usd: 100 * CENT };
+    let mut stage = Stage::open_with(settings, vec![("claude", spending(&reports, &clock))], clock.clone()).await;
+    stage.room_for(10).await;
+    let limits = Limits { no_progress: 0, ..Limits::default() };
+    let mut objectives = Vec::new();
+    for _ in 0..3 {
+        objectives.push(stage.many(&[(Role::Researcher, "Do it."); 3], limits).await.0);
+    }
+    let rests = |world: &World| {
+        let rest = world.sessions.values().all(|it| it.is_over() || matches!(it.state, State::WaitingUser { .. }));
+        rest.then(|| (world.objective.used.micro_usd, world.open_questions().count()))
+    };
+    let mut settled = 0;
+    for objective in &objectives {
+        let (used, questions) = stage.until(*objective, rests).await;
+        assert!(questions <= 1);
+        settled += used;
+    }
+    assert_eq!(settled, 90 * CENT);
+    // What was used up is known after a restart, of those that ended as well.
+    stage.restart().await;
+    let (late, _) = stage.many(&[(Role::Researcher, "Do it.")], limits).await;
+    let asked = stage.until(late, |world| world.open_questions().next().cloned()).await;
+    assert!(asked.text.contains("0.90 USD of the tenant's 1.00 USD are spent"), "{}", asked.text);
+    assert_eq!(stage.until(late, rests).await.0, 0);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn an_objective_that_names_no_agent_gets_the_one_with_the_most_left() {
+    let clock = Arc::<StillClock>::default();
+    let used = |percent: f64| {
+        let clock = Arc::clone(&clock);
+        FakeRunner::new(move |mut agent: FakeAgent| {
+            let clock = Arc::clone(&clock);
+            async move {
+                agent.ready();
+                while agent.hear().await.is_some() {
+                    let resets_at = Some(clock.now() + Duration::from_secs(36_000));
+                    let window = "seven_day".to_owned();
+                    agent.emit(Event::Limit(Limit { window, used_percent: Some(percent), resets_at, rejected: false }));
+                    agent.end_turn(TurnEnd::Completed);
+                }
+                ExitStatus::Code(0)
+            }
+        })
+    };
+    let settings = Settings { equals: vec!["claude".into(), "codex".into()], ..Settings::default() };
+    let stage = Stage::open_with(settings, vec![("claude", used(90.0)), ("codex", used(10.0))], clock.clone()).await;
+    let mut played = Vec::new();
+    for kind in [None, Some("codex"), None] {
+        let wish = NewObjective {
+            strategy: Strategy::Direct,
+            agent: kind.map(AgentChoice::of),
+            sessions: vec![(NewSession::new(Role::Researcher, "It", "Do it."), vec![])],
+            ..NewObjective::new("Do it.")
+        };
+        let (objective, sessions) = stage.orch.create_objective(&Actor::default(), wish).await.unwrap();
+        played.push(stage.until_state(objective.id, sessions[0], "succeeded").await.agent.kind);
+    }
+    // Nothing is known of either at first, and an unknown one is not taken for a free one.
+    assert_eq!(played, ["claude", "codex", "codex"]);
     stage.close().await;
 }

@@ -118,6 +118,7 @@ const TAKEN: &str = "SELECT target_id, count(*) FROM sessions WHERE holds = 1 AN
 const TARGETS: &str = "SELECT body FROM targets ORDER BY tenant, name";
 const HEARD: &str = "SELECT body FROM messages WHERE session_id = ?1 AND state = 'acknowledged' \
     ORDER BY created_at DESC, id DESC LIMIT ?2";
+const EVERY_OBJECTIVE: &str = "SELECT body FROM objectives";
 const PROVIDERS: &str = "SELECT body FROM providers ORDER BY name";
 const WATCHED: &str =
     "SELECT body FROM pull_requests WHERE live = 1 AND synced_at <= ?1 ORDER BY synced_at, id LIMIT ?2";
@@ -249,6 +250,11 @@ impl Store {
     /// Returns the targets of all tenants by name.
     pub async fn all_targets(&self) -> Result<Vec<Target>, ReadError> {
         self.read(|conn| bodies(conn, "target", TARGETS, &[])).await
+    }
+
+    /// Returns all objectives of all tenants: at boot, when a cap lies over several of them.
+    pub async fn every_objective(&self) -> Result<Vec<Objective>, ReadError> {
+        self.read(|conn| bodies(conn, "objective", EVERY_OBJECTIVE, &[])).await
     }
 
     /// Returns what a session was told and took up, the last so many, oldest first.
