@@ -89,6 +89,9 @@ impl Checker for Checks {
         if !asked.is_empty() {
             return Ok(Plan::ordered(crate::read_asked(asked)?, Vec::new(), Source::Asked));
         }
+        if let Some(dir) = [Some(dir), base].into_iter().flatten().find(|dir| !dir.is_absolute()) {
+            return Err(ChecksError::Dir { dir: dir.to_owned() });
+        }
         let Some(base) = base else { return self.own_plan(dir).await };
         let before = self.own_plan(base).await?;
         // The list of the base counts: a change does not choose its own judge.
@@ -101,6 +104,9 @@ impl Checker for Checks {
 
     async fn run(&self, order: &Order) -> Result<Report, ChecksError> {
         check_key(&order.key)?;
+        if !order.dir.is_absolute() {
+            return Err(ChecksError::Dir { dir: order.dir.clone() });
+        }
         let mut receipts: Vec<Receipt> = Vec::new();
         for (at, check) in order.plan.checks.iter().enumerate() {
             if let Some(why) = held_back(&receipts, check) {

@@ -13,6 +13,12 @@ pub enum ChecksError {
         /// The key.
         key: String,
     },
+    /// The folder is not named from the root of the machine.
+    #[error("`{}` is not an absolute path", .dir.display())]
+    Dir {
+        /// The folder.
+        dir: std::path::PathBuf,
+    },
     /// The project's own list is not one.
     #[error("`.orcha/checks.toml`")]
     Config(#[from] PlanError),
@@ -38,7 +44,7 @@ impl ChecksError {
     /// Tells whether the same call may succeed later.
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Key { .. } | Self::Config(_) => Retry::Never,
+            Self::Key { .. } | Self::Dir { .. } | Self::Config(_) => Retry::Never,
             Self::Look { source } => source.retry(),
             Self::Complaint { .. } => Retry::Later,
             Self::Run(source) => source.retry(),

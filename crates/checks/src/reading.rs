@@ -41,6 +41,7 @@ static COUNTS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
         r"^\s+Tests +(?:(?P<failed>\d+) failed \| )?(?P<passed>\d+) passed",
         r"Tests run: (?P<run>\d+), Failures: (?P<failed>\d+), Errors: (?P<errors>\d+), Skipped: (?P<skipped>\d+)$",
         r"^Ran (?P<run>\d+) tests? in ",
+        r"^(?:FAILED|OK) \((?:failures=(?P<of_failed>\d+))?(?:, )?(?:errors=(?P<of_errors>\d+))?(?:, )?(?:skipped=(?P<of_skipped>\d+))?",
         r"^# pass (?P<passed>\d+)$",
         r"^# fail (?P<failed>\d+)$",
     ]
@@ -111,6 +112,17 @@ pub(crate) fn tests(text: &str) -> Option<Tests> {
         let counting = |it: &Regex| it.captures(line).filter(|found| found.iter().skip(1).flatten().next().is_some());
         let Some(found) = COUNTS.iter().find_map(counting) else { continue };
         let group = |name| found.name(name).and_then(|it| it.as_str().parse::<u32>().ok());
+        // The line before has counted these among all that were run.
+        let of = ["of_failed", "of_errors", "of_skipped"].map(|name| group(name).unwrap_or(0));
+        if of.iter().any(|n| *n > 0)
+            && let Some(sum) = &mut sum
+        {
+            let [failed, errors, skipped] = of;
+            sum.failed = sum.failed.saturating_add(failed).saturating_add(errors);
+            sum.skipped = sum.skipped.saturating_add(skipped);
+            sum.passed = sum.passed.saturating_sub(failed).saturating_sub(errors).saturating_sub(skipped);
+            continue;
+        }
         let groups = ["passed", "failed", "skipped", "run"].map(group);
         let [passed, failed, skipped, run] = groups;
         let failed = failed.unwrap_or(0).saturating_add(group("errors").unwrap_or(0));
@@ -183,6 +195,8 @@ test a::c ... FAILED";
         assert_eq!(tests("Tests run: 4, Failures: 1, Errors: 1, Skipped: 0"), counts(2, 2, 0));
         assert_eq!(tests("Ran 7 tests in 0.001s"), counts(7, 0, 0));
         assert_eq!(tests("Ran 0 tests in 0.000s"), counts(0, 0, 0));
+        assert_eq!(tests("Ran 7 tests in 0.001s\n\nFAILED (failures=1, errors=2)"), counts(4, 3, 0));
+        assert_eq!(tests("Ran 7 tests in 0.001s\n\nOK (skipped=1)"), counts(6, 0, 1));
         assert_eq!(tests("# pass 3\n# fail 1"), counts(3, 1, 0));
         assert_eq!(tests("built in 0.3s"), None);
         assert_eq!(tests("nothing"), None);

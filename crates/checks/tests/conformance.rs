@@ -277,6 +277,18 @@ async fn the_list_of_the_base_counts_and_a_change_does_not_choose_its_judge() {
 }
 
 #[tokio::test]
+async fn a_folder_is_named_from_the_root() {
+    let it = Real::new();
+    let plan = it.checks.plan(&it.dir(), None, &[]).await.unwrap();
+    for dir in ["project", "-delete", ""] {
+        let dir = PathBuf::from(dir);
+        assert!(matches!(it.checks.plan(&dir, None, &[]).await, Err(ChecksError::Dir { .. })));
+        let order = Order { key: "k".into(), dir, plan: plan.clone() };
+        assert!(matches!(it.checks.run(&order).await, Err(ChecksError::Dir { .. })));
+    }
+}
+
+#[tokio::test]
 async fn a_real_project_fails_with_the_name_of_its_test_and_then_passes() {
     let it = Real::new();
     it.write("Makefile", "test:\n\tsh check.sh\n");

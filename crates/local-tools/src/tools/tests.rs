@@ -281,3 +281,43 @@ async fn arguments_are_read_strictly_and_schemas_are_complete() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_folder_that_is_swapped_for_a_link_while_it_is_used_leads_nowhere() {
+    let world = world();
+    let root = world.temp.path().join("work");
+    let outside = world.temp.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("file"), "canary\n").unwrap();
+    fs::create_dir(root.join("folder")).unwrap();
+    fs::write(root.join("folder/file"), "fine\n").unwrap();
+    symlink(&outside, root.join("lure")).unwrap();
+    let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let swapping = std::thread::spawn({
+        let (over, root) = (Arc::clone(&over), root.clone());
+        move || {
+            let flags = rustix::fs::RenameFlags::EXCHANGE;
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                rustix::fs::renameat_with(
+                    rustix::fs::CWD,
+                    root.join("folder"),
+                    rustix::fs::CWD,
+                    root.join("lure"),
+                    flags,
+                )
+                .unwrap();
+            }
+        }
+    });
+    for n in 0..300 {
+        let read = world.call("read", json!({"path": "folder/file"})).await;
+        assert!(!read.text.contains("canary"), "{}", read.text);
+        world.call("write", json!({"path": format!("folder/new-{n}"), "content": "x"})).await;
+        let found = world.call("search", json!({"pattern": "canary"})).await;
+        assert!(!found.text.contains("folder/file:"), "{}", found.text);
+    }
+    over.store(true, std::sync::atomic::Ordering::Relaxed);
+    swapping.join().unwrap();
+    let left: Vec<_> = fs::read_dir(&outside).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(left, ["file"]);
+}
