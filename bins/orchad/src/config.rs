@@ -1,9 +1,10 @@
-//! The daemon's settings file, `orchad.toml`: limits, supervision, further agents. Options of the command line are not in it.
+//! The daemon's settings file, `orchad.toml`: limits, supervision, further agents and providers of models. Options of the command line are not in it.
 //!
 //! It is read once, at the start. A field that is not known is an error that names it: a misspelt limit must not be a
 //! limit that is silently not there.
 
 use anyhow::{Context, Result};
+use orcha_agent::llm::Providers;
 use orcha_model::Amount;
 use orcha_model::guard::Limits;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,12 @@ pub struct Config {
     pub budgets: Budgets,
     /// Who takes over from whom, and recipes of agents.
     agents: AgentTables,
+    /// Further providers of models, and changes to the known ones: a table each, whose name is the kind of agent.
+    #[serde(skip_serializing_if = "toml::Table::is_empty")]
+    providers: toml::Table,
+    /// What a million tokens cost, by model. It goes before the table that comes with the program.
+    #[serde(skip_serializing_if = "toml::Table::is_empty")]
+    prices: toml::Table,
 }
 
 /// What turns are expected to take: so much is set aside before one begins. And the caps over several objectives; those
@@ -179,6 +186,13 @@ impl Config {
             );
         }
         Ok(())
+    }
+
+    /// Returns the providers of models: the ones of this file over the built-in ones, with keys of an environment.
+    pub fn providers(&self, environment: &[(String, String)]) -> Result<Providers> {
+        let text = |table| toml::to_string(table).context("the providers cannot be written as TOML");
+        Providers::read(environment, &text(&self.providers)?, &text(&self.prices)?)
+            .context("the providers of the settings file are not understood")
     }
 
     /// Puts what it says into the settings of the wheel.

@@ -3,5 +3,6 @@
 pub mod config;
 pub mod demo;
 mod files;
+pub mod models;
 pub mod serve;
 mod signals;

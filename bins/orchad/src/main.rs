@@ -1,9 +1,10 @@
 //! The daemon. It reads the environment, wires the rooms together and serves; it decides nothing.
 //!
-//! The same program is also the keeper of each run and, for demos and tests, an agent that follows a script.
+//! The same program is also the keeper of each run, the agent over a model's API and, for demos and tests, an agent that
+//! follows a script.
 
 use clap::{Parser, Subcommand};
-use orchad::{config, demo, serve};
+use orchad::{config, demo, models, serve};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -23,6 +24,8 @@ enum Command {
     Demo(demo::Options),
     /// Print every setting of the settings file with its usual value, ready to be edited.
     Config,
+    /// List the models that each provider has, asked of the provider itself, with what they can do.
+    Models(models::Options),
     /// Keep one run: started by the daemon, not by people.
     #[command(hide = true)]
     Keeper {
@@ -32,7 +35,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // Before anything else: these two are started often and must be small and quick.
+    // Before anything else: these are started often and must be small and quick.
     let mut args = std::env::args_os().skip(1);
     match args.next().as_deref().and_then(std::ffi::OsStr::to_str) {
         Some("keeper") => {
@@ -45,12 +48,17 @@ fn main() -> ExitCode {
             let args = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
             return orcha_scripted_agent::main(args);
         }
+        Some("llm-agent") => {
+            let args = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
+            return orcha_llm_agent::main(args);
+        }
         Some(_) | None => {}
     }
     let outcome = match Cli::parse().command {
         Command::Serve(options) => serve::main(options),
         Command::Demo(options) => demo::main(options),
         Command::Config => print_config(),
+        Command::Models(options) => models::main(&options),
         Command::Keeper { run_dir } => return orcha_exec::keeper::main(&run_dir),
     };
     match outcome {

@@ -13,6 +13,7 @@ use orcha_forge::LocalForge;
 use orcha_orch::{Actor, Hands, Orch, Settings, SystemClock, TargetHands};
 use orcha_store::{Store, StoreOptions};
 use orcha_workspace::Workspaces;
+use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -219,15 +220,23 @@ async fn this_machine(agents: Agents, work_root: &Path) -> Result<TargetHands> {
 
 /// The kinds of agents. Each sees its own part of the daemon's environment and no more.
 fn agents(options: &Options, config: &Config) -> Result<Agents> {
-    let environment = std::env::vars_os()
-        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
+    let environment = environment();
+    let providers = config.providers(&environment)?;
     let mut agents = Agents::new(environment).context("a built-in agent is not understood")?;
     agents.configure(&config.agents()?).context("the agents of the settings file are not understood")?;
     if let Some(program) = &options.claude_bin {
         agents.run_claude_by(program);
     }
+    let myself = std::env::current_exe().context("the program does not know its own path")?;
+    let program = [myself.display().to_string(), "llm-agent".to_owned()];
+    agents.add_providers(&program, &providers).context("a provider cannot be an agent")?;
     Ok(agents)
+}
+
+/// Returns the environment as text; what is no text is nothing that we read.
+pub(crate) fn environment() -> Vec<(String, String)> {
+    let text = |(key, value): (OsString, OsString)| Some((key.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(text).collect()
 }
 
 fn search_path() -> String {

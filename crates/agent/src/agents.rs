@@ -5,6 +5,7 @@
 use crate::acp::{self, Acp, Recipe, RecipeError};
 use crate::claude::Claude;
 use crate::codex::{Codex, CodexExec};
+use crate::llm::{Llm, ProviderError, Providers};
 use crate::spec::pick;
 use crate::{Dialect, HostedRunner, Runner};
 use orcha_exec::Host;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 /// What each native agent may see of the daemon's environment, besides what every program needs.
 const CLAUDE_SEES: [&str; 3] = ["ANTHROPIC_", "CLAUDE_", "IS_SANDBOX"];
 const CODEX_SEES: [&str; 2] = ["CODEX_", "OPENAI_"];
+const LLM_SEES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"];
 
 /// Kinds of agents by name.
 #[derive(Clone, Debug)]
@@ -50,6 +52,29 @@ impl Agents {
             self.insert_acp(&kind, recipe);
         }
         Ok(())
+    }
+
+    /// Adds an agent for each provider of models: a program of ours, told whom to ask. It is refused a name that a
+    /// program of another sort has already.
+    pub fn add_providers(&mut self, program: &[String], providers: &Providers) -> Result<(), ProviderError> {
+        for (kind, provider) in providers.iter() {
+            if self.kinds.contains_key(kind) {
+                return Err(ProviderError::Field {
+                    provider: kind.to_owned(),
+                    field: "name",
+                    rule: "is the name of another agent",
+                });
+            }
+            // Keys do not travel in the environment: what the agent runs would inherit them.
+            let base_env = pick(&self.environment, &LLM_SEES);
+            self.insert(kind, Arc::new(Llm { program: program.to_vec(), provider: provider.clone(), base_env }));
+        }
+        Ok(())
+    }
+
+    /// Returns the environment that the agents see parts of.
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.environment
     }
 
     /// Adds or replaces a kind.

@@ -14,6 +14,7 @@ mod examine;
 #[cfg(feature = "fake")]
 pub mod fake;
 mod hosted;
+pub mod llm;
 mod rpc;
 mod runner;
 mod spec;

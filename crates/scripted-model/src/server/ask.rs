@@ -1,4 +1,4 @@
-//! What a model is asked, in words that the four dialects share.
+//! What a model is asked, in words that all dialects share.
 //!
 //! The dialects fill it; whoever chooses a reply reads it. Nothing here knows a wire format, and nothing is kept
 //! from one request to the next.
@@ -18,12 +18,22 @@ pub enum Api {
     Chat,
     /// Gemini generateContent.
     Gemini,
+    /// Ollama's own.
+    Ollama,
+    /// Chat Completions as GitHub Copilot serves them.
+    Copilot,
 }
 
 impl Api {
     /// Every dialect, with its name in a scenario.
-    pub(crate) const ALL: [(&'static str, Self); 4] =
-        [("messages", Self::Messages), ("responses", Self::Responses), ("chat", Self::Chat), ("gemini", Self::Gemini)];
+    pub(crate) const ALL: [(&'static str, Self); 6] = [
+        ("messages", Self::Messages),
+        ("responses", Self::Responses),
+        ("chat", Self::Chat),
+        ("gemini", Self::Gemini),
+        ("ollama", Self::Ollama),
+        ("copilot", Self::Copilot),
+    ];
 }
 
 /// One request to the model.

@@ -1,10 +1,11 @@
-//! The four dialects: what a request says in each, and how a reply is written in it.
+//! The dialects: what a request says in each, and how a reply is written in it.
 //!
 //! Pure: values in, values out. When the frames of a stream are sent is decided in `http`.
 
 mod chat;
 mod gemini;
 mod messages;
+pub mod ollama;
 mod responses;
 
 use crate::server::ask::{Api, Ask};
@@ -17,6 +18,8 @@ use serde_json::{Value, json};
 pub struct Frame {
     name: Option<String>,
     data: String,
+    /// Whether it is a line by itself and no server-sent event.
+    is_line: bool,
     /// Whether it carries a piece of the answer's text.
     pub is_piece: bool,
 }
@@ -24,21 +27,29 @@ pub struct Frame {
 impl Frame {
     /// An event without a name.
     fn plain(data: &Value) -> Self {
-        Self { name: None, data: data.to_string(), is_piece: false }
+        Self { name: None, data: data.to_string(), is_line: false, is_piece: false }
+    }
+
+    /// A line of a stream that knows no events.
+    fn line(data: &Value) -> Self {
+        Self { is_line: true, ..Self::plain(data) }
     }
 
     /// An event whose name is its `type`.
     fn typed(data: &Value) -> Self {
         let name = data.get("type").and_then(Value::as_str).map(str::to_owned);
-        Self { name, data: data.to_string(), is_piece: false }
+        Self { name, ..Self::plain(data) }
     }
 
     fn piece(self) -> Self {
         Self { is_piece: true, ..self }
     }
 
-    /// Writes it as a server-sent event.
+    /// Writes it as it is sent.
     pub fn to_wire(&self) -> String {
+        if self.is_line {
+            return format!("{}\n", self.data);
+        }
         let name = self.name.as_ref().map(|name| format!("event: {name}\n")).unwrap_or_default();
         format!("{name}data: {}\n\n", self.data)
     }
@@ -50,6 +61,8 @@ pub fn read(api: Api, path: &str, headers: &HeaderMap, body: &Value) -> Ask {
         Api::Messages => messages::read(body),
         Api::Responses => responses::read(body),
         Api::Chat => chat::read(body),
+        Api::Copilot => Ask { api, ..chat::read(body) },
+        Api::Ollama => ollama::read(body),
         Api::Gemini => gemini::read(path, body),
     };
     if ask.conversation.is_none() {
@@ -67,7 +80,8 @@ pub fn frames(api: Api, plan: &Plan) -> Vec<Frame> {
     match api {
         Api::Messages => messages::frames(plan),
         Api::Responses => responses::frames(plan),
-        Api::Chat => chat::frames(plan),
+        Api::Chat | Api::Copilot => chat::frames(plan),
+        Api::Ollama => ollama::frames(plan),
         Api::Gemini => gemini::frames(plan),
     }
 }
@@ -77,7 +91,8 @@ pub fn whole(api: Api, plan: &Plan) -> Value {
     match api {
         Api::Messages => messages::whole(plan),
         Api::Responses => responses::whole(plan),
-        Api::Chat => chat::whole(plan),
+        Api::Chat | Api::Copilot => chat::whole(plan),
+        Api::Ollama => ollama::whole(plan),
         Api::Gemini => gemini::whole(plan),
     }
 }
@@ -87,7 +102,8 @@ pub fn failed(api: Api, body: &Value) -> Frame {
     match api {
         Api::Messages => Frame::typed(body),
         Api::Responses => responses::failed(body),
-        Api::Chat | Api::Gemini => Frame::plain(body),
+        Api::Chat | Api::Copilot | Api::Gemini => Frame::plain(body),
+        Api::Ollama => Frame::line(body),
     }
 }
 

@@ -146,7 +146,18 @@ pub fn fault(fail: &Fail, api: Api, now: SystemTime) -> Fault {
                 json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_scripted"}),
             )
         }
-        Api::Responses | Api::Chat => {
+        Api::Ollama => {
+            // It has statuses and prose, and nothing else.
+            let (status, text) = match fail.kind {
+                Kind::NotFound => (404, "model \"scripted\" not found, try pulling it first"),
+                Kind::Overloaded => (503, "server busy, please try again. maximum pending requests exceeded"),
+                Kind::ContextLength => (400, "the input length exceeds the context length"),
+                Kind::Auth => (401, "unauthorized"),
+                _ => (words.openai.0, words.text),
+            };
+            (status, json!({"error": fail.message.as_deref().unwrap_or(text)}))
+        }
+        Api::Responses | Api::Chat | Api::Copilot => {
             let (status, kind, code) = words.openai;
             let mut error = json!({"message": message, "type": kind, "code": code, "param": null});
             if exhausted {

@@ -23,6 +23,9 @@ use std::time::{Duration, SystemTime};
 /// The longest request body; contexts of a million tokens fit.
 const BODY: usize = 64 * 1024 * 1024;
 
+/// The header by which a request is one to Copilot.
+const INTEGRATION: &str = "copilot-integration-id";
+
 pub fn router(stage: Arc<Stage>) -> Router {
     Router::new().fallback(serve).with_state(stage)
 }
@@ -32,6 +35,12 @@ pub fn router(stage: Arc<Stage>) -> Router {
 enum Route {
     Model(Api),
     Count,
+    /// Ollama's list of models, one of them, and its version.
+    Tags,
+    Show,
+    Version,
+    /// Where GitHub's token is exchanged for one of Copilot.
+    Exchange,
     Models,
     Mcp,
     Unknown,
@@ -47,6 +56,11 @@ fn route(path: &str) -> Route {
         () if ends("/responses") => Route::Model(Api::Responses),
         () if ends("/chat/completions") => Route::Model(Api::Chat),
         () if ends(":generateContent") || ends(":streamGenerateContent") => Route::Model(Api::Gemini),
+        () if path == "/api/chat" => Route::Model(Api::Ollama),
+        () if path == "/api/tags" => Route::Tags,
+        () if path == "/api/show" => Route::Show,
+        () if path == "/api/version" => Route::Version,
+        () if path == "/copilot_internal/v2/token" => Route::Exchange,
         () if ends("/models") || (path.contains("/models/") && !last.contains(':')) => Route::Models,
         () if path == "/mcp" => Route::Mcp,
         () => Route::Unknown,
@@ -69,7 +83,17 @@ async fn serve(State(stage): State<Arc<Stage>>, request: Request) -> Response {
         return complaint(StatusCode::BAD_REQUEST, "the body is no plain JSON");
     };
     match (&desk.parts.method, route(desk.parts.uri.path())) {
+        (&Method::POST, Route::Model(Api::Chat)) if desk.parts.headers.contains_key(INTEGRATION) => {
+            desk.model(Api::Copilot, body).await
+        }
         (&Method::POST, Route::Model(api)) => desk.model(api, body).await,
+        (&Method::GET, Route::Exchange) => desk.exchange(body),
+        (&Method::GET, Route::Tags) => {
+            let tags = dialect::ollama::tags(&desk.stage.model_names());
+            desk.aside(body, &tags)
+        }
+        (&Method::POST, Route::Show) => desk.aside(body, &dialect::ollama::show()),
+        (&Method::GET, Route::Version) => desk.aside(body, &json!({"version": "0.0.0-scripted"})),
         (&Method::POST, Route::Count) => {
             let tokens = (desk.raw.len() / 4).max(1);
             desk.aside(body, &json!({"input_tokens": tokens, "totalTokens": tokens}))
@@ -151,11 +175,32 @@ impl Desk {
         Json(answer).into_response()
     }
 
+    /// Gives a token for Copilot's models to whoever shows GitHub's.
+    fn exchange(&self, body: Value) -> Response {
+        let key = credential(&self.parts.headers, &self.parts.uri).map(|(_, key)| key);
+        if key.is_none() || !self.stage.accepts(key.as_deref()) {
+            self.record(body, None, Said::Error { main: false, status: 401 });
+            return (StatusCode::UNAUTHORIZED, Json(json!({"message": "Bad credentials"}))).into_response();
+        }
+        let host = self.parts.headers.get(header::HOST).and_then(|it| it.to_str().ok()).unwrap_or_default();
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |it| it.as_secs());
+        let token = self.stage.issue_token();
+        let answer = json!({
+            "token": token, "expires_at": since_epoch + 1500, "refresh_in": 1200,
+            "endpoints": {"api": format!("http://{host}")},
+        });
+        self.aside(body, &answer)
+    }
+
     async fn model(self, api: Api, body: Value) -> Response {
         let path = self.parts.uri.path();
         let ask = dialect::read(api, path, &self.parts.headers, &body);
         let key = credential(&self.parts.headers, &self.parts.uri).map(|(_, key)| key);
-        let is_known = self.stage.accepts(key.as_deref());
+        let is_known = match api {
+            // GitHub's token is none of Copilot's.
+            Api::Copilot => self.stage.has_issued(key.as_deref()),
+            _ => self.stage.accepts(key.as_deref()),
+        };
         let choice = if is_known {
             self.stage.choose(&ask)
         } else {
@@ -172,7 +217,7 @@ impl Desk {
                 let headers = header_map(&fault.headers);
                 if fail.in_stream && ask.stream {
                     let frame = dialect::failed(api, &fault.body).to_wire();
-                    return (event_stream(headers), frame).into_response();
+                    return (event_stream(api, headers), frame).into_response();
                 }
                 let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
                 (status, headers, Json(fault.body)).into_response()
@@ -191,7 +236,7 @@ impl Desk {
                 let headers = header_map(&say.headers.clone().into_iter().collect::<Vec<_>>());
                 if ask.stream {
                     let frames = dialect::frames(api, &plan);
-                    return (event_stream(headers), Show::new(frames, &say, presence).into_body()).into_response();
+                    return (event_stream(api, headers), Show::new(frames, &say, presence).into_body()).into_response();
                 }
                 whole(api, &plan, &say, headers, presence).await
             }
@@ -229,8 +274,9 @@ fn header_map(headers: &[(String, String)]) -> HeaderMap {
     pairs.collect()
 }
 
-fn event_stream(mut headers: HeaderMap) -> HeaderMap {
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+fn event_stream(api: Api, mut headers: HeaderMap) -> HeaderMap {
+    let kind = if api == Api::Ollama { "application/x-ndjson" } else { "text/event-stream" };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers
 }
@@ -341,6 +387,9 @@ mod tests {
             ("/v1beta/models/gemini-2.5-pro:countTokens", Route::Count),
             ("/v1beta/models", Route::Models),
             ("/v1/models/some-model", Route::Models),
+            ("/api/chat", Route::Model(Api::Ollama)),
+            ("/api/tags", Route::Tags),
+            ("/copilot_internal/v2/token", Route::Exchange),
             ("/mcp", Route::Mcp),
             ("/v1/embeddings", Route::Unknown),
             ("/v1beta/models/m:embedContent", Route::Unknown),

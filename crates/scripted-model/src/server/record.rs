@@ -158,7 +158,8 @@ pub fn credential(headers: &HeaderMap, uri: &Uri) -> Option<(String, String)> {
         return Some(found);
     }
     if let Some(value) = text("authorization") {
-        let bearer = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let bearer =
+            value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer") || *scheme == "token");
         let key = bearer.map_or(value.as_str(), |(_, key)| key).to_owned();
         return Some(("authorization".to_owned(), key));
     }

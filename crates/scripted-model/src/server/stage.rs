@@ -18,6 +18,9 @@ const RECORDS: usize = 4096;
 const RECORDED_BYTES: usize = 256 * 1024 * 1024;
 const CONVERSATIONS: usize = 4096;
 
+/// How tokens for Copilot begin.
+const TOKEN: &str = "tid=scripted;n=";
+
 /// A scenario that is being played.
 pub struct Stage {
     inner: Mutex<Inner>,
@@ -37,6 +40,8 @@ struct Inner {
     records: VecDeque<(Record, usize)>,
     recorded_bytes: usize,
     next_number: u64,
+    /// How many tokens were given out for Copilot.
+    tokens: u64,
 }
 
 /// The reply to one request.
@@ -57,6 +62,7 @@ impl Stage {
             records: VecDeque::new(),
             recorded_bytes: 0,
             next_number: 0,
+            tokens: 0,
         };
         Self { inner: Mutex::new(inner), changed: watch::Sender::new(0), vars, begun: Instant::now() }
     }
@@ -115,6 +121,20 @@ impl Stage {
     /// Returns whether a key is the one that the scenario requires.
     pub fn accepts(&self, key: Option<&str>) -> bool {
         self.inner.lock().scenario.require_key.as_deref().is_none_or(|required| key == Some(required))
+    }
+
+    /// Gives out a token for Copilot.
+    pub fn issue_token(&self) -> String {
+        self.change(|inner| {
+            inner.tokens += 1;
+            format!("{TOKEN}{}", inner.tokens)
+        })
+    }
+
+    /// Returns whether a key is a token that was given out.
+    pub fn has_issued(&self, key: Option<&str>) -> bool {
+        let number = key.and_then(|key| key.strip_prefix(TOKEN)?.parse::<u64>().ok());
+        number.is_some_and(|number| (1..=self.inner.lock().tokens).contains(&number))
     }
 
     pub fn model_names(&self) -> Vec<String> {

@@ -108,6 +108,6 @@ pub fn frames(plan: &Plan) -> Vec<Frame> {
     let mut last = chunk(json!([]));
     last["usage"] = usage(plan);
     frames.push(Frame::plain(&last));
-    frames.push(Frame { name: None, data: "[DONE]".to_owned(), is_piece: false });
+    frames.push(Frame { data: "[DONE]".to_owned(), ..Frame::plain(&Value::Null) });
     frames
 }
