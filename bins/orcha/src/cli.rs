@@ -207,7 +207,7 @@ pub struct Run {
     /// A limit of its own, `NAME=N`, for instance `same_error=5`; 0 switches it off. May be given several times.
     #[arg(long, value_name = "NAME=N")]
     pub limit: Vec<Limit>,
-    /// How it is run: `manager` or `direct`.
+    /// How it is run: `manager`, `direct` or `pipeline`.
     #[arg(long)]
     pub strategy: Option<Strategy>,
     /// Do not wait for its end.

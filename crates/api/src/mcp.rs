@@ -19,8 +19,9 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use limit::RateLimit;
-use orcha_model::Tool;
+use orcha_model::{Contract, Role, Tool};
 use orcha_orch::{Orch, SubmitError};
+use orcha_plan::World;
 use orcha_store::CredentialOwner;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, ListToolsResult,
@@ -120,6 +121,17 @@ fn offer(tool: Tool) -> rmcp::model::Tool {
     rmcp::model::Tool::new(<&'static str>::from(tool), description, Arc::new(schema))
 }
 
+/// Makes what `tools/list` says of handing in, to whoever hands in by this contract.
+fn asking_for(offer: &rmcp::model::Tool, contract: Contract) -> rmcp::model::Tool {
+    let mut schema = (*offer.input_schema).clone();
+    if let Some(properties) = schema.get_mut("properties").and_then(|it| it.as_object_mut()) {
+        properties.insert("output".into(), contract.schema());
+    }
+    let mut offer = offer.clone();
+    offer.input_schema = Arc::new(schema);
+    offer
+}
+
 /// The tools of everybody; each request sees those of its role.
 #[derive(Clone, Debug)]
 struct Server {
@@ -142,8 +154,14 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let tools = owner(&context)?.role.traits().tools;
-        Ok(ListToolsResult::with_all_items(tools.iter().filter_map(|it| self.offers.get(it).cloned()).collect()))
+        let owner = owner(&context)?;
+        let part = self.part(owner).await.map_err(|fault| ErrorData::internal_error(fault.in_words(), None))?;
+        let tools = owner.role.tools(part.is_some());
+        let offers = tools.iter().filter_map(|it| match (it, part) {
+            (Tool::HandIn, Some(Some(contract))) => self.offers.get(it).map(|it| asking_for(it, contract)),
+            _ => self.offers.get(it).cloned(),
+        });
+        Ok(ListToolsResult::with_all_items(offers.collect()))
     }
 
     async fn call_tool(
@@ -180,6 +198,26 @@ impl ServerHandler for Server {
 }
 
 impl Server {
+    /// Tells whether the asker plays a step of a workflow, and what it hands in.
+    async fn part(&self, owner: &CredentialOwner) -> Result<Option<Option<Contract>>, Failed> {
+        // Managers and reviewers are never part of one: nobody is kept waiting for a look.
+        if !matches!(
+            owner.role,
+            Role::Implementer
+                | Role::Director
+                | Role::ProjectManager
+                | Role::Architect
+                | Role::Qa
+                | Role::Finalizer
+                | Role::Refiner
+        ) {
+            return Ok(None);
+        }
+        let session = owner.session;
+        let look = move |world: &World| world.sessions.get(&session)?.part.as_ref().map(|it| it.phase.contract());
+        Ok(self.orch.view(owner.objective, look).await?)
+    }
+
     async fn call(
         &self,
         owner: &CredentialOwner,
@@ -187,7 +225,7 @@ impl Server {
         arguments: rmcp::model::JsonObject,
         id: Option<&str>,
     ) -> Result<tools::Answer, Failed> {
-        let mine = owner.role.traits().tools;
+        let mine = owner.role.tools(self.part(owner).await?.is_some());
         let tool = mine.iter().copied().find(|it| it.to_string() == name);
         let (Some(tool), Some(offer)) = (tool, tool.and_then(|it| self.offers.get(&it))) else {
             let mine: Vec<String> = mine.iter().map(ToString::to_string).collect();

@@ -113,6 +113,7 @@ pub(crate) fn objective<'a>(it: &Objective, sessions: impl IntoIterator<Item = &
         strategy: match it.strategy {
             objective::Strategy::Manager => orcha_wire::Strategy::Manager,
             objective::Strategy::Direct => orcha_wire::Strategy::Direct,
+            objective::Strategy::Pipeline => orcha_wire::Strategy::Pipeline,
         },
         agent: it.agent.kind.clone(),
         model: it.agent.model.clone(),
@@ -143,6 +144,12 @@ pub(crate) const fn role(role: Role) -> orcha_wire::SessionRole {
         Role::PrFollowup => To::PrFollowup,
         Role::CiFollowup => To::CiFollowup,
         Role::Custom => To::Custom,
+        Role::Director => To::Director,
+        Role::ProjectManager => To::ProjectManager,
+        Role::Architect => To::Architect,
+        Role::Qa => To::Qa,
+        Role::Finalizer => To::Finalizer,
+        Role::Refiner => To::Refiner,
     }
 }
 
@@ -347,6 +354,12 @@ pub(crate) fn question(it: &Question) -> orcha_wire::Question {
         question::About::ObjectiveGuard { .. } => "objective_guard",
         question::About::Help { .. } => "help",
         question::About::Managers => "managers",
+        question::About::Workflow { gate } => match gate {
+            question::Gate::Plan => "workflow_plan",
+            question::Gate::Delivery => "workflow_delivery",
+            question::Gate::NoChecks { .. } => "workflow_no_checks",
+            question::Gate::CheckFault { .. } => "workflow_check_fault",
+        },
         question::About::ClosedPullRequest { .. } => "closed_pull_request",
     };
     orcha_wire::Question {

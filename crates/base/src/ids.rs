@@ -97,6 +97,14 @@ ids! {
     ProjectId = "project";
     /// Names a token of the API; not the token itself.
     TokenId = "token";
+    /// Names a workflow: the pipeline run of one objective. It is the same UUID as the objective's.
+    WorkflowId = "workflow";
+    /// Names a task of a workflow.
+    TaskId = "task";
+    /// Names one run of a workflow's checks.
+    CheckRunId = "check_run";
+    /// Names one hand-in: what a role gave to the next.
+    HandInId = "hand_in";
 }
 
 /// Counts the starts of one session, from 1. A fact carries the attempt that it belongs to.

@@ -3,8 +3,8 @@
 //! They describe; what is checked is in `FromStr` of each type.
 
 use crate::{
-    ArtifactId, Attempt, BranchName, FeedbackId, MessageId, ObjectiveId, ProjectId, PullRequestId, QuestionId, RepoUrl,
-    SessionId, Sha, TargetId, Timestamp, TokenId, WorkspaceId,
+    ArtifactId, Attempt, BranchName, CheckRunId, FeedbackId, HandInId, MessageId, ObjectiveId, ProjectId,
+    PullRequestId, QuestionId, RepoUrl, SessionId, Sha, TargetId, TaskId, Timestamp, TokenId, WorkflowId, WorkspaceId,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
@@ -39,6 +39,10 @@ schemas! {
     TargetId = {"type": "string", "format": "uuid"};
     TokenId = {"type": "string", "format": "uuid"};
     WorkspaceId = {"type": "string", "format": "uuid"};
+    WorkflowId = {"type": "string", "format": "uuid"};
+    TaskId = {"type": "string", "format": "uuid"};
+    CheckRunId = {"type": "string", "format": "uuid"};
+    HandInId = {"type": "string", "format": "uuid"};
     Attempt = {"type": "integer", "format": "uint32", "minimum": 0};
     Timestamp = {"type": "string", "format": "date-time"};
     Sha = {"type": "string", "pattern": "^([0-9a-f]{40}|[0-9a-f]{64})$"};

@@ -78,6 +78,7 @@ fn a_session(n: u64, of: u64, title: &str) -> Session {
         latest_summary: None,
         told: false,
         stopping: None,
+        part: None,
         counters: Default::default(),
         state: session::State::Running {
             target: TargetId::fixed(1),

@@ -2,11 +2,13 @@
 //!
 //! Executors may run twice; each variant says why twice is once.
 
+use crate::contract::CheckCommand;
 use crate::record::NounId;
 use crate::role::Role;
 use crate::session::AgentChoice;
+use crate::workflow::Part;
 use orcha_base::{
-    Attempt, BranchName, MessageId, PullRequestId, RepoUrl, Revision, SessionId, Sha, TargetId, WorkspaceId,
+    Attempt, BranchName, CheckRunId, MessageId, PullRequestId, RepoUrl, Revision, SessionId, Sha, TargetId, WorkspaceId,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -98,6 +100,16 @@ pub enum Effect {
         /// The repository, none for an empty folder.
         repo: Option<RepoUrl>,
     },
+    /// Run the checks of a workflow's result in a clean checkout of its exact commit. Twice is once: whatever is left of
+    /// the first time is thrown away, and the same commit has the same checks.
+    Check(Check),
+    /// End a run of checks, nobody wants to know any more. Twice is once.
+    StopCheck {
+        /// The run.
+        run: CheckRunId,
+        /// The session whose result is checked.
+        session: SessionId,
+    },
     /// Bring a snapshot back into the workspace's folder. Twice is once: it names the snapshot.
     Restore {
         /// The workspace.
@@ -167,6 +179,9 @@ pub struct Launch {
     pub target: TargetId,
     /// The role: decides its tools.
     pub role: Role,
+    /// The step of a workflow that it plays: decides what it hands in.
+    #[serde(default)]
+    pub part: Option<Part>,
     /// Which agent.
     pub agent: AgentChoice,
     /// The folder to work in.
@@ -186,6 +201,23 @@ pub struct Opening {
     pub key: String,
     /// The text.
     pub text: String,
+}
+
+/// See [`Effect::Check`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// The run.
+    pub run: CheckRunId,
+    /// The session whose result it is.
+    pub session: SessionId,
+    /// Its checkout.
+    pub workspace: WorkspaceId,
+    /// Where it lies.
+    pub target: TargetId,
+    /// The repository.
+    pub repo: RepoUrl,
+    /// The commands that are run besides those that are found.
+    pub asked: Vec<CheckCommand>,
 }
 
 /// See [`Effect::Stop`].
@@ -357,6 +389,8 @@ impl Effect {
             Self::Reopen { .. } => "reopen",
             Self::Reclaim { .. } => "reclaim",
             Self::Restore { .. } => "restore",
+            Self::Check(_) => "check",
+            Self::StopCheck { .. } => "stop_check",
         }
     }
 
@@ -380,6 +414,10 @@ impl Effect {
             | Self::Close { pull_request, .. }
             | Self::Reopen { pull_request, .. } => NounId::PullRequest(*pull_request),
             // Behind the stop of its process: no folder is taken from under an agent.
+            // Behind the stop of its process: what is checked does not change any more.
+            Self::Check(it) => NounId::Session(it.session),
+            // Beside the run that it ends.
+            Self::StopCheck { run, .. } => NounId::CheckRun(*run),
             Self::Reclaim { session, .. } | Self::Restore { session, .. } => NounId::Session(*session),
         }
     }

@@ -5,9 +5,13 @@
 //! `decide`. What should happen *between* nouns is `orcha-plan`'s business.
 
 pub mod budget;
+pub mod check;
+pub mod contract;
 pub mod effect;
 pub mod feedback;
+pub mod gate;
 pub mod guard;
+pub mod hand_in;
 pub mod journal;
 pub mod message;
 pub mod objective;
@@ -20,15 +24,20 @@ pub mod record;
 pub mod role;
 pub mod session;
 pub mod target;
+pub mod task;
+pub mod workflow;
 pub mod workspace;
 
 mod decision;
 
 pub use budget::Amount;
+pub use check::CheckRun;
+pub use contract::Contract;
 pub use decision::{Decision, Refusal};
 pub use effect::{Effect, EffectKey};
 pub use feedback::Feedback;
 pub use guard::{Limits, Trip};
+pub use hand_in::HandIn;
 pub use journal::{Note, NoteKind};
 pub use message::Message;
 pub use objective::Objective;
@@ -38,7 +47,9 @@ pub use pull_request::PullRequest;
 pub use push::{PushVerdict, push_verdict};
 pub use question::Question;
 pub use record::{Artifact, ArtifactKind, NounId, Project, Visibility};
-pub use role::{Role, RoleTraits, Tool};
+pub use role::{LocalTool, Role, RoleTraits, Tool};
 pub use session::Session;
 pub use target::Target;
+pub use task::Task;
+pub use workflow::Workflow;
 pub use workspace::Workspace;

@@ -67,6 +67,8 @@ pub enum Strategy {
     Manager,
     /// Sessions run one after another as they were given; nobody steers.
     Direct,
+    /// A fixed row of roles, from the request to the delivery; see the workflow.
+    Pipeline,
 }
 
 /// How the managers of an objective fared: the budget of supervision.

@@ -2,7 +2,9 @@
 
 use crate::guard::Trip;
 use crate::{Decision, Note, NoteKind, Refusal};
-use orcha_base::{ObjectiveId, PullRequestId, QuestionId, Revision, ScopeId, SessionId, TenantId, Timestamp};
+use orcha_base::{
+    CheckRunId, ObjectiveId, PullRequestId, QuestionId, Revision, ScopeId, SessionId, TenantId, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
 /// A question to the user.
@@ -65,10 +67,35 @@ pub enum About {
     },
     /// The managers' budget is spent.
     Managers,
+    /// A workflow cannot go on without a person.
+    Workflow {
+        /// What for.
+        gate: Gate,
+    },
     /// A pull request was closed without merging.
     ClosedPullRequest {
         /// Which.
         pull_request: PullRequestId,
+    },
+}
+
+/// What a workflow needs a person for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "gate", rename_all = "snake_case")]
+pub enum Gate {
+    /// The plan waits for a yes.
+    Plan,
+    /// The result waits for a yes.
+    Delivery,
+    /// Nothing was found that could check the work.
+    NoChecks {
+        /// The run that found nothing.
+        run: CheckRunId,
+    },
+    /// The checks could not be run: the machine was in the way.
+    CheckFault {
+        /// The run.
+        run: CheckRunId,
     },
 }
 

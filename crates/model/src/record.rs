@@ -1,8 +1,8 @@
 //! Nouns without a life: plain rows. And the one name for all rows.
 
 use orcha_base::{
-    ArtifactId, BranchName, FeedbackId, MessageId, ObjectiveId, ProjectId, PullRequestId, QuestionId, RepoUrl, ScopeId,
-    SessionId, TargetId, TenantId, Timestamp, WorkspaceId,
+    ArtifactId, BranchName, CheckRunId, FeedbackId, HandInId, MessageId, ObjectiveId, ProjectId, PullRequestId,
+    QuestionId, RepoUrl, ScopeId, SessionId, TargetId, TaskId, TenantId, Timestamp, WorkflowId, WorkspaceId,
 };
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr};
@@ -20,6 +20,10 @@ pub enum NounId {
     Question(QuestionId),
     Message(MessageId),
     Target(TargetId),
+    Workflow(WorkflowId),
+    Task(TaskId),
+    CheckRun(CheckRunId),
+    HandIn(HandInId),
 }
 
 impl NounId {
@@ -34,6 +38,10 @@ impl NounId {
             Self::Question(id) => ("question", id.to_string()),
             Self::Message(id) => ("message", id.to_string()),
             Self::Target(id) => ("target", id.to_string()),
+            Self::Workflow(id) => ("workflow", id.to_string()),
+            Self::Task(id) => ("task", id.to_string()),
+            Self::CheckRun(id) => ("check_run", id.to_string()),
+            Self::HandIn(id) => ("hand_in", id.to_string()),
         }
     }
 }

@@ -39,6 +39,18 @@ pub enum Role {
     CiFollowup,
     /// Whatever its goal says.
     Custom,
+    /// Says what kind of work a request is, and how it is delivered.
+    Director,
+    /// Writes constitution and requirements.
+    ProjectManager,
+    /// Designs, and splits the work into tasks.
+    Architect,
+    /// Judges the result against the request.
+    Qa,
+    /// Writes what people read of the delivery.
+    Finalizer,
+    /// Looks back, and proposes what to do better.
+    Refiner,
 }
 
 /// A tool that the daemon offers to agents.
@@ -87,6 +99,46 @@ pub enum Tool {
     ReportResult,
     /// Hands in a review.
     SubmitReview,
+    /// Hands in what a part of a workflow asks for.
+    HandIn,
+}
+
+/// A tool that an agent without tools of its own has in its workspace.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumIter,
+    EnumString,
+    IntoStaticStr,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum LocalTool {
+    /// Reads a file.
+    Read,
+    /// Lists a folder.
+    List,
+    /// Looks for text in files.
+    Search,
+    /// Writes a whole file.
+    Write,
+    /// Replaces a passage of a file.
+    Edit,
+    /// Applies a patch.
+    Patch,
+    /// Runs a command.
+    Run,
+    /// Fetches an address.
+    Fetch,
 }
 
 /// Which checkout a role works in.
@@ -96,6 +148,8 @@ pub enum Checkout {
     Own,
     /// A checkout of the pull request's branch.
     PullRequest,
+    /// None, even if the objective names a repository: an empty folder.
+    Nothing,
 }
 
 /// What a role may do and how it lives.
@@ -103,6 +157,8 @@ pub enum Checkout {
 pub struct RoleTraits {
     /// Its tools.
     pub tools: &'static [Tool],
+    /// The tools that it has in its workspace, if its agent brings none of its own.
+    pub local_tools: &'static [LocalTool],
     /// Its checkout.
     pub checkout: Checkout,
     /// Whether it takes a place of its target and of the cap.
@@ -132,10 +188,26 @@ const MANAGER_TOOLS: &[Tool] = &[
 ];
 const WORKER_TOOLS: &[Tool] = &[Tool::ReportResult, Tool::CreateNote, Tool::AskUser];
 const FOLLOWUP_TOOLS: &[Tool] = &[Tool::UpdatePr, Tool::CommentPr, Tool::CreateNote, Tool::AskUser, Tool::ReportResult];
+/// What a part of a workflow hands in, it hands in by this; whatever its role.
+const PART_TOOLS: &[Tool] = &[Tool::HandIn, Tool::CreateNote, Tool::AskUser];
+/// Those who look at a result ask nobody: what they cannot find out is a finding.
+const LOOKER_TOOLS: &[Tool] = &[Tool::HandIn, Tool::CreateNote];
+const LOOK: &[LocalTool] = &[LocalTool::Read, LocalTool::List, LocalTool::Search];
+const WORK: &[LocalTool] = &[
+    LocalTool::Read,
+    LocalTool::List,
+    LocalTool::Search,
+    LocalTool::Write,
+    LocalTool::Edit,
+    LocalTool::Patch,
+    LocalTool::Run,
+    LocalTool::Fetch,
+];
 const REVIEWER_TOOLS: &[Tool] = &[Tool::SubmitReview, Tool::ReportResult, Tool::CreateNote, Tool::AskUser];
 
 const WORKER: RoleTraits = RoleTraits {
     tools: WORKER_TOOLS,
+    local_tools: WORK,
     checkout: Checkout::Own,
     counts: true,
     stays: false,
@@ -148,12 +220,35 @@ impl Role {
     /// Returns the row of this role.
     pub const fn traits(self) -> RoleTraits {
         match self {
-            Self::Manager => {
-                RoleTraits { tools: MANAGER_TOOLS, counts: false, stays: true, spawnable: false, ..WORKER }
-            }
+            Self::Manager => RoleTraits {
+                tools: MANAGER_TOOLS,
+                local_tools: LOOK,
+                counts: false,
+                stays: true,
+                spawnable: false,
+                ..WORKER
+            },
             Self::Implementer | Self::Custom => RoleTraits { produces_commits: true, ..WORKER },
-            Self::Reviewer => RoleTraits { tools: REVIEWER_TOOLS, ..WORKER },
+            Self::Reviewer => RoleTraits { tools: REVIEWER_TOOLS, local_tools: LOOK, ..WORKER },
             Self::Validator | Self::Researcher => WORKER,
+            Self::Director | Self::ProjectManager => RoleTraits {
+                tools: PART_TOOLS,
+                local_tools: &[],
+                checkout: Checkout::Nothing,
+                spawnable: false,
+                ..WORKER
+            },
+            Self::Architect => RoleTraits { tools: PART_TOOLS, local_tools: LOOK, spawnable: false, ..WORKER },
+            Self::Qa | Self::Finalizer => {
+                RoleTraits { tools: LOOKER_TOOLS, local_tools: LOOK, spawnable: false, ..WORKER }
+            }
+            Self::Refiner => RoleTraits {
+                tools: LOOKER_TOOLS,
+                local_tools: &[],
+                checkout: Checkout::Nothing,
+                spawnable: false,
+                ..WORKER
+            },
             Self::PrFollowup => RoleTraits {
                 tools: FOLLOWUP_TOOLS,
                 checkout: Checkout::PullRequest,
@@ -169,6 +264,14 @@ impl Role {
                 must_move_head: true,
                 ..WORKER
             },
+        }
+    }
+
+    /// Returns the tools of a session: a part of a workflow hands in, it does not report.
+    pub const fn tools(self, is_part: bool) -> &'static [Tool] {
+        match self {
+            Self::Implementer if is_part => PART_TOOLS,
+            _ => self.traits().tools,
         }
     }
 

@@ -7,10 +7,11 @@ use crate::budget::{Amount, HandBack, Reservation};
 use crate::effect::{self, Checkout, Effect, Opening, Patience};
 use crate::guard::{Counters, Limits, Trip, Usage};
 use crate::permission::{PermissionFacts, PermissionVerdict, permission_verdict};
+use crate::workflow::Part;
 use crate::{Decision, Note, NoteKind, Refusal, Role};
 use orcha_base::{
-    Attempt, Backoff, BranchName, MessageId, ObjectiveId, PullRequestId, RepoUrl, Revision, ScopeId, SessionId,
-    TargetId, TenantId, Timestamp, WorkspaceId,
+    Attempt, Backoff, BranchName, HandInId, MessageId, ObjectiveId, PullRequestId, RepoUrl, Revision, ScopeId,
+    SessionId, TargetId, TenantId, Timestamp, WorkspaceId,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -76,6 +77,9 @@ pub struct Session {
     /// The attempt whose process is being ended and whose folder is being kept; none once both are done.
     #[serde(default)]
     pub stopping: Option<Attempt>,
+    /// The step of a workflow that it plays, if it plays one.
+    #[serde(default)]
+    pub part: Option<Part>,
     /// Counters of the loop guards.
     pub counters: Counters,
     /// Where it stands.
@@ -439,6 +443,15 @@ pub enum Input {
         /// A reviewer's verdict.
         verdict: Option<Verdict>,
     },
+    /// It hands in what its step of a workflow asks for.
+    HandedIn {
+        /// The attempt whose credential was used.
+        attempt: Attempt,
+        /// The document.
+        hand_in: HandInId,
+        /// In its own words.
+        summary: String,
+    },
     /// It marked the objective as done.
     ObjectiveDone,
     /// Its parent was told how it ended.
@@ -750,6 +763,7 @@ pub fn decide(session: &Session, input: Input, limits: &Limits, now: Timestamp) 
         Input::Answered => Ok(answered(session, now)),
         Input::Wake => Ok(wake(session, now)),
         Input::Report { attempt, summary, verdict } => report(session, attempt, summary, verdict, now),
+        Input::HandedIn { attempt, hand_in, summary } => handed_in(session, attempt, hand_in, summary, now),
         Input::ObjectiveDone => objective_done(session, now),
         Input::Told => Ok(told(session)),
         Input::Prepared { attempt, dir, conversation, opening } => {
@@ -1087,6 +1101,22 @@ fn report(
     }
 }
 
+/// What was handed in is its report; handed in again, the newer one counts.
+fn handed_in(
+    session: &Session,
+    attempt: Attempt,
+    hand_in: HandInId,
+    summary: String,
+    now: Timestamp,
+) -> Result<Decision<Session>, Refusal> {
+    let Some(part) = &session.part else {
+        return Err(session.refuse("only a step of a workflow hands in"));
+    };
+    let mut decision = report(session, attempt, summary, None, now)?;
+    decision.next.part = Some(Part { hand_in: Some(hand_in), ..part.clone() });
+    Ok(decision)
+}
+
 fn objective_done(session: &Session, now: Timestamp) -> Result<Decision<Session>, Refusal> {
     match session.state {
         State::Running { .. } => Ok(session.succeed(Evidence::ObjectiveDone, now)),
@@ -1125,6 +1155,7 @@ fn prepared(
                 attempt: *attempt,
                 target: *target,
                 role: session.role,
+                part: session.part.clone(),
                 agent: session.agent.clone(),
                 dir,
                 resume: session.conversation.clone(),
@@ -1351,6 +1382,9 @@ fn turn_ended(
                 let state = State::WaitingUser { why: UserWait::Question, answered: false };
                 return now_idle.leave_for(state, Patience::Patient, now).note(note);
             }
+            if let Some(part) = session.part.as_ref().filter(|it| it.hand_in.is_none()) {
+                return without_hand_in(&now_idle, part, now);
+            }
             let evidence = if session.report.is_some() { Evidence::Report } else { Evidence::TurnEnd };
             now_idle.finish(evidence, around, now)
         }
@@ -1387,6 +1421,19 @@ fn turn_ended(
             decision
         }
     }
+}
+
+/// A step that hands in nothing has done nothing. It is told so once.
+fn without_hand_in(idle: &Session, part: &Part, now: Timestamp) -> Decision<Session> {
+    if part.reminded {
+        let reason = "it ended its turn twice without handing in what was asked for".to_owned();
+        return idle.fail(reason, FaultClass::Genuine, now);
+    }
+    let mut next = idle.clone();
+    next.part = Some(Part { reminded: true, ..part.clone() });
+    next.activity = Some("ended its turn with nothing handed in".into());
+    let note = idle.said(NoteKind::SessionTurnEnded, format!("{} ended its turn with nothing handed in", idle.title));
+    Decision::become_(next).note(note)
 }
 
 fn exited(session: &Session, of: Attempt, exit: Exit, around: Around, now: Timestamp) -> Decision<Session> {

@@ -1,17 +1,20 @@
 //! One executor per effect. Each is small, may run twice, and answers with facts; none decides anything.
 
+mod check;
 mod launch;
 mod prepare;
 mod pull_request;
 mod stop;
 mod tidy_up;
 
+pub(crate) use check::RunningChecks;
+
 use crate::orch::Shared;
 use orcha_agent::Runner;
 use orcha_base::{Attempt, ObjectiveId, Retry, SessionId, TargetId, WorkspaceId};
 use orcha_exec::RunLabel;
-use orcha_model::{Artifact, Effect, message, pull_request as pr, session, workspace};
-use orcha_plan::Stimulus;
+use orcha_model::{Artifact, Effect, check as check_run, message, pull_request as pr, session, workspace};
+use orcha_plan::{OfWorkflow, Stimulus};
 use orcha_workspace::Label;
 use std::error::Error;
 use std::sync::Arc;
@@ -70,6 +73,8 @@ pub(crate) async fn execute(shared: &Arc<Shared>, objective: ObjectiveId, effect
         Effect::Reclaim { workspace, target, repo, .. } => {
             tidy_up::reclaim(shared, *workspace, *target, repo.is_some()).await
         }
+        Effect::Check(it) => check::run(shared, objective, it).await,
+        Effect::StopCheck { run, .. } => Ok(check::stop(shared, *run)),
         Effect::Restore { workspace, target, snapshot, .. } => {
             tidy_up::restore(shared, *workspace, *target, snapshot).await
         }
@@ -91,8 +96,11 @@ pub(crate) fn failed(effect: &Effect, detail: String) -> Facts {
         Effect::Stop(it) => {
             vec![Stimulus::Session(it.session, session::Input::StopFailed { attempt: it.attempt, detail })]
         }
+        Effect::Check(it) => {
+            vec![Stimulus::Workflow(Box::new(OfWorkflow::CheckRun(it.run, check_run::Input::Faulted { detail })))]
+        }
         // Its run is over, and with it whoever waited.
-        Effect::Interrupt { .. } | Effect::Permit(_) => Vec::new(),
+        Effect::StopCheck { .. } | Effect::Interrupt { .. } | Effect::Permit(_) => Vec::new(),
         Effect::Deliver(it) => vec![Stimulus::Message(it.message, message::Input::Lost { attempt: it.attempt })],
         Effect::Publish(it) => on_pr(it.pull_request, pr::Input::NotOpened { reason: detail }),
         Effect::UpdatePr(it) => on_pr(it.pull_request, pr::Input::Refused { reason: detail }),
@@ -131,6 +139,8 @@ pub(crate) async fn afterwards(shared: &Arc<Shared>, objective: ObjectiveId, eff
         | Effect::Interrupt { .. }
         | Effect::Permit(_)
         | Effect::Reclaim { .. }
+        | Effect::Check(_)
+        | Effect::StopCheck { .. }
         | Effect::Restore { .. } => {}
     }
 }

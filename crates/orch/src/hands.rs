@@ -1,5 +1,6 @@
 //! What the wheel reaches the world with: for each target its host, its checkouts and its agents, and the code host.
 
+use crate::checker::Checker;
 use orcha_agent::Runner;
 use orcha_base::TargetId;
 use orcha_exec::Host;
@@ -16,6 +17,7 @@ pub struct Hands {
     targets: Arc<RwLock<HashMap<TargetId, TargetHands>>>,
     /// The kinds of agents that every target has.
     kinds: Arc<RwLock<Arc<BTreeSet<String>>>>,
+    checker: Option<Arc<dyn Checker>>,
 }
 
 /// The hands of one target.
@@ -32,7 +34,19 @@ pub struct TargetHands {
 impl Hands {
     /// Takes the code host; targets are added.
     pub fn new(forge: Arc<dyn Forge>) -> Self {
-        Self { forge, targets: Arc::default(), kinds: Arc::default() }
+        Self { forge, targets: Arc::default(), kinds: Arc::default(), checker: None }
+    }
+
+    /// Takes whoever runs the checks of workflows.
+    #[must_use]
+    pub fn with_checker(mut self, checker: Arc<dyn Checker>) -> Self {
+        self.checker = Some(checker);
+        self
+    }
+
+    /// Returns whoever runs the checks of workflows.
+    pub fn checker(&self) -> Option<Arc<dyn Checker>> {
+        self.checker.clone()
     }
 
     /// Adds or replaces the hands of a target.

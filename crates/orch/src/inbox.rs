@@ -463,7 +463,13 @@ fn may_free_somebody(world: &World, before: &BTreeMap<NounId, Option<orcha_base:
         }),
         NounId::Workspace(_) => was.is_some(),
         NounId::Objective(_) | NounId::PullRequest(_) | NounId::Target(_) => true,
-        NounId::Feedback(_) | NounId::Question(_) | NounId::Message(_) => false,
+        NounId::Feedback(_)
+        | NounId::Question(_)
+        | NounId::Message(_)
+        | NounId::Workflow(_)
+        | NounId::Task(_)
+        | NounId::CheckRun(_)
+        | NounId::HandIn(_) => false,
     })
 }
 
@@ -482,6 +488,10 @@ pub(crate) fn rows(world: &World, before: &BTreeMap<NounId, Option<orcha_base::R
         NounId::Feedback(id) => world.feedback.get(id).cloned().map(Row::Feedback),
         NounId::Question(id) => world.questions.get(id).cloned().map(Row::Question),
         NounId::Message(id) => world.messages.get(id).cloned().map(Row::Message),
+        NounId::Workflow(_) => world.workflow.clone().map(Row::Workflow),
+        NounId::Task(id) => world.tasks.get(id).cloned().map(Row::Task),
+        NounId::CheckRun(id) => world.check_runs.get(id).cloned().map(Row::CheckRun),
+        NounId::HandIn(id) => world.hand_ins.get(id).cloned().map(Row::HandIn),
         NounId::Target(_) => None,
     };
     before.iter().filter_map(|(noun, expected)| Some(Change { row: row(noun)?, expected: *expected })).collect()

@@ -10,6 +10,7 @@
 //! lanes, the oldest first, and answer with facts. What an agent writes is read by one task per run and stored
 //! together with the cursor. Nothing is decided here: see `orcha-model` and `orcha-plan`.
 
+mod checker;
 mod clock;
 mod doctor;
 mod execute;
@@ -26,6 +27,7 @@ mod relics;
 mod settings;
 mod watch;
 
+pub use checker::{CheckFault, CheckSaid, CheckWish, Checker};
 pub use clock::{Clock, SystemClock};
 pub use feed::Activity;
 pub use hands::{Hands, TargetHands};

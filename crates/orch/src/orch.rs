@@ -3,6 +3,7 @@
 //! Each call translates a wish into one stimulus and waits for the answer. Nothing is decided here.
 
 use crate::clock::Clock;
+use crate::execute::RunningChecks;
 use crate::feed::{self, Activity, Feed};
 use crate::fleet::{self, Fleet};
 use crate::hands::Hands;
@@ -23,11 +24,11 @@ use orcha_model::objective::{self, Managers, Strategy};
 use orcha_model::pull_request::{self, UpdateWork};
 use orcha_model::session::{AgentChoice, RepoChoice};
 use orcha_model::{
-    Artifact, ArtifactKind, Note, NoteKind, NounId, Objective, Project, Provider, PullRequest, Refusal, Role, Target,
-    Visibility, feedback, message, question, session, target,
+    Artifact, ArtifactKind, Note, NoteKind, NounId, Objective, Project, Provider, PullRequest, Refusal, Role, Target, Visibility,
+    feedback, message, question, session, target, workflow,
 };
 use orcha_plan::{
-    Mind, NewFeedback, NewMessage, NewPublication, NewQuestion, NewSession, Outlook, Stimulus, World, step,
+    Mind, NewFeedback, NewMessage, NewPublication, NewQuestion, NewSession, OfWorkflow, Outlook, Stimulus, World, step,
 };
 use orcha_store::{Change, Commit, CommitError, Committed, CredentialOwner, JournalLine, Owned, ReadError, Row, Store};
 use parking_lot::Mutex;
@@ -77,6 +78,7 @@ pub(crate) struct Shared {
     pub providers: Providers,
     pub purses: Purses,
     pub feed: Feed,
+    pub checks: RunningChecks,
     pub targets_turn: tokio::sync::Mutex<()>,
     inboxes: Mutex<HashMap<ObjectiveId, Inbox>>,
 }
@@ -111,6 +113,8 @@ pub struct NewObjective {
     pub limits: Option<Limits>,
     /// Its first sessions when nobody steers; dependencies are given by their place in this list.
     pub sessions: Vec<(NewSession, Vec<usize>)>,
+    /// What is asked of the workflow besides the prompt, if the pipeline runs it.
+    pub workflow: workflow::Wish,
 }
 
 impl NewObjective {
@@ -126,6 +130,7 @@ impl NewObjective {
             priority: 0,
             limits: None,
             sessions: Vec::new(),
+            workflow: workflow::Wish::default(),
         }
     }
 }
@@ -275,6 +280,10 @@ impl Shared {
         world.feedback = loaded.feedback.into_iter().map(|it| (it.id, it)).collect();
         world.questions = loaded.questions.into_iter().map(|it| (it.id, it)).collect();
         world.messages = loaded.messages.into_iter().map(|it| (it.id, it)).collect();
+        world.workflow = loaded.workflow;
+        world.tasks = loaded.tasks.into_iter().map(|it| (it.id, it)).collect();
+        world.check_runs = loaded.check_runs.into_iter().map(|it| (it.id, it)).collect();
+        world.hand_ins = loaded.hand_ins.into_iter().map(|it| (it.id, it)).collect();
         Ok(Some(world))
     }
 }
@@ -301,6 +310,7 @@ impl Orch {
             watch: Watch::default(),
             providers: Providers::default(),
             feed: Feed::default(),
+            checks: RunningChecks::default(),
             targets_turn: tokio::sync::Mutex::default(),
             inboxes: Mutex::default(),
         });
@@ -563,11 +573,26 @@ impl Orch {
         let wanted = match new.strategy {
             Strategy::Manager => vec![(NewSession::new(Role::Manager, "Manager", new.prompt), Vec::new())],
             Strategy::Direct => new.sessions,
+            Strategy::Pipeline => Vec::new(),
         };
+        let begin = (new.strategy == Strategy::Pipeline)
+            .then(|| Stimulus::Workflow(Box::new(OfWorkflow::Begin { wish: new.workflow })));
         {
             // What the mind is given must not live across an await.
             let mut ids = Uuid::now_v7;
             let mut mind = Mind { now, ids: &mut ids, settings: &shared.settings.plan };
+            if let Some(begin) = begin {
+                let changes = step(&mut world, begin, &mut mind)?;
+                made.extend(changes.before.keys().filter_map(|it| match it {
+                    NounId::Session(id) => Some(*id),
+                    _ => None,
+                }));
+                for (noun, was) in changes.before {
+                    before.entry(noun).or_insert(was);
+                }
+                commit.journal.extend(changes.notes.into_iter().map(line));
+                effects.extend(changes.effects);
+            }
             for (mut session, after) in wanted {
                 session.depends_on = after.iter().filter_map(|at| made.get(*at).copied()).collect();
                 let changes = step(&mut world, Stimulus::NewSession(Box::new(session)), &mut mind)?;
@@ -700,6 +725,18 @@ impl Orch {
             Ok(_) => Err(lost("question")),
             Err(fault) => Err(fault),
         }
+    }
+
+    /// Takes what a session hands in for its step of a workflow. What was made is the hand-in, or the question that has
+    /// to be answered first.
+    pub async fn hand_in(&self, owner: &CredentialOwner, output: serde_json::Value) -> Result<Receipt, SubmitError> {
+        let of = OfWorkflow::HandIn { session: owner.session, attempt: owner.attempt, output };
+        self.submit(owner.objective, Stimulus::Workflow(Box::new(of))).await
+    }
+
+    /// Hands a wish about a workflow to its objective.
+    pub async fn of_workflow(&self, objective: ObjectiveId, of: OfWorkflow) -> Result<Receipt, SubmitError> {
+        self.submit(objective, Stimulus::Workflow(Box::new(of))).await
     }
 
     /// Takes a session's result, with the report as an artifact.

@@ -5,6 +5,7 @@
 //! all sessions that want a place. How a snapshot is loaded and where a change is stored is not known here.
 
 pub mod budget;
+pub mod brief;
 mod fleet;
 pub mod handover;
 mod outlook;
@@ -20,7 +21,8 @@ pub use fleet::{Candidate, Fleet, Place, Placement, TargetRoom, schedule};
 pub use outlook::Outlook;
 pub use shelf::Shelf;
 pub use step::{
-    Changes, Mind, NewFeedback, NewMessage, NewPublication, NewQuestion, NewSession, Settings, Stimulus, step,
+    AddTask, Changes, Mind, NewFeedback, NewMessage, NewPublication, NewQuestion, NewSession, OfWorkflow, Play,
+    Settings, Stimulus, step,
 };
 pub use why::{Why, why};
 pub use world::World;

@@ -10,6 +10,7 @@ mod closed;
 mod deliver;
 mod fallback;
 mod guards;
+mod pipeline;
 mod publish;
 mod reclaim;
 mod settle;
@@ -27,12 +28,13 @@ type Pass = fn(&World, Timestamp, &Settings) -> Vec<Stimulus>;
 ///
 /// One pass at a time: what it proposes is decided before the next one looks.
 pub fn propose(world: &World, now: Timestamp, settings: &Settings) -> Vec<Stimulus> {
-    let passes: [Pass; 13] = [
+    let passes: [Pass; 14] = [
         |world, _, _| cascade::cascade(world),
         // Before the books are balanced: an objective whose work is not published yet has not ended.
         |world, _, _| publish::publish(world),
         |world, _, settings| settle::settle(world, settings),
         |world, _, _| answers::answers(world),
+        |world, _, settings| pipeline::pipeline(world, settings),
         |world, _, _| closed::closed(world),
         |world, _, _| tell::tell(world),
         triage::triage,

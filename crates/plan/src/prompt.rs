@@ -40,7 +40,8 @@ fn resumed(session: &Session) -> String {
 }
 
 fn first(world: &World, session: &Session) -> String {
-    let mut text = rules(session.role).to_owned();
+    let rules = if session.part.is_some() { crate::brief::rules(session.role) } else { rules(session.role) };
+    let mut text = rules.to_owned();
     let facts =
         session.workspace.and_then(|id| world.workspaces.get(&id)).and_then(|it| Some((it, it.checkout.as_ref()?)));
     match facts {
@@ -48,6 +49,8 @@ fn first(world: &World, session: &Session) -> String {
             text.push_str("\n\n## Where you are\n");
             describe_checkout(&mut text, workspace, facts);
         }
+        // Whoever only writes a document has no use for the folder.
+        Some(_) | None if session.role.traits().checkout == orcha_model::role::Checkout::Nothing => {}
         Some(_) | None => {
             text.push_str("\n\n## Where you are\nIn an empty folder; this objective names no repository.")
         }
@@ -130,6 +133,9 @@ pub const fn rules(role: Role) -> &'static str {
         Role::Reviewer => {
             "You review the work in this checkout as somebody who will have to live with it: defects, regressions, missing tests, \
              security. Do not change it. Call `submit_review` with a verdict and concrete findings, then end your turn."
+        }
+        Role::Director | Role::ProjectManager | Role::Architect | Role::Qa | Role::Finalizer | Role::Refiner => {
+            crate::brief::rules(role)
         }
         Role::PrFollowup | Role::CiFollowup => {
             "You work off feedback on a pull request, in a checkout of its branch. Decide what is right, change it, check it, commit \
@@ -282,6 +288,9 @@ pub fn follow_up_goal(pr: &PullRequest, feedback: &[&Feedback]) -> String {
 
 /// Reminds a worker that stopped in the middle of its task.
 pub fn go_on(session: &Session) -> String {
+    if let Some(contract) = session.part.as_ref().filter(|it| it.hand_in.is_none()).and_then(|it| it.phase.contract()) {
+        return crate::brief::missing(session, contract);
+    }
     format!("Nothing more is on its way to you. Go on with your task and finish it: {}", session.title)
 }
 

@@ -15,7 +15,7 @@ use orcha_model::push::{PushFacts, PushVerdict, push_verdict};
 use orcha_model::session::{AgentChoice, RepoChoice};
 use orcha_model::{
     Decision, Effect, EffectKey, Feedback, Message, Note, NoteKind, NounId, PullRequest, Question, Refusal, Role,
-    Session, Trip, Workspace, feedback, message, objective, pull_request, question, role, session, workspace,
+    Session, Trip, Workspace, feedback, message, objective, pull_request, question, role, session, workflow, workspace,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -42,6 +42,12 @@ pub struct Settings {
     pub fallback_after: Duration,
     /// What turns are expected to take.
     pub estimates: Estimates,
+    /// How many tasks one plan of a workflow may have.
+    pub most_tasks: usize,
+    /// How many tasks of one workflow are worked on side by side.
+    pub parallel_tasks: usize,
+    /// How many sessions may try one step of a workflow, or one task.
+    pub step_tries: usize,
 }
 
 impl Default for Settings {
@@ -57,6 +63,9 @@ impl Default for Settings {
             fallback: BTreeMap::new(),
             fallback_after: Duration::from_secs(60),
             estimates: Estimates::default(),
+            most_tasks: 40,
+            parallel_tasks: 3,
+            step_tries: 3,
         }
     }
 }
@@ -127,6 +136,8 @@ pub enum Stimulus {
         attempt: orcha_base::Attempt,
         usage: orcha_model::guard::Usage,
     },
+    /// Something about the workflow of the objective.
+    Workflow(Box<OfWorkflow>),
     /// Nothing but time passed.
     Tick,
 }
@@ -148,6 +159,7 @@ pub struct NewSession {
     pub pull_request: Option<PullRequestId>,
     pub reviews: Option<SessionId>,
     pub retries: Option<SessionId>,
+    pub part: Option<workflow::Part>,
 }
 
 impl NewSession {
@@ -167,6 +179,7 @@ impl NewSession {
             pull_request: None,
             reviews: None,
             retries: None,
+            part: None,
         }
     }
 }
@@ -296,11 +309,16 @@ macro_rules! settle {
     }};
 }
 
+mod pipeline;
+
+pub use pipeline::{AddTask, OfWorkflow, Play};
+
 impl Turn<'_, '_, '_> {
     fn meet(&mut self, stimulus: Stimulus) -> Result<(), Refusal> {
         let now = self.mind.now;
         match stimulus {
             Stimulus::Tick => Ok(()),
+            Stimulus::Workflow(of) => self.of_workflow(*of),
             Stimulus::Objective(objective::Input::Resume) => self.resume_objective(),
             Stimulus::Workspace(id, workspace::Input::Restore { .. }) if self.worker_in(id).is_some() => {
                 // Nothing is changed under the hands of an agent.
@@ -483,6 +501,9 @@ impl Turn<'_, '_, '_> {
                 start: CheckoutStart::Branch,
             }));
         }
+        if let role::Checkout::Nothing = session.role.traits().checkout {
+            return Ok(None);
+        }
         let Some(repo) = session.repo.clone().or_else(|| self.world.objective.repo.clone()) else {
             return Ok(None);
         };
@@ -600,6 +621,7 @@ impl Turn<'_, '_, '_> {
             activity: None,
             latest_summary: None,
             told: false,
+            part: new.part,
             counters: Counters::default(),
             stopping: None,
             // Whoever goes on with the work of others is released by the cascade.

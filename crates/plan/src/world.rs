@@ -1,9 +1,13 @@
 //! The snapshot of one objective: the objective and everything that belongs to it.
 
 use crate::{Outlook, Shelf};
-use orcha_base::{Attempt, FeedbackId, MessageId, PullRequestId, QuestionId, SessionId, TargetId, WorkspaceId};
+use orcha_base::{
+    Attempt, CheckRunId, FeedbackId, HandInId, MessageId, PullRequestId, QuestionId, SessionId, TargetId, TaskId,
+    WorkspaceId,
+};
 use orcha_model::{
-    Feedback, Message, Objective, PullRequest, Question, Role, Session, Workspace, message, question, session,
+    CheckRun, Feedback, HandIn, Message, Objective, PullRequest, Question, Role, Session, Task, Workflow, Workspace,
+    message, question, session,
 };
 
 /// One objective with its sessions, workspaces, pull requests, feedback, questions and messages.
@@ -20,6 +24,11 @@ pub struct World {
     pub questions: Shelf<QuestionId, Question>,
     pub messages: Shelf<MessageId, Message>,
     pub outlook: Outlook,
+    /// The workflow, if the objective is run by the pipeline.
+    pub workflow: Option<Workflow>,
+    pub tasks: Shelf<TaskId, Task>,
+    pub check_runs: Shelf<CheckRunId, CheckRun>,
+    pub hand_ins: Shelf<HandInId, HandIn>,
 }
 
 impl World {
@@ -34,6 +43,10 @@ impl World {
             questions: Shelf::new(),
             messages: Shelf::new(),
             outlook: Outlook::default(),
+            workflow: None,
+            tasks: Shelf::new(),
+            check_runs: Shelf::new(),
+            hand_ins: Shelf::new(),
         }
     }
 
@@ -104,6 +117,7 @@ impl World {
             question::About::Guard { .. }
             | question::About::ObjectiveGuard { .. }
             | question::About::Help { .. }
+            | question::About::Workflow { .. }
             | question::About::Managers => false,
         }
     }

@@ -5,8 +5,8 @@
 use orcha_base::{Attempt, ObjectiveId, Revision, ScopeId, SessionId, TargetId, TenantId, Timestamp};
 use orcha_base::{ProjectId, PullRequestId, TokenId, WorkspaceId};
 use orcha_model::{
-    Artifact, Effect, EffectKey, Feedback, Message, Note, NounId, Objective, Project, Provider, PullRequest, Question,
-    Session, Target, Workspace,
+    Artifact, CheckRun, Effect, EffectKey, Feedback, HandIn, Message, Note, NounId, Objective, Project, Provider, PullRequest,
+    Question, Session, Target, Task, Workflow, Workspace,
 };
 use std::ops::Range;
 
@@ -62,6 +62,10 @@ pub enum Row {
     Question(Question),
     Message(Message),
     Target(Target),
+    Workflow(Workflow),
+    Task(Task),
+    CheckRun(CheckRun),
+    HandIn(HandIn),
 }
 
 /// A row as it shall be; its `revision` is the new one.
@@ -311,6 +315,10 @@ impl Row {
             Self::Question(it) => NounId::Question(it.id),
             Self::Message(it) => NounId::Message(it.id),
             Self::Target(it) => NounId::Target(it.id),
+            Self::Workflow(it) => NounId::Workflow(it.id),
+            Self::Task(it) => NounId::Task(it.id),
+            Self::CheckRun(it) => NounId::CheckRun(it.id),
+            Self::HandIn(it) => NounId::HandIn(it.id),
         }
     }
 
@@ -325,6 +333,10 @@ impl Row {
             Self::Question(it) => it.revision,
             Self::Message(it) => it.revision,
             Self::Target(it) => it.revision,
+            Self::Workflow(it) => it.revision,
+            Self::Task(it) => it.revision,
+            Self::CheckRun(it) => it.revision,
+            Self::HandIn(it) => it.revision,
         }
     }
 }

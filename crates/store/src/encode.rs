@@ -212,6 +212,22 @@ static TARGETS: LazyLock<Table> = LazyLock::new(|| {
     )
 });
 
+static WORKFLOWS: LazyLock<Table> = LazyLock::new(|| of_objective("workflows"));
+static TASKS: LazyLock<Table> = LazyLock::new(|| of_objective("tasks"));
+static CHECK_RUNS: LazyLock<Table> = LazyLock::new(|| of_objective("check_runs"));
+static HAND_INS: LazyLock<Table> = LazyLock::new(|| of_objective("hand_ins"));
+
+/// A table whose nouns are found by their objective alone.
+fn of_objective(name: &'static str) -> Table {
+    Table::new(
+        name,
+        None,
+        &["revision", "state", "updated_at", "body"],
+        0,
+        &["tenant", "scope", "created_at", "objective_id"],
+    )
+}
+
 /// Prepares a commit.
 pub(crate) fn prepare(commit: Commit) -> Result<Prepared, CommitError> {
     let at = commit.at.as_micros();
@@ -379,9 +395,9 @@ fn size(prepared: &Prepared) -> usize {
 const fn rank(row: &Row) -> u8 {
     match row {
         Row::Objective(_) | Row::Target(_) => 0,
-        Row::Session(_) => 1,
+        Row::Session(_) | Row::Workflow(_) => 1,
         Row::Workspace(_) | Row::PullRequest(_) | Row::Message(_) => 2,
-        Row::Feedback(_) | Row::Question(_) => 3,
+        Row::Feedback(_) | Row::Question(_) | Row::Task(_) | Row::CheckRun(_) | Row::HandIn(_) => 3,
     }
 }
 
@@ -493,6 +509,19 @@ fn encode_row(change: &Change) -> Result<PreparedRow, CommitError> {
                 changing: [it.name.clone(), i64::from(it.capacity)],
                 fixed: []),
         ),
+        Row::Workflow(it) => {
+            (&WORKFLOWS, cells!(it, "a workflow", it.phase.name(), changing: [], fixed: [it.objective.to_string()]))
+        }
+        Row::Task(it) => {
+            (&TASKS, cells!(it, "a task", it.state.name(), changing: [], fixed: [it.objective.to_string()]))
+        }
+        Row::CheckRun(it) => (
+            &CHECK_RUNS,
+            cells!(it, "a run of checks", it.state.name(), changing: [], fixed: [it.objective.to_string()]),
+        ),
+        Row::HandIn(it) => {
+            (&HAND_INS, cells!(it, "a hand-in", it.phase.name(), changing: [], fixed: [it.objective.to_string()]))
+        }
     };
     Ok(PreparedRow { table, noun: change.row.noun(), expected: change.expected, values })
 }

@@ -820,6 +820,8 @@ fn hash_effect(effect: &Effect, to: &mut DefaultHasher) {
         | Effect::Merge { pull_request, .. }
         | Effect::Close { pull_request, .. }
         | Effect::Reopen { pull_request, .. } => pull_request.hash(to),
+        Effect::Check(it) => it.run.hash(to),
+        Effect::StopCheck { run, .. } => run.hash(to),
         Effect::Reclaim { workspace, .. } | Effect::Restore { workspace, .. } => workspace.hash(to),
     }
 }

@@ -106,6 +106,7 @@ pub fn session(n: u64, role: Role) -> Session {
         latest_summary: None,
         told: false,
         stopping: None,
+        part: None,
         counters: Counters::default(),
         state: session::State::Queued { released: true },
         created_at: at(0),

@@ -28,10 +28,11 @@ impl ObjectiveStatus {
 }
 
 names! {
-    /// How an objective is run: an agent steers by tools, or one session does it.
+    /// How an objective is run: an agent steers by tools, one session does it, or a fixed row of roles.
     Strategy, "strategy":
     Manager = "manager",
     Direct = "direct",
+    Pipeline = "pipeline",
 }
 
 /// An objective as a line of a list.

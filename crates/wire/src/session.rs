@@ -19,6 +19,12 @@ names! {
     CiFollowup = "ci_followup",
     Researcher = "researcher",
     Custom = "custom",
+    Director = "director",
+    ProjectManager = "project_manager",
+    Architect = "architect",
+    Qa = "qa",
+    Finalizer = "finalizer",
+    Refiner = "refiner",
 }
 
 names! {

@@ -233,6 +233,19 @@ impl From<ReviewVerdict> for Verdict {
     }
 }
 
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HandIn {
+    /// What you hand in: one object, as it is asked for.
+    #[schemars(schema_with = "anything")]
+    pub output: serde_json::Value,
+}
+
+/// What is handed in is read by the contract of the session's step, which takes more shapes than its schema tells.
+fn anything(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": ["object", "string"], "maxLength": 900_000})
+}
+
 /// How an agent names a pull request: by the id that we gave it, or by the number that it saw on the code host.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]

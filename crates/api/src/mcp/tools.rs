@@ -4,8 +4,9 @@
 //! asker's own objective.
 
 use super::arguments::{
-    AddressPrFeedback, AskUser, CancelSession, CommentPr, CreateNote, FollowUpRole, ListChildren, MarkObjectiveDone,
-    MessageSession, PublishPr, ReportResult, ReviewVerdict, SpawnSession, SubmitReview, UpdatePr, WorkerRole,
+    AddressPrFeedback, AskUser, CancelSession, CommentPr, CreateNote, FollowUpRole, HandIn, ListChildren,
+    MarkObjectiveDone, MessageSession, PublishPr, ReportResult, ReviewVerdict, SpawnSession, SubmitReview, UpdatePr,
+    WorkerRole,
 };
 use super::find;
 use super::schema::{a_role, schema_of, shown};
@@ -13,7 +14,7 @@ use data_encoding::HEXLOWER;
 use orcha_base::{ArtifactId, BranchName, RepoUrl, SessionId, Sha, TargetId, WorkspaceId};
 use orcha_model::session::{AgentChoice, Input, RepoChoice};
 use orcha_model::{
-    ArtifactKind, PullRequest, Refusal, Role, Session, Tool, feedback, message, pull_request, role, workspace,
+    ArtifactKind, NounId, PullRequest, Refusal, Role, Session, Tool, feedback, message, pull_request, role, workspace,
 };
 use orcha_orch::{Orch, PublishRequest, SubmitError, UpdateRequest};
 use orcha_plan::{NewFeedback, NewSession, Stimulus, World};
@@ -125,6 +126,11 @@ pub(super) fn describe(tool: Tool) -> (&'static str, JsonObject) {
         Tool::SubmitReview => {
             ("Hands in your review: a verdict and what you found. Then end your turn.", schema_of::<SubmitReview>())
         }
+        Tool::HandIn => (
+            "Hands in what your step of the workflow asks for. Call it once your task is done, then end your turn. Handed in \
+             again, the newer one counts.",
+            schema_of::<HandIn>(),
+        ),
     }
 }
 
@@ -157,6 +163,7 @@ impl Call<'_> {
             Tool::CancelSession => self.cancel_session(typed(arguments)?).await,
             Tool::ReportResult => self.report_result(typed(arguments)?).await,
             Tool::SubmitReview => self.submit_review(typed(arguments)?).await,
+            Tool::HandIn => self.hand_in(typed(arguments)?).await,
         }
     }
 
@@ -296,7 +303,7 @@ impl Call<'_> {
                     (_, role::Checkout::PullRequest) => Some(me),
                     (Some(name), role::Checkout::Own) => Some(pushable(world, pr, worker(world, &name)?)?.id),
                     (None, role::Checkout::Own) if wants_push => Some(last_checkout(world, pr)?),
-                    (None, role::Checkout::Own) => None,
+                    (None, role::Checkout::Own) | (_, role::Checkout::Nothing) => None,
                 };
                 let checkout = from.and_then(|id| world.workspaces.get(&world.sessions.get(&id)?.workspace?));
                 let checkout = checkout.map(|it| (it.target, it.id));
@@ -524,6 +531,27 @@ impl Call<'_> {
         Ok(text)
     }
 
+    async fn hand_in(&self, it: HandIn) -> Done {
+        let receipt = self.once("hand-in").hand_in(self.owner, it.output).await?;
+        match receipt.made {
+            Some(NounId::HandIn(id)) => {
+                let violations = self
+                    .look(move |world| Ok(world.hand_ins.get(&id).map(|it| it.violations.clone()).unwrap_or_default()))
+                    .await?;
+                Ok(Answer {
+                    text: format!("It is handed in.{} End your turn.", left_out(&violations)),
+                    data: json!({"accepted": true, "hand_in_id": id, "left_out": violations}),
+                })
+            }
+            _ => Ok(Answer {
+                text: "Your questions were put to the user, so this is not handed in yet. End your turn now: the answer comes \
+                       as your next message. Then hand in anew, without the questions."
+                    .to_owned(),
+                data: json!({"accepted": false, "asked": true}),
+            }),
+        }
+    }
+
     async fn submit_review(&self, it: SubmitReview) -> Done {
         let verdict = match it.verdict {
             ReviewVerdict::Approve => "Approved.",
@@ -545,6 +573,15 @@ impl Call<'_> {
             text: "Your review is handed in. End your turn.".to_owned(),
             data: json!({"submitted": true, "findings": it.findings.len()}),
         })
+    }
+}
+
+/// What is left out of a document, for its author.
+fn left_out(read: &[String]) -> String {
+    if read.is_empty() {
+        String::new()
+    } else {
+        format!(" Left out, because it is not yours to say: {}.", read.join(", "))
     }
 }
 

@@ -101,6 +101,10 @@ async fn wish(api: &Api, asker: &Asker, body: CreateObjective) -> Result<NewObje
         (None, Some(repo)) if !new.prompt.trim().is_empty() => known_project(api, asker, repo).await?,
         (None, _) => None,
     };
+    if body.strategy == Some(orcha_wire::Strategy::Pipeline) {
+        new.strategy = Strategy::Pipeline;
+        new.workflow.titled = new.title.is_some();
+    }
     if body.strategy == Some(orcha_wire::Strategy::Direct) {
         new.strategy = Strategy::Direct;
         let title = new.title.clone().unwrap_or_else(|| "Do it".to_owned());
@@ -284,6 +288,9 @@ pub(crate) async fn retry(
     new.agent = Some(old.agent);
     new.priority = old.priority;
     new.limits = Some(old.limits);
+    if let Some(workflow) = world.workflow {
+        new.workflow = workflow.wish;
+    }
     if new.strategy == Strategy::Direct {
         new.sessions = again(&world.sessions);
     }

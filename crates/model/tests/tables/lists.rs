@@ -2,7 +2,7 @@
 //! that a new variant does not compile until it has an example.
 
 use super::Table;
-use orcha_base::{MessageId, PullRequestId, SessionId, WorkspaceId};
+use orcha_base::{HandInId, MessageId, PullRequestId, SessionId, WorkspaceId};
 use orcha_model::budget::{Scope, Unit};
 use orcha_model::guard::Usage;
 use orcha_model::session::{AgentChoice, Around, Evidence, Exit, FaultClass, Phase, Turn, TurnEnd, UserWait, Waiting};
@@ -253,6 +253,9 @@ fn session_inputs() -> Vec<(String, session::Input)> {
         Input::Trip { .. } => [("a guard trips", Input::Trip { trip: Trip::WallClock { secs: 9 } })],
         Input::Answered => [("answered", Input::Answered)],
         Input::Wake => [("wake", Input::Wake)],
+        Input::HandedIn { .. } => [
+            ("hand in", Input::HandedIn { attempt: this, hand_in: HandInId::fixed(1), summary: "done".into() }),
+        ],
         Input::Report { .. } => [
             ("report", Input::Report { attempt: this, summary: "done".into(), verdict: None }),
             ("report of another attempt", Input::Report { attempt: other, summary: "done".into(), verdict: None }),

@@ -4,8 +4,9 @@ use super::{Executed, Facts, agent_of, chain, run_label, runner, runner_of, sort
 use crate::orch::Shared;
 use crate::providers;
 use data_encoding::BASE64URL_NOPAD;
-use orcha_agent::{Launch, Mcp, Say};
+use orcha_agent::{Launch, Mcp, Output, Say};
 use orcha_base::{Attempt, MessageId, ObjectiveId, Redacted, SessionId, TargetId};
+use orcha_model::Tool;
 use orcha_model::effect::{self, Deliver, Permit};
 use orcha_model::session::Input;
 use orcha_plan::Stimulus;
@@ -55,8 +56,12 @@ pub(super) async fn run(
                 .as_ref()
                 .map(|opening| Say::Prompt { key: opening.key.clone(), text: opening.text.clone() }),
             env,
-            local_tools: Vec::new(),
-            output: None,
+            local_tools: it.role.traits().local_tools.iter().map(ToString::to_string).collect(),
+            output: it
+                .part
+                .as_ref()
+                .and_then(|it| it.phase.contract())
+                .map(|it| Output { tool: Tool::HandIn.to_string(), schema: it.schema() }),
         };
         runner.launch(&launch).await.map_err(|fault| sorted(&fault, fault.retry()))?;
     }
@@ -90,7 +95,7 @@ async fn mcp(shared: &Arc<Shared>, objective: ObjectiveId, it: &effect::Launch, 
         }
         Err(fault) => return Err(Executed::Failed { detail: chain(&fault) }),
     }
-    let tools = it.role.traits().tools.iter().map(ToString::to_string).collect();
+    let tools = it.role.tools(it.part.is_some()).iter().map(ToString::to_string).collect();
     Ok(Mcp { name: "orcha".into(), url, token: Redacted::new(token), tools })
 }
 

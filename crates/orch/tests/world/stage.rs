@@ -5,19 +5,23 @@ use orcha_agent::{Event, Runner, Say, TurnEnd, Usage};
 use orcha_base::{BranchName, ObjectiveId, RepoUrl, SessionId, Timestamp};
 use orcha_exec::{ExitStatus, fake::FakeHost};
 use orcha_forge::fake::FakeForge;
+use orcha_model::check::{Receipt, Source};
 use orcha_model::guard::Limits;
 use orcha_model::objective::Strategy;
 use orcha_model::{Role, Session, Workspace, message, question};
-use orcha_orch::{Actor, Clock, Hands, NewObjective, Orch, Settings, TargetHands};
+use orcha_orch::{
+    Actor, CheckFault, CheckSaid, CheckWish, Checker, Clock, Hands, NewObjective, Orch, Settings, TargetHands,
+};
 use orcha_plan::{NewSession, Stimulus, World};
 use orcha_store::{Store, StoreOptions};
 use orcha_workspace::Label;
 use orcha_workspace::fake::FakeCheckouts;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 /// How long anything may take in real time.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -92,6 +96,8 @@ pub struct Stage {
     pub settings: Settings,
     pub forge: FakeForge,
     pub checkouts: Arc<FakeCheckouts>,
+    /// Says what the checks of workflows say.
+    pub checker: FakeChecker,
     /// Lets the agents of some tests end their turns.
     pub go: Option<watch::Sender<bool>>,
     folder: Arc<tempfile::TempDir>,
@@ -116,15 +122,18 @@ impl Stage {
         forge.commit(&repo(), &main, "README", "hello");
         forge.add_repo(&repo(), main.clone());
         let checkouts = Arc::new(FakeCheckouts::new());
-        checkouts.add_repo(&repo(), &main, &[("README", "hello")]);
-        let orch = start(&folder, &kinds, &settings, &clock, &forge, &checkouts).await;
-        Self { orch, clock, runner, kinds, settings, forge, checkouts, go: None, folder }
+        checkouts.add_repo(&repo(), &main, &[("README", "hello"), ("tests/code_test", "assert")]);
+        let checker = FakeChecker::new(&checkouts);
+        let hands = Hands::new(Arc::new(forge.clone())).with_checker(Arc::new(checker.clone()));
+        let orch = start(&folder, &kinds, &settings, &clock, hands, &checkouts).await;
+        Self { orch, clock, runner, kinds, settings, forge, checkouts, checker, go: None, folder }
     }
 
     /// Ends the wheel and starts it anew on what is stored; agents live on.
     pub async fn restart(&mut self) {
         self.orch.shut_down().await;
-        self.orch = start(&self.folder, &self.kinds, &self.settings, &self.clock, &self.forge, &self.checkouts).await;
+        let hands = Hands::new(Arc::new(self.forge.clone())).with_checker(Arc::new(self.checker.clone()));
+        self.orch = start(&self.folder, &self.kinds, &self.settings, &self.clock, hands, &self.checkouts).await;
     }
 
     /// Makes an objective without a manager and with one session of a role.
@@ -242,11 +251,10 @@ async fn start(
     kinds: &[(&'static str, FakeRunner)],
     settings: &Settings,
     clock: &Arc<StillClock>,
-    forge: &FakeForge,
+    hands: Hands,
     checkouts: &Arc<FakeCheckouts>,
 ) -> Orch {
     let store = Store::open(folder.path(), StoreOptions::default()).unwrap();
-    let hands = Hands::new(Arc::new(forge.clone()));
     let runners = kinds.iter().map(|(kind, it)| ((*kind).to_owned(), Arc::new(it.clone()) as Arc<dyn Runner>));
     let local = TargetHands {
         host: Arc::new(FakeHost::new("/nowhere")),
@@ -272,4 +280,70 @@ pub async fn turns(mut agent: FakeAgent, end: TurnEnd, calls: u32, tokens: u64) 
         }
     }
     ExitStatus::Code(0)
+}
+
+/// Checks that look at one file: red while it says `bad`. What is queued is said first.
+#[derive(Clone, Debug)]
+pub struct FakeChecker {
+    checkouts: Arc<FakeCheckouts>,
+    queued: Arc<Mutex<VecDeque<Result<CheckSaid, CheckFault>>>>,
+    asked: Arc<Mutex<Vec<CheckWish>>>,
+    held: watch::Sender<bool>,
+}
+
+impl FakeChecker {
+    fn new(checkouts: &Arc<FakeCheckouts>) -> Self {
+        Self {
+            checkouts: Arc::clone(checkouts),
+            queued: Arc::default(),
+            asked: Arc::default(),
+            held: watch::Sender::new(false),
+        }
+    }
+
+    /// Says this the next time.
+    pub fn say(&self, said: Result<CheckSaid, CheckFault>) {
+        self.queued.lock().unwrap().push_back(said);
+    }
+
+    /// Lets all runs wait until they are let go or called off.
+    pub fn hold(&self, held: bool) {
+        self.held.send_replace(held);
+    }
+
+    /// Returns what was asked of it.
+    pub fn asked(&self) -> Vec<CheckWish> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+/// What a check says that ends with a code.
+pub fn receipt(name: &str, code: i32) -> Receipt {
+    Receipt {
+        name: name.into(),
+        command: vec!["make".into(), name.into()],
+        source: Source::Detected,
+        code: Some(code),
+        tail: format!("{name} took 0.{code}7 s"),
+        millis: 5,
+    }
+}
+
+#[async_trait::async_trait]
+impl Checker for FakeChecker {
+    async fn check(&self, wish: &CheckWish, cancel: &CancellationToken) -> Result<CheckSaid, CheckFault> {
+        self.asked.lock().unwrap().push(wish.clone());
+        let mut held = self.held.subscribe();
+        tokio::select! {
+            () = cancel.cancelled() => return Err(CheckFault::Canceled),
+            _ = held.wait_for(|held| !held) => {}
+        }
+        if let Some(said) = self.queued.lock().unwrap().pop_front() {
+            return said;
+        }
+        let files = self.checkouts.files(&wish.workspace);
+        let bad = files.get("code").is_some_and(|it| it.contains("bad"));
+        let gone = wish.look_for.iter().filter(|it| !files.contains_key(*it)).cloned().collect();
+        Ok(CheckSaid { receipts: vec![receipt("test", i32::from(bad))], gone, emptied: Vec::new() })
+    }
 }

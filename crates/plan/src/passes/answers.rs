@@ -46,6 +46,11 @@ fn take_effect(world: &World, question: &Question, answer: &str) -> Vec<Stimulus
             proposals.extend(paused.map(|it| go_on(it.id)));
             proposals
         }
+        (About::Workflow { gate }, _) => {
+            let mut proposals = vec![delivered];
+            proposals.extend(super::pipeline::answered(world, gate, answer));
+            proposals
+        }
         (About::Managers, _) if refuses => vec![delivered, cancel_objective()],
         (About::Managers, _) if answer.trim().eq_ignore_ascii_case("fail") => {
             let reason = "its managers did not get it done, and the user gave it up".to_owned();

@@ -30,7 +30,13 @@ fn at_success(session: &Session) -> Input {
         | Role::Researcher
         | Role::PrFollowup
         | Role::CiFollowup
-        | Role::Custom => Input::Cancel { reason: "its objective is done".into() },
+        | Role::Custom
+        | Role::Director
+        | Role::ProjectManager
+        | Role::Architect
+        | Role::Qa
+        | Role::Finalizer
+        | Role::Refiner => Input::Cancel { reason: "its objective is done".into() },
     }
 }
 

@@ -42,6 +42,10 @@ fn questions_nobody_needs(world: &World) -> impl Iterator<Item = Stimulus> {
                     let closed = |pr: &PullRequest| matches!(pr.state, pull_request::State::Closed { .. });
                     it.state == question::State::Open && !world.pull_requests.get(pull_request).is_some_and(closed)
                 }
+                // The workflow went on, or was sent back: nobody waits for this gate any more.
+                question::About::Workflow { gate } => {
+                    it.state == question::State::Open && !super::pipeline::waits_at(world, gate)
+                }
                 question::About::Asked | question::About::Managers => false,
             };
         obsolete.then_some(Stimulus::Question(it.id, question::Input::Cancel))

@@ -17,7 +17,7 @@ pub(super) fn tell(world: &World) -> Vec<Stimulus> {
     if !proposals.is_empty() {
         return proposals;
     }
-    let nobody_will_ask = world.objective.is_over() || world.objective.strategy == objective::Strategy::Direct;
+    let nobody_will_ask = world.objective.is_over() || world.objective.strategy != objective::Strategy::Manager;
     let manager = world.live_manager().map(|it| it.id);
     for session in world.sessions.values().filter(|it| it.role != Role::Manager && it.is_over() && !it.told) {
         match manager {

@@ -5,8 +5,10 @@ use crate::conn::{Columns, DbError, Value, json, parse, row, rows};
 use crate::encode::OrderBody;
 use crate::{ReadError, Store};
 use orcha_base::{Attempt, ObjectiveId, ScopeId, SessionId, TargetId, TenantId, Timestamp};
+use orcha_model::objective::Strategy;
 use orcha_model::{
-    Effect, EffectKey, Feedback, Message, Objective, Provider, PullRequest, Question, Role, Session, Target, Workspace,
+    CheckRun, Effect, EffectKey, Feedback, HandIn, Message, Objective, Provider, PullRequest, Question, Role, Session, Target,
+    Task, Workflow, Workspace,
 };
 
 /// One objective and everything that belongs to it and is not over and done with.
@@ -26,6 +28,14 @@ pub struct Loaded {
     pub questions: Vec<Question>,
     /// Messages that still have to be heard, oldest first.
     pub messages: Vec<Message>,
+    /// The workflow, if the objective has one.
+    pub workflow: Option<Workflow>,
+    /// All its tasks, oldest first.
+    pub tasks: Vec<Task>,
+    /// All runs of its checks, oldest first.
+    pub check_runs: Vec<CheckRun>,
+    /// All its hand-ins, oldest first.
+    pub hand_ins: Vec<HandIn>,
     /// How far the output of each session's newest attempt was taken in.
     pub cursors: Vec<TranscriptCursor>,
     /// What is still to be done for it, oldest first.
@@ -105,6 +115,10 @@ const QUESTIONS: &str = "SELECT body FROM questions \
     WHERE objective_id = ?1 AND state IN ('open', 'answered') ORDER BY created_at, id";
 const MESSAGES: &str = "SELECT body FROM messages \
     WHERE objective_id = ?1 AND state IN ('queued', 'sent') ORDER BY created_at, id";
+const WORKFLOW: &str = "SELECT body FROM workflows WHERE objective_id = ?1";
+const TASKS: &str = "SELECT body FROM tasks WHERE objective_id = ?1 ORDER BY created_at, id";
+const CHECK_RUNS: &str = "SELECT body FROM check_runs WHERE objective_id = ?1 ORDER BY created_at, id";
+const HAND_INS: &str = "SELECT body FROM hand_ins WHERE objective_id = ?1 ORDER BY created_at, id";
 const CURSORS: &str = "SELECT c.session_id, c.attempt, c.at FROM sessions s \
     JOIN cursors c ON c.session_id = s.id AND c.attempt = s.attempt WHERE s.objective_id = ?1 AND s.over = 0";
 const CURSOR: &str = "SELECT at FROM cursors WHERE session_id = ?1 AND attempt = ?2";
@@ -143,6 +157,10 @@ pub(super) const PLANNED: &[&str] = &[
     FEEDBACK,
     QUESTIONS,
     MESSAGES,
+    WORKFLOW,
+    TASKS,
+    CHECK_RUNS,
+    HAND_INS,
     CURSORS,
     CURSOR,
     LIVE,
@@ -193,7 +211,16 @@ impl Store {
             sessions.sort_by_key(|it| (it.created_at, it.id));
             let mut feedback: Vec<Feedback> = bodies(conn, "feedback", FEEDBACK, &of)?;
             feedback.sort_by_key(|it| (it.created_at, it.id));
+            let workflow = match &objective {
+                Objective { strategy: Strategy::Pipeline, .. } => body(conn, "workflow", WORKFLOW, &of)?,
+                _ => None,
+            };
+            let of_pipeline = workflow.is_some();
             Ok(Some(Loaded {
+                tasks: if of_pipeline { bodies(conn, "task", TASKS, &of)? } else { Vec::new() },
+                check_runs: if of_pipeline { bodies(conn, "run of checks", CHECK_RUNS, &of)? } else { Vec::new() },
+                hand_ins: if of_pipeline { bodies(conn, "hand-in", HAND_INS, &of)? } else { Vec::new() },
+                workflow,
                 objective,
                 sessions,
                 workspaces: bodies(conn, "workspace", WORKSPACES, &of)?,

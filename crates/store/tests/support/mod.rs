@@ -88,6 +88,7 @@ pub fn session(n: u64, of: u64) -> Session {
         latest_summary: None,
         told: false,
         stopping: None,
+        part: None,
         counters: Default::default(),
         state: session::State::Queued { released: true },
         created_at: at(0),

@@ -100,6 +100,8 @@ impl Outside {
     pub fn perform(&mut self, effect: &Effect, outcome: Outcome) -> Result<Vec<Stimulus>, String> {
         let works = outcome == Outcome::Works;
         Ok(match effect {
+            // The explorer has no workflows.
+            Effect::Check(_) | Effect::StopCheck { .. } => Vec::new(),
             Effect::Prepare(it) if works => {
                 for (before, _) in it.checkout.iter().flat_map(|it| match &it.start {
                     CheckoutStart::After { workspaces } => workspaces.as_slice(),
