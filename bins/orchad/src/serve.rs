@@ -10,7 +10,7 @@ use orcha_base::Redacted;
 use orcha_exec::git::{Git, GitSettings};
 use orcha_exec::{Host, LocalHost, LocalSettings};
 use orcha_forge::LocalForge;
-use orcha_orch::{Actor, Hands, Orch, Settings, SystemClock, TargetHands};
+use orcha_orch::{Actor, CheckSettings, Hands, Orch, ProjectChecks, Settings, SystemClock, TargetHands};
 use orcha_store::{Store, StoreOptions};
 use orcha_workspace::Workspaces;
 use std::ffi::OsString;
@@ -121,6 +121,7 @@ async fn serve(options: Options) -> Result<()> {
     warn_of_missing_agent(&agents, &Settings::default().agent.kind);
     let local = this_machine(agents, &work_root).await?;
     let hands = Hands::new(Arc::new(LocalForge::new(Arc::clone(&local.host), git())));
+    let hands = hands.clone().with_checker(Arc::new(ProjectChecks::new(hands, around_checks())));
     for target in store.all_targets().await? {
         // Known ones are connected before anything is taken up on them.
         hands.add_target(target.id, local.clone());
@@ -241,6 +242,30 @@ pub(crate) fn environment() -> Vec<(String, String)> {
 
 fn search_path() -> String {
     std::env::var("PATH").unwrap_or_else(|_| orcha_exec::DEFAULT_PATH.to_owned())
+}
+
+/// What the checks of workflows find around them: where their tools lie, and nothing that is secret.
+fn around_checks() -> CheckSettings {
+    let names = [
+        "HOME",
+        "USER",
+        "TMPDIR",
+        "CARGO_HOME",
+        "RUSTUP_HOME",
+        "GOPATH",
+        "GOMODCACHE",
+        "GOCACHE",
+        "JAVA_HOME",
+        "PYENV_ROOT",
+        "NVM_DIR",
+        "VOLTA_HOME",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "SSL_CERT_FILE",
+    ];
+    let env = names.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
+    CheckSettings { path: search_path(), env: env.collect() }
 }
 
 /// Says aloud when the agent of objectives that name none is not there: they would all fail at their first step.

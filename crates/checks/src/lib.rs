@@ -19,7 +19,7 @@ mod reading;
 mod report;
 mod tree;
 
-pub use asked::{Asked, PlanError, read_asked};
+pub use asked::{Asked, Command, PlanError, read_asked};
 pub use checker::{Checker, Order};
 pub use checks::{Checks, Settings};
 pub use detect::tests_taken_away;

@@ -97,6 +97,9 @@ pub struct Receipt {
     pub source: Source,
     /// How it ended; none if it had to be ended.
     pub code: Option<i32>,
+    /// The tests that fail, as far as its output names them.
+    #[serde(default)]
+    pub failing: Vec<String>,
     /// The end of what it printed.
     pub tail: String,
     /// How long it took, in milliseconds.

@@ -46,7 +46,11 @@ pub fn judge(facts: &GateFacts<'_>) -> Judgement {
     match facts.checks {
         Some(outcome) => {
             for receipt in outcome.receipts.iter().filter(|it| !it.passed()) {
-                block(format!("check:{}", plain(&receipt.name)), of_receipt(receipt));
+                // Other tests that fail than before are another state of the work.
+                let name = plain(&receipt.name);
+                let mut tests: Vec<&str> = receipt.failing.iter().map(String::as_str).collect();
+                tests.sort_unstable();
+                block(format!("check:{name}:{}", tests.join(",")), of_receipt(receipt));
             }
             for tampering in outcome.tampering.iter().filter(|it| !it.was_asked_for(facts.asked)) {
                 block(format!("tampering:{}", tampering.path()), of_tampering(tampering));

@@ -3,7 +3,7 @@
 //! A red check is an answer; only what says nothing about the work is a fault.
 
 use async_trait::async_trait;
-use orcha_base::{Sha, TargetId};
+use orcha_base::{CheckRunId, RepoUrl, Sha, TargetId};
 use orcha_model::check::Receipt;
 use orcha_model::contract::CheckCommand;
 use orcha_workspace::Label;
@@ -13,6 +13,10 @@ use tokio_util::sync::CancellationToken;
 /// What is to be checked.
 #[derive(Clone, Debug)]
 pub struct CheckWish {
+    /// The run; each has a name of its own.
+    pub run: CheckRunId,
+    /// The repository.
+    pub repo: RepoUrl,
     /// Where it lies.
     pub target: TargetId,
     /// The workspace.
@@ -57,4 +61,7 @@ pub enum CheckFault {
 pub trait Checker: Send + Sync + fmt::Debug {
     /// Runs all checks.
     async fn check(&self, wish: &CheckWish, cancel: &CancellationToken) -> Result<CheckSaid, CheckFault>;
+
+    /// Ends and deletes whatever is left of a run: what it said is stored, or nobody wants to know.
+    async fn forget(&self, run: CheckRunId, target: TargetId) -> Result<(), CheckFault>;
 }

@@ -128,6 +128,7 @@ pub(crate) async fn afterwards(shared: &Arc<Shared>, objective: ObjectiveId, eff
             shared.ingests.ensure(shared, objective, it.session, it.attempt, it.target, &it.agent.kind)
         }
         Effect::Stop(it) => stop::forget(shared, objective, it).await,
+        Effect::Check(it) => check::forget(shared, it).await,
         Effect::Publish(_)
         | Effect::UpdatePr(_)
         | Effect::Comment { .. }
@@ -139,7 +140,6 @@ pub(crate) async fn afterwards(shared: &Arc<Shared>, objective: ObjectiveId, eff
         | Effect::Interrupt { .. }
         | Effect::Permit(_)
         | Effect::Reclaim { .. }
-        | Effect::Check(_)
         | Effect::StopCheck { .. }
         | Effect::Restore { .. } => {}
     }

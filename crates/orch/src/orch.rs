@@ -24,8 +24,8 @@ use orcha_model::objective::{self, Managers, Strategy};
 use orcha_model::pull_request::{self, UpdateWork};
 use orcha_model::session::{AgentChoice, RepoChoice};
 use orcha_model::{
-    Artifact, ArtifactKind, Note, NoteKind, NounId, Objective, Project, Provider, PullRequest, Refusal, Role, Target, Visibility,
-    feedback, message, question, session, target, workflow,
+    Artifact, ArtifactKind, Note, NoteKind, NounId, Objective, Project, Provider, PullRequest, Refusal, Role, Target,
+    Visibility, feedback, message, question, session, target, workflow,
 };
 use orcha_plan::{
     Mind, NewFeedback, NewMessage, NewPublication, NewQuestion, NewSession, OfWorkflow, Outlook, Stimulus, World, step,

@@ -4,8 +4,8 @@
 //! [`Stimulus`] meet it and runs the passes until nothing is left to propose. A [`Fleet`] is the snapshot of
 //! all sessions that want a place. How a snapshot is loaded and where a change is stored is not known here.
 
-pub mod budget;
 pub mod brief;
+pub mod budget;
 mod fleet;
 pub mod handover;
 mod outlook;

@@ -5,8 +5,8 @@
 use orcha_base::{Attempt, ObjectiveId, Revision, ScopeId, SessionId, TargetId, TenantId, Timestamp};
 use orcha_base::{ProjectId, PullRequestId, TokenId, WorkspaceId};
 use orcha_model::{
-    Artifact, CheckRun, Effect, EffectKey, Feedback, HandIn, Message, Note, NounId, Objective, Project, Provider, PullRequest,
-    Question, Session, Target, Task, Workflow, Workspace,
+    Artifact, CheckRun, Effect, EffectKey, Feedback, HandIn, Message, Note, NounId, Objective, Project, Provider,
+    PullRequest, Question, Session, Target, Task, Workflow, Workspace,
 };
 use std::ops::Range;
 

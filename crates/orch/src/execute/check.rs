@@ -9,6 +9,7 @@ use orcha_model::effect::Check;
 use orcha_plan::{OfWorkflow, Stimulus, World};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 /// The message of a commit for what an Implementer left uncommitted: what is not committed is not checked.
 const LEFTOVERS: &str = "chore: what was left uncommitted";
@@ -28,6 +29,8 @@ pub(super) async fn run(shared: &Arc<Shared>, objective: ObjectiveId, it: &Check
     let left = left.map_err(|fault| sorted(&fault, fault.retry()))?;
     let diff = hands.checkouts.diff(&label, None, 0).await.map_err(|fault| sorted(&fault, fault.retry()))?;
     let wish = CheckWish {
+        run: it.run,
+        repo: it.repo.clone(),
         target: it.target,
         workspace: label,
         sha: left.head.clone(),
@@ -68,6 +71,14 @@ pub(super) async fn run(shared: &Arc<Shared>, objective: ObjectiveId, it: &Check
         files: files.collect(),
     };
     Ok(Facts::of([Stimulus::Workflow(Box::new(OfWorkflow::CheckRun(it.run, Input::Ran { outcome })))]))
+}
+
+/// Deletes what is left of a run whose outcome is stored.
+pub(super) async fn forget(shared: &Arc<Shared>, it: &Check) {
+    let Some(checker) = shared.hands.checker() else { return };
+    if let Err(fault) = checker.forget(it.run, it.target).await {
+        warn!(check_run.id = %it.run, error = %fault, "what is left of a run of checks could not be deleted");
+    }
 }
 
 /// Tells of a world whether a run is still wanted there.

@@ -2,7 +2,7 @@
 
 use orcha_agent::fake::{FakeAgent, FakeRunner};
 use orcha_agent::{Event, Runner, Say, TurnEnd, Usage};
-use orcha_base::{BranchName, ObjectiveId, RepoUrl, SessionId, Timestamp};
+use orcha_base::{BranchName, CheckRunId, ObjectiveId, RepoUrl, SessionId, TargetId, Timestamp};
 use orcha_exec::{ExitStatus, fake::FakeHost};
 use orcha_forge::fake::FakeForge;
 use orcha_model::check::{Receipt, Source};
@@ -324,6 +324,7 @@ pub fn receipt(name: &str, code: i32) -> Receipt {
         command: vec!["make".into(), name.into()],
         source: Source::Detected,
         code: Some(code),
+        failing: Vec::new(),
         tail: format!("{name} took 0.{code}7 s"),
         millis: 5,
     }
@@ -345,5 +346,9 @@ impl Checker for FakeChecker {
         let bad = files.get("code").is_some_and(|it| it.contains("bad"));
         let gone = wish.look_for.iter().filter(|it| !files.contains_key(*it)).cloned().collect();
         Ok(CheckSaid { receipts: vec![receipt("test", i32::from(bad))], gone, emptied: Vec::new() })
+    }
+
+    async fn forget(&self, _: CheckRunId, _: TargetId) -> Result<(), CheckFault> {
+        Ok(())
     }
 }

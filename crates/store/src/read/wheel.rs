@@ -7,8 +7,8 @@ use crate::{ReadError, Store};
 use orcha_base::{Attempt, ObjectiveId, ScopeId, SessionId, TargetId, TenantId, Timestamp};
 use orcha_model::objective::Strategy;
 use orcha_model::{
-    CheckRun, Effect, EffectKey, Feedback, HandIn, Message, Objective, Provider, PullRequest, Question, Role, Session, Target,
-    Task, Workflow, Workspace,
+    CheckRun, Effect, EffectKey, Feedback, HandIn, Message, Objective, Provider, PullRequest, Question, Role, Session,
+    Target, Task, Workflow, Workspace,
 };
 
 /// One objective and everything that belongs to it and is not over and done with.
