@@ -307,8 +307,11 @@ fn hostile(ids: Vec<String>) -> impl Strategy<Value = Hostile> {
 }
 
 /// Says what is wrong with an answer, if something is.
-fn judged(reply: &Reply, stage: &Stage, head: bool) -> Result<(), String> {
-    let folder = stage.folder.path().to_str().unwrap();
+fn judged(reply: &Reply, stage: &Stage, it: &Hostile) -> Result<(), String> {
+    let head = it.method == "HEAD";
+    // The doctor tells the operator where the data lies; nobody else does.
+    let examined = reply.status.is_success() && it.path.contains("/doctor");
+    let folder = if examined { "panicked" } else { stage.folder.path().to_str().unwrap() };
     for inside in [folder, "panicked", ".rs:", "SQLITE", "rusqlite", "no such column", TOKEN, "RUST_BACKTRACE"] {
         if reply.text.contains(inside) {
             return Err(format!("it tells of `{inside}`"));
@@ -355,7 +358,7 @@ async fn promise_17_whatever_comes_in_is_done_or_refused_with_a_reason() {
         let Ok(wish) = wish.body(Body::from(it.body.clone())) else { continue };
         let reply = stage.send_unseen(wish).await;
         *tally.entry(reply.status.as_u16()).or_default() += 1;
-        if let Err(wrong) = judged(&reply, &stage, it.method == "HEAD") {
+        if let Err(wrong) = judged(&reply, &stage, &it) {
             let body = String::from_utf8_lossy(&it.body[..it.body.len().min(300)]).into_owned();
             let path: String = it.path.chars().take(200).collect();
             let said: String = reply.text.chars().take(300).collect();
