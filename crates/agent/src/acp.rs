@@ -52,6 +52,9 @@ impl Acp {
 impl Dialect for Acp {
     fn run_spec(&self, launch: &Launch) -> Result<RunSpec, LaunchError> {
         let recipe = &self.recipe;
+        if recipe.file_by_minute {
+            spec::other_minute(launch)?;
+        }
         let (program, mut args) = spec::command(launch, &recipe.command)?;
         let mut recipe_env = recipe.environment(launch.permissions);
         if let Some(model) = &launch.model {

@@ -6,6 +6,7 @@ use crate::acp::{self, Acp, Recipe, RecipeError};
 use crate::claude::Claude;
 use crate::codex::{Codex, CodexExec};
 use crate::llm::{Llm, ProviderError, Providers};
+use crate::headless::{Headless, Program};
 use crate::spec::pick;
 use crate::{Dialect, HostedRunner, Runner};
 use orcha_exec::Host;
@@ -25,7 +26,7 @@ pub struct Agents {
 }
 
 impl Agents {
-    /// Makes the known kinds: `claude`, `codex`, `codex-exec`, and one for each built-in ACP recipe. Of the
+    /// Makes the known kinds: `claude`, `codex`, `codex-exec`, the headless modes, and one for each built-in ACP recipe. Of the
     /// daemon's environment each agent sees its own part.
     pub fn new(environment: Vec<(String, String)>) -> Result<Self, RecipeError> {
         let mut agents = Self { environment, kinds: BTreeMap::new() };
@@ -34,6 +35,11 @@ impl Agents {
         let base_env = pick(&agents.environment, &CODEX_SEES);
         agents.insert("codex", Arc::new(Codex { program: program("codex"), base_env: base_env.clone() }));
         agents.insert("codex-exec", Arc::new(CodexExec { program: program("codex"), base_env }));
+        for program in Program::ALL {
+            let base_env = pick(&agents.environment, program.sees());
+            let command = vec![program.command().to_owned()];
+            agents.insert(program.kind(), Arc::new(Headless { program, command, base_env }));
+        }
         for (kind, recipe) in acp::builtin()? {
             agents.insert_acp(&kind, recipe);
         }

@@ -6,6 +6,8 @@
 mod dialogue;
 mod turn_end;
 
+pub(crate) use dialogue::{block, blocks, tool_result};
+
 use crate::spec::{self, unsupported};
 use crate::{Dialect, Dialogue, Launch, LaunchError, Mcp, Permissions, Program, RunnerError, Say, Utterance};
 use orcha_exec::{InputLine, RunSpec};

@@ -347,6 +347,7 @@ mod tests {
             program: None,
             model: None,
             resume: None,
+            begun: None,
             conversation: "c".to_owned(),
             mcp: None,
             permissions: Permissions::Everything,

@@ -6,7 +6,9 @@ use crate::{
 use crate::{examine, spec};
 use async_trait::async_trait;
 use orcha_exec::keeper::CUT_MARK;
-use orcha_exec::{Command, Finding, Grace, Host, InputLine, RunError, RunLabel, RunSpec, RunState, Seen, Sent, Stream};
+use orcha_exec::{
+    Command, ExitStatus, Finding, Grace, Host, InputLine, RunError, RunLabel, RunSpec, RunState, Seen, Sent, Stream,
+};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fmt;
@@ -28,7 +30,8 @@ pub trait Dialect: Send + Sync + fmt::Debug {
     /// Frames something to say to a dialogue with that memory.
     fn utter(&self, say: &Say, memory: &Value) -> Result<Utterance, RunnerError>;
 
-    /// Tells whether the program takes nothing after its first lines and waits for the end of its input.
+    /// Tells whether the program takes nothing after its first lines and waits for the end of its input. It is
+    /// interrupted by ending its run, and hears its next prompt in a new one.
     fn hears_once(&self) -> bool {
         false
     }
@@ -60,8 +63,9 @@ pub trait Dialogue: Send {
     /// Learns that something was said after what was heard so far.
     fn said(&mut self, _say: &Say) {}
 
-    /// Gives out what was heard in part, when nothing more will come.
-    fn finish(&mut self) -> Vec<Event> {
+    /// Gives out what was heard in part, when nothing more will come; `status` is how the process ended, unless it is
+    /// gone without a trace.
+    fn finish(&mut self, _status: Option<ExitStatus>) -> Vec<Event> {
         Vec::new()
     }
 
@@ -242,7 +246,11 @@ impl Runner for HostedRunner {
             if let Some(ended) = over {
                 let mut dialogue = self.dialect.dialogue(&after.memory);
                 let agent = |event| Entry { source: Source::Agent, event };
-                let entries = dialogue.finish().into_iter().map(agent).collect();
+                let status = match ended {
+                    Ended::Exited(status) => Some(status),
+                    Ended::Lost => None,
+                };
+                let entries = dialogue.finish(status).into_iter().map(agent).collect();
                 let cursor = Cursor { memory: dialogue.memory(), ..after.clone() };
                 self.live().remove(label);
                 return Ok(Batch { entries, cursor, ended: Some(ended), in_turn: dialogue.in_turn() });
@@ -269,6 +277,11 @@ impl Runner for HostedRunner {
         };
         if said.contains(say) {
             return Ok(Said::Before);
+        }
+        if let (true, Say::Interrupt { .. }) = (self.dialect.hears_once(), say) {
+            // There is no other way to stop it, and the conversation can be gone on with.
+            self.host.stop(label, Grace::PATIENT).await?;
+            return Ok(Said::Now);
         }
         let mut dialogue = self.dialect.dialogue(&memory);
         said.iter().for_each(|it| dialogue.said(it));

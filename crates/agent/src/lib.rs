@@ -13,8 +13,10 @@ mod event;
 mod examine;
 #[cfg(feature = "fake")]
 pub mod fake;
+pub mod headless;
 mod hosted;
 pub mod llm;
+mod once;
 mod rpc;
 mod runner;
 mod spec;
@@ -27,6 +29,6 @@ pub use hosted::{Dialect, Dialogue, Heard, HostedRunner, Utterance};
 #[cfg(feature = "fake")]
 pub use runner::MockRunner;
 pub use runner::{
-    Batch, Cursor, Ended, Entry, Launch, LaunchError, Mcp, Output, Permissions, Runner, RunnerError, Said, Say, Source,
-    Started,
+    Batch, Begun, Cursor, Ended, Entry, Launch, LaunchError, Mcp, Output, Permissions, Runner, RunnerError, Said, Say,
+    Source, Started,
 };

@@ -2,7 +2,7 @@
 
 use crate::{Event, TurnEnd};
 use async_trait::async_trait;
-use orcha_base::{Redacted, Retry};
+use orcha_base::{Redacted, Retry, Timestamp};
 use orcha_exec::{CommandError, ExitStatus, Finding, Grace, RunError, RunLabel};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -21,6 +21,8 @@ pub struct Launch {
     pub model: Option<String>,
     /// The conversation to go on with; `None` opens a new one.
     pub resume: Option<String>,
+    /// When that conversation was opened last, where it is known: some programs must not go on with one too soon.
+    pub begun: Option<Begun>,
     /// The id for a new conversation, where the agent lets us choose it.
     pub conversation: String,
     /// The daemon's tools, with the session's own credential.
@@ -46,6 +48,15 @@ pub struct Output {
     pub tool: String,
     /// The JSON schema of the tool's argument `output`.
     pub schema: serde_json::Value,
+}
+
+/// When a conversation was opened last, and the instant at which it is gone on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// When a process last said that it has it.
+    pub opened: Timestamp,
+    /// Now.
+    pub now: Timestamp,
 }
 
 /// The daemon's tools as the agent reaches them.
@@ -227,6 +238,14 @@ pub enum LaunchError {
         /// What is missing.
         reason: String,
     },
+    /// The same launch would do harm now and is right later: nothing was started.
+    #[error("this agent is not launched before {until}: {reason}")]
+    NotYet {
+        /// Why.
+        reason: &'static str,
+        /// Not before.
+        until: Timestamp,
+    },
 }
 
 impl LaunchError {
@@ -234,6 +253,7 @@ impl LaunchError {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Run(fault) => fault.retry(),
+            Self::NotYet { .. } => Retry::Later,
             Self::Unsupported { .. } => Retry::Never,
         }
     }
@@ -284,6 +304,7 @@ impl From<LaunchError> for RunnerError {
         match fault {
             LaunchError::Run(fault) => Self::Run(fault),
             LaunchError::Unsupported { reason } => Self::Unsupported { reason },
+            LaunchError::NotYet { reason, .. } => Self::NotYet { reason },
         }
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! Nothing here knows a protocol.
 
-use crate::{Launch, LaunchError, Say};
+use crate::{Begun, Launch, LaunchError, Say};
+use orcha_base::Timestamp;
 use orcha_exec::RunSpec;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// The private file of a run in which lies what its dialogue needs to open the conversation.
 pub(crate) const BRIEF: &str = "brief.json";
@@ -84,6 +86,20 @@ pub(crate) fn run(launch: &Launch, (program, args): (String, Vec<String>), env: 
         line_cap: 16 << 20,
         backlog_cap: 64 << 20,
     }
+}
+
+/// Says how long a resume must wait where a program names the file of a conversation by the minute in which it opens it:
+/// within that minute it would lay an empty one over it.
+pub(crate) fn other_minute(launch: &Launch) -> Result<(), LaunchError> {
+    const MINUTE: i64 = 60_000_000;
+    let (Some(_), Some(Begun { opened, now })) = (&launch.resume, launch.begun) else { return Ok(()) };
+    let minute = |it: Timestamp| it.as_micros().div_euclid(MINUTE);
+    if minute(opened) != minute(now) {
+        return Ok(());
+    }
+    // A second more: the program reads its clock a moment before the first word of the conversation is heard.
+    let until = Timestamp::from_micros((minute(opened) + 1).saturating_mul(MINUTE)) + Duration::from_secs(1);
+    Err(LaunchError::NotYet { reason: "within the minute in which it opened a conversation it would lose it", until })
 }
 
 pub(crate) fn unsupported(reason: impl Into<String>) -> LaunchError {

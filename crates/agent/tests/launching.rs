@@ -23,6 +23,7 @@ fn launch() -> Launch {
         program: None,
         model: Some("opus".to_owned()),
         resume: None,
+        begun: None,
         conversation: CONVERSATION.to_owned(),
         mcp: Some(Mcp {
             name: "orcha".to_owned(),

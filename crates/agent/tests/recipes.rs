@@ -4,8 +4,8 @@
 
 use expect_test::{Expect, expect};
 use orcha_agent::acp::RecipeError;
-use orcha_agent::{Agents, Launch, LaunchError, Mcp, Permissions, RunnerError, Say};
-use orcha_base::Redacted;
+use orcha_agent::{Agents, Begun, Launch, LaunchError, Mcp, Permissions, RunnerError, Say};
+use orcha_base::{Redacted, Retry, Timestamp};
 use orcha_exec::{RunLabel, RunSpec};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -30,6 +30,7 @@ fn launch() -> Launch {
         program: None,
         model: Some("big-one".to_owned()),
         resume: None,
+        begun: None,
         conversation: "33333333-3333-4333-8333-333333333333".to_owned(),
         mcp: Some(Mcp {
             name: "hub".to_owned(),
@@ -112,6 +113,72 @@ fn a_single_turn_of_codex_reads_its_prompt_from_its_input() {
         in p1:3 line two
     "#]],
     );
+}
+
+#[test]
+fn a_headless_run_reads_its_prompt_from_its_input_and_has_its_tools_in_a_file() {
+    check(
+        "gemini-headless",
+        &launch(),
+        &expect![[r#"
+        gemini ["--output-format=stream-json", "--skip-trust", "--approval-mode=auto_edit", "--session-id=33333333-3333-4333-8333-333333333333", "--model=big-one"]
+        env PATH=/bin HOME=/home/a GEMINI_API_KEY=g GEMINI_CLI_NO_RELAUNCH=true GEMINI_CLI_TRUST_WORKSPACE=true GEMINI_CLI_SYSTEM_SETTINGS_PATH={run_dir}/gemini.json
+        file brief.json {"key":"p1","resumed":false}
+        file gemini.json {"general":{"enableAutoUpdate":false},"mcpServers":{"hub":{"headers":{"Authorization":"Bearer s3cret"},"httpUrl":"http://127.0.0.1:1/mcp","trust":true}},"privacy":{"usageStatisticsEnabled":false},"telemetry":{"enabled":false}}
+        in p1:0 Be brief.
+        in p1:1 
+        in p1:2 line one
+        in p1:3 line two
+    "#]],
+    );
+    check(
+        "opencode-run",
+        &launch(),
+        &expect![[r#"
+        opencode ["run", "--format=json", "--thinking", "--model=big-one"]
+        env PATH=/bin HOME=/home/a OPENAI_API_KEY=o GEMINI_API_KEY=g ANTHROPIC_API_KEY=a OPENCODE_DISABLE_AUTOUPDATE=1 OPENCODE_DISABLE_MODELS_FETCH=1 OPENCODE_DISABLE_LSP_DOWNLOAD=1 OPENCODE_DISABLE_DEFAULT_PLUGINS=1 OPENCODE_DISABLE_SHARE=1 OPENCODE_PERMISSION={"bash":"ask","webfetch":"ask","external_directory":"ask"} OPENCODE_CONFIG={run_dir}/opencode.json
+        file brief.json {"key":"p1","resumed":false}
+        file opencode.json {"mcp":{"hub":{"enabled":true,"headers":{"Authorization":"Bearer s3cret"},"oauth":false,"type":"remote","url":"http://127.0.0.1:1/mcp"}}}
+        in p1:0 Be brief.
+        in p1:1 
+        in p1:2 line one
+        in p1:3 line two
+    "#]],
+    );
+    let resume = Some("44444444-4444-4444-8444-444444444444".to_owned());
+    let launch = Launch { resume, permissions: Permissions::Everything, ..launch() };
+    check(
+        "qwen-headless",
+        &launch,
+        &expect![[r#"
+        qwen ["--output-format=stream-json", "--approval-mode=yolo", "--resume=44444444-4444-4444-8444-444444444444", "--model=big-one"]
+        env PATH=/bin HOME=/home/a OPENAI_API_KEY=o QWEN_CODE_NO_RELAUNCH=true QWEN_CODE_SYSTEM_SETTINGS_PATH={run_dir}/qwen.json
+        file brief.json {"key":"p1","resumed":true}
+        file qwen.json {"general":{"enableAutoUpdate":false},"mcpServers":{"hub":{"headers":{"Authorization":"Bearer s3cret"},"httpUrl":"http://127.0.0.1:1/mcp","trust":true}},"permissions":{"allow":["mcp__hub__ask_user"]},"privacy":{"usageStatisticsEnabled":false},"telemetry":{"enabled":false}}
+        in p1:0 Be brief.
+        in p1:1 
+        in p1:2 line one
+        in p1:3 line two
+    "#]],
+    );
+}
+
+#[test]
+fn gemini_is_not_gone_on_with_in_the_minute_in_which_it_was_opened_last() {
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let launched = |kind: &str, now: &str| {
+        let begun = Some(Begun { opened: at("2026-11-21T10:18:59.900Z"), now: at(now) });
+        let launch = Launch { resume: Some("44444444-4444-4444-8444-444444444444".to_owned()), begun, ..launch() };
+        agents().dialect(kind).unwrap().run_spec(&launch).map(|_| ())
+    };
+    let refused = launched("gemini", "2026-11-21T10:18:59.950Z").unwrap_err();
+    assert_eq!(refused.retry(), Retry::Later);
+    let LaunchError::NotYet { until, .. } = refused else { panic!("{refused:?}") };
+    assert_eq!(until, at("2026-11-21T10:19:01Z"));
+    launched("gemini", "2026-11-21T10:19:01Z").unwrap();
+    for kind in ["gemini-headless", "codex", "opencode", "qwen"] {
+        launched(kind, "2026-11-21T10:18:59.950Z").unwrap();
+    }
 }
 
 #[test]
@@ -204,7 +271,7 @@ fn a_configuration_that_says_nonsense_is_refused_with_its_place() {
         refusal("a = 1"),
     ];
     expect![[r#"
-        unknown field `colour`, expected one of `command`, `sees`, `env`, `env_for`, `model_args`, `model_env`, `modes`, `login`, `late_history`, `files`, `mcp_calls`, `errors`
+        unknown field `colour`, expected one of `command`, `sees`, `env`, `env_for`, `model_args`, `model_env`, `modes`, `login`, `late_history`, `file_by_minute`, `files`, `mcp_calls`, `errors`
         ---
         agent `a` has no `command`
         ---

@@ -113,6 +113,7 @@ impl Stage {
             program: Some(vec!["/bin/sh".to_owned(), text(&script)]),
             model: None,
             resume: None,
+            begun: None,
             conversation: "00000000-0000-4000-8000-000000000000".to_owned(),
             mcp: Some(Mcp {
                 name: "hub".to_owned(),

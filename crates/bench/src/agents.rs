@@ -90,6 +90,7 @@ impl Place {
             program: None,
             model: None,
             resume: None,
+            begun: None,
             conversation: Uuid::now_v7().to_string(),
             mcp: None,
             permissions: Permissions::Everything,

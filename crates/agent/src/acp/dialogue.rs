@@ -8,7 +8,7 @@ use crate::causes::unknown;
 use crate::rpc::{self, HELLO, Message, OPEN};
 use crate::text::{Flow, clean, count, counted, micros, remember, short, str_of};
 use crate::{Dialogue, Event, Heard, RunnerError, Say, TurnEnd, Usage};
-use orcha_exec::InputLine;
+use orcha_exec::{ExitStatus, InputLine};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -131,7 +131,7 @@ impl Dialogue for AcpDialogue {
         }
     }
 
-    fn finish(&mut self) -> Vec<Event> {
+    fn finish(&mut self, _status: Option<ExitStatus>) -> Vec<Event> {
         self.memory.flow.flush().into_iter().collect()
     }
 

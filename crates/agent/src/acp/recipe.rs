@@ -31,6 +31,9 @@ pub struct Recipe {
     pub login: BTreeMap<String, String>,
     /// Whether a conversation that is gone on with tells its history after it is open, and not before.
     pub late_history: bool,
+    /// Whether it names the file of a conversation by the minute of its start, so that a resume within that minute
+    /// would lose it.
+    pub file_by_minute: bool,
     /// Private files of each run: name and content. `{tools}` stands for the tools of ours that need no asking, as
     /// a JSON array of `mcp__<server>__<tool>`.
     pub files: BTreeMap<String, String>,

@@ -278,11 +278,11 @@ impl ClaudeDialogue {
     }
 }
 
-fn blocks(inner: &Value) -> impl Iterator<Item = &Value> {
+pub(crate) fn blocks(inner: &Value) -> impl Iterator<Item = &Value> {
     inner.get("content").and_then(Value::as_array).into_iter().flatten()
 }
 
-fn block(block: &Value) -> Option<Event> {
+pub(crate) fn block(block: &Value) -> Option<Event> {
     let text = |field| str_of(block, field).filter(|it| !it.is_empty()).map(|it| clean(it.to_owned()));
     match str_of(block, "type")? {
         "text" => text("text").map(|text| Event::Text { text }),
@@ -296,7 +296,7 @@ fn block(block: &Value) -> Option<Event> {
     }
 }
 
-fn tool_result(block: &Value) -> Option<Event> {
+pub(crate) fn tool_result(block: &Value) -> Option<Event> {
     if str_of(block, "type")? != "tool_result" {
         return None;
     }

@@ -6,13 +6,14 @@
 use super::items::{self, Stage};
 use super::{freedom, git_folder, settings};
 use crate::causes::Cause;
-use crate::spec::{self, BRIEF, unsupported};
+use crate::once::{self, Brief};
+use crate::spec::{self, unsupported};
 use crate::text::{count, detail, object, raw, remember, short, str_of};
 use crate::{
     Dialect, Dialogue, Event, Heard, Launch, LaunchError, Permissions, Program, RunnerError, Say, TurnEnd, Usage,
     Utterance,
 };
-use orcha_exec::{InputLine, RunSpec};
+use orcha_exec::RunSpec;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -45,18 +46,10 @@ pub struct CodexExec {
     pub base_env: Vec<(String, String)>,
 }
 
-/// What the dialogue cannot read from the program.
-#[derive(Debug, Serialize, Deserialize)]
-struct Brief {
-    key: String,
-    resumed: bool,
-}
-
 impl Dialect for CodexExec {
     fn run_spec(&self, launch: &Launch) -> Result<RunSpec, LaunchError> {
         let (program, mut args) = spec::command(launch, &self.program)?;
-        let opening =
-            spec::opening(launch)?.ok_or_else(|| unsupported("a single turn needs its prompt at the start"))?;
+        let prompt = once::prompt(launch)?;
         args.push("exec".to_owned());
         if launch.resume.is_some() {
             args.push("resume".to_owned());
@@ -92,19 +85,7 @@ impl Dialect for CodexExec {
         }
         args.extend(launch.resume.clone());
         args.push("-".to_owned());
-        let text = match launch.rules.as_str() {
-            "" => opening.text,
-            rules => format!("{rules}\n\n{}", opening.text),
-        };
-        let lines = text.lines().enumerate();
-        let brief = Brief { key: opening.key.clone(), resumed: launch.resume.is_some() };
-        Ok(RunSpec {
-            files: vec![(BRIEF.to_owned(), json!(brief).to_string())],
-            input: lines
-                .map(|(at, line)| InputLine { key: format!("{}:{at}", opening.key), text: line.to_owned() })
-                .collect(),
-            ..spec::run(launch, (program, args), env)
-        })
+        Ok(RunSpec { files: vec![prompt.brief], input: prompt.input, ..spec::run(launch, (program, args), env) })
     }
 
     fn program(&self) -> Program {
@@ -116,12 +97,7 @@ impl Dialect for CodexExec {
     }
 
     fn utter(&self, say: &Say, _memory: &Value) -> Result<Utterance, RunnerError> {
-        let reason = match say {
-            Say::Prompt { .. } => "it takes one prompt; the next one is a new run that resumes",
-            Say::Interrupt { .. } => "it is interrupted by ending its run",
-            Say::Permission { .. } => "it asks nothing",
-        };
-        Err(RunnerError::Unsupported { reason: reason.to_owned() })
+        once::refuse(say)
     }
 
     fn hears_once(&self) -> bool {
