@@ -119,6 +119,7 @@ async fn serve(options: Options) -> Result<()> {
 
     let agents = agents(&options, &config)?;
     warn_of_missing_agent(&agents, &Settings::default().agent.kind);
+    let hears_once = agents.hear_once().map(str::to_owned).collect();
     let local = this_machine(agents, &work_root).await?;
     let hands = Hands::new(Arc::new(LocalForge::new(Arc::clone(&local.host), git())));
     let hands = hands.clone().with_checker(Arc::new(ProjectChecks::new(hands, around_checks())));
@@ -140,6 +141,7 @@ async fn serve(options: Options) -> Result<()> {
     let kinds: Vec<&str> = local.runners.keys().map(String::as_str).collect();
     config.known(&kinds)?;
     config.apply(&mut settings);
+    settings.plan.hears_once = hears_once;
     let orch =
         Orch::start(store, hands, settings, Arc::new(SystemClock)).await.context("the wheel could not be started")?;
     let actor = Actor::default();

@@ -103,6 +103,11 @@ impl Agents {
         self.kinds.keys().map(String::as_str)
     }
 
+    /// Returns the names of the kinds that hear one prompt in each process.
+    pub fn hear_once(&self) -> impl Iterator<Item = &str> {
+        self.kinds.iter().filter(|(_, dialect)| dialect.hears_once()).map(|(kind, _)| kind.as_str())
+    }
+
     /// Makes a runner of each kind on a host.
     pub fn runners(&self, host: &Arc<dyn Host>) -> HashMap<String, Arc<dyn Runner>> {
         let runner = |dialect: &Arc<dyn Dialect>| -> Arc<dyn Runner> {

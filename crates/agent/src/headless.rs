@@ -93,6 +93,10 @@ impl Dialect for Headless {
         Ok(RunSpec { files, input: prompt.input, ..spec::run(launch, (program, args), env) })
     }
 
+    fn program(&self) -> crate::Program {
+        crate::Program { command: self.command.clone(), env: self.base_env.clone() }
+    }
+
     fn dialogue(&self, memory: &Value) -> Box<dyn Dialogue> {
         match self.program {
             Program::Gemini => Box::new(gemini::Reader::remembering(memory)),

@@ -13,6 +13,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// How one kind of agent program is launched and understood. Pure.
 pub trait Dialect: Send + Sync + fmt::Debug {
@@ -280,7 +281,8 @@ impl Runner for HostedRunner {
         }
         if let (true, Say::Interrupt { .. }) = (self.dialect.hears_once(), say) {
             // There is no other way to stop it, and the conversation can be gone on with.
-            self.host.stop(label, Grace::PATIENT).await?;
+            // Its input is closed already: there is nothing to be waited for before the signal.
+            self.host.stop(label, Grace { after_close: Duration::ZERO, ..Grace::PATIENT }).await?;
             return Ok(Said::Now);
         }
         let mut dialogue = self.dialect.dialogue(&memory);

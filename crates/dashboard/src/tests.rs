@@ -79,6 +79,7 @@ fn a_session(n: u64, of: u64, title: &str) -> Session {
         told: false,
         stopping: None,
         part: None,
+        opened_at: None,
         counters: Default::default(),
         state: session::State::Running {
             target: TargetId::fixed(1),

@@ -201,6 +201,9 @@ pub struct Opening {
     pub key: String,
     /// The text.
     pub text: String,
+    /// The message that it is, if it is one.
+    #[serde(default)]
+    pub message: Option<MessageId>,
 }
 
 /// See [`Effect::Check`].

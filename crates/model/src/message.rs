@@ -85,6 +85,11 @@ pub enum Input {
         /// Where that runs.
         target: TargetId,
     },
+    /// An attempt begins with it: it stands in the launch.
+    Opens {
+        /// Which attempt.
+        attempt: Attempt,
+    },
     /// The agent is busy and the message cannot wait.
     CutOff {
         /// The attempt whose turn it is.
@@ -117,6 +122,14 @@ impl State {
         }
     }
 
+    /// Tells whether it was not said yet.
+    pub const fn is_queued(&self) -> bool {
+        match self {
+            Self::Queued { .. } => true,
+            Self::Sent { .. } | Self::Acknowledged | Self::Undeliverable => false,
+        }
+    }
+
     /// Tells whether it still has to be heard.
     pub const fn is_waiting(&self) -> bool {
         match self {
@@ -130,6 +143,7 @@ impl State {
 pub fn decide(message: &Message, input: Input, now: Timestamp) -> Result<Decision<Message>, Refusal> {
     match input {
         Input::Send { attempt, target } => send(message, attempt, target, now),
+        Input::Opens { attempt } => Ok(opens(message, attempt, now)),
         Input::CutOff { attempt, target } => Ok(cut_off(message, attempt, target, now)),
         Input::Accepted { attempt } => Ok(accepted(message, attempt, now)),
         Input::Lost { attempt } => Ok(match message.state {
@@ -167,6 +181,18 @@ fn send(message: &Message, attempt: Attempt, target: TargetId, now: Timestamp) -
             state: message.state.name(),
             rule: "only a queued message is sent",
         }),
+    }
+}
+
+fn opens(message: &Message, attempt: Attempt, now: Timestamp) -> Decision<Message> {
+    match message.state {
+        State::Queued { .. } => {
+            let note = Some((NoteKind::MessageSent, "an agent is started with a message"));
+            enter(message, State::Sent { attempt }, note, now)
+        }
+        State::Sent { .. } | State::Acknowledged | State::Undeliverable => {
+            Decision::ignore(message.clone(), "it does not wait")
+        }
     }
 }
 

@@ -62,6 +62,9 @@ pub struct Session {
     /// What it takes along from the agent that played it before.
     #[serde(default)]
     pub handover: Option<Handover>,
+    /// When a process last said that it has the conversation open.
+    #[serde(default)]
+    pub opened_at: Option<Timestamp>,
     /// The newest attempt; zero before the first.
     pub attempt: Attempt,
     /// Infrastructure faults in a row.
@@ -366,6 +369,8 @@ pub struct Around {
     pub questions_open: bool,
     /// It steers, and others are at work: it is right to wait for them.
     pub others_at_work: bool,
+    /// Its attempt was cut off for one of the messages that wait.
+    pub cut_off: bool,
     /// Its pull request's head moved since it was created; `None` where that does not matter.
     pub head_moved: Option<bool>,
 }
@@ -603,6 +608,11 @@ impl State {
         }
     }
 
+    /// Tells whether an attempt waits for its folder.
+    pub fn is_preparing(&self, of: Attempt) -> bool {
+        matches!(self, Self::Starting { attempt, phase: Phase::Preparing, .. } if *attempt == of)
+    }
+
     /// Returns the target and attempt whose place is taken: from placement to the end of the process.
     pub const fn holds(&self) -> Option<(TargetId, Attempt)> {
         match self {
@@ -772,7 +782,7 @@ pub fn decide(session: &Session, input: Input, limits: &Limits, now: Timestamp) 
         Input::PrepareFailed { attempt, detail } => Ok(start_failed(session, attempt, detail, now)),
         Input::Started { attempt, spoken_to } => Ok(started(session, attempt, spoken_to, now)),
         Input::LaunchFailed { attempt, detail } => Ok(start_failed(session, attempt, detail, now)),
-        Input::Conversation { attempt, conversation } => Ok(named(session, attempt, conversation)),
+        Input::Conversation { attempt, conversation } => Ok(named(session, attempt, conversation, now)),
         Input::Spoken { attempt, message } => Ok(spoken(session, attempt, message, now)),
         Input::Heard { attempt, activity, summary, acted } => {
             Ok(heard(session, attempt, activity, summary, acted, now))
@@ -1237,15 +1247,13 @@ fn kill_stray(session: &Session, attempt: Attempt, target: TargetId) -> Decision
     }))
 }
 
-fn named(session: &Session, of: Attempt, conversation: String) -> Decision<Session> {
+fn named(session: &Session, of: Attempt, conversation: String, now: Timestamp) -> Decision<Session> {
     if session.state.holds().is_none_or(|(_, attempt)| attempt != of) {
         return Decision::ignore(session.clone(), "the conversation of another attempt");
     }
-    if session.conversation.as_ref() == Some(&conversation) {
-        return Decision::ignore(session.clone(), "known already");
-    }
     let mut next = session.clone();
     next.conversation = Some(conversation);
+    next.opened_at = Some(now);
     Decision::become_(next)
 }
 
@@ -1456,10 +1464,14 @@ fn exited(session: &Session, of: Attempt, exit: Exit, around: Around, now: Times
     };
     let stays = session.role.traits().stays;
     match (turn, exit) {
+        // It had no other way to be cut off, or it ended instead: either way the message is what comes next.
+        (_, Exit::Clean | Exit::Crashed { .. }) if around.cut_off => go_on_with_message(session, now),
+        // An agent of one turn hears the next words in a new process.
+        (Turn::Idle { .. }, Exit::Clean) if around.messages_wait => go_on_with_message(session, now),
         (Turn::Idle { .. }, Exit::Clean) if stays => {
             let note =
                 session.said(NoteKind::SessionWaiting, format!("{} is parked until it is needed", session.title));
-            let why = if around.messages_wait { Waiting::Resumed } else { Waiting::Parked };
+            let why = Waiting::Parked;
             session.leave_for(State::WaitingCapacity { why, until: None }, Patience::Quick, now).note(note)
         }
         (_, Exit::Clean | Exit::Crashed { .. }) if session.report.is_some() && !stays && !around.messages_wait => {
@@ -1468,6 +1480,13 @@ fn exited(session: &Session, of: Attempt, exit: Exit, around: Around, now: Times
         (_, Exit::Clean) => session.back_off("its agent exited in the middle of its work".into(), now),
         (_, Exit::Crashed { detail }) => session.back_off(format!("its agent ended: {detail}"), now),
     }
+}
+
+/// Starts the next attempt, which opens with the message that waits.
+fn go_on_with_message(session: &Session, now: Timestamp) -> Decision<Session> {
+    let note = session.said(NoteKind::SessionWaiting, format!("{} goes on with a message", session.title));
+    let state = State::WaitingCapacity { why: Waiting::Resumed, until: None };
+    session.leave_for(state, Patience::Quick, now).note(note)
 }
 
 fn stopped(session: &Session, of: Attempt) -> Decision<Session> {

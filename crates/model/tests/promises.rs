@@ -528,6 +528,7 @@ mod properties {
             |(messages_wait, questions_open, others_at_work, head_moved)| Around {
                 hand_back_waits: false,
                 messages_wait,
+                cut_off: messages_wait && others_at_work,
                 questions_open,
                 others_at_work,
                 head_moved,

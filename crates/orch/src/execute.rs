@@ -11,7 +11,7 @@ pub(crate) use check::RunningChecks;
 
 use crate::orch::Shared;
 use orcha_agent::Runner;
-use orcha_base::{Attempt, ObjectiveId, Retry, SessionId, TargetId, WorkspaceId};
+use orcha_base::{Attempt, ObjectiveId, Retry, SessionId, TargetId, Timestamp, WorkspaceId};
 use orcha_exec::RunLabel;
 use orcha_model::{Artifact, Effect, check as check_run, message, pull_request as pr, session, workspace};
 use orcha_plan::{OfWorkflow, Stimulus};
@@ -26,6 +26,8 @@ pub(crate) enum Executed {
     Facts(Facts),
     /// Something that passes by itself stood in the way.
     Again { detail: String },
+    /// It would do harm now; it is tried again at that instant, however often.
+    NotBefore { until: Timestamp, detail: String },
     /// It will not work, however often it is tried.
     Failed { detail: String },
 }

@@ -14,7 +14,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 /// How passing faults of effects are waited out.
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(500), cap: Duration::from_secs(60) };
@@ -96,6 +96,10 @@ async fn finish(shared: &Arc<Shared>, job: Job) {
                 let delay = BACKOFF.delay(tries);
                 warn!(effect.kind = job.effect.name(), effect.key = %job.key, "{} failed: {detail}; trying again in {delay:?}", job.effect.name());
                 shared.clock.sleep(delay).await;
+            }
+            Executed::NotBefore { until, detail } => {
+                info!(effect.kind = job.effect.name(), effect.key = %job.key, "{} waits until {until}: {detail}", job.effect.name());
+                shared.clock.sleep(until.since(shared.clock.now())).await;
             }
             Executed::Again { detail } => {
                 break (execute::failed(&job.effect, format!("{detail} (after {} tries)", tries + 1)), false);

@@ -18,11 +18,14 @@ const WORDS: usize = 6000;
 /// Returns what an agent is told first, or nothing when messages wait that will be the first thing it hears.
 pub fn opening(world: &World, session: &Session, attempt: Attempt) -> Option<Opening> {
     let resumes = session.conversation.is_some();
-    if resumes && world.has_queued_message(session.id) {
-        return None;
+    let queued = || world.waiting_messages(session.id).filter(|it| it.state.is_queued());
+    // A last turn is there to hand back what there is.
+    let hands_back = queued().find(|it| it.cause.starts_with(crate::budget::HAND_BACK));
+    if let (true, Some(first)) = (resumes, hands_back.or_else(|| queued().next())) {
+        return Some(Opening { key: first.id.to_string(), text: first.text.clone(), message: Some(first.id) });
     }
     let text = if resumes { resumed(session) } else { first(world, session) };
-    Some(Opening { key: opening_key(session, attempt), text })
+    Some(Opening { key: opening_key(session, attempt), text, message: None })
 }
 
 /// The key of an opening: a UUID of its own for each attempt, the same whenever it is asked for.

@@ -17,7 +17,7 @@ use orcha_model::{
     Decision, Effect, EffectKey, Feedback, Message, Note, NoteKind, NounId, PullRequest, Question, Refusal, Role,
     Session, Trip, Workspace, feedback, message, objective, pull_request, question, role, session, workflow, workspace,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -48,6 +48,8 @@ pub struct Settings {
     pub parallel_tasks: usize,
     /// How many sessions may try one step of a workflow, or one task.
     pub step_tries: usize,
+    /// The kinds of agents that hear one prompt in each process: the next one opens the next attempt.
+    pub hears_once: BTreeSet<String>,
 }
 
 impl Default for Settings {
@@ -66,6 +68,7 @@ impl Default for Settings {
             most_tasks: 40,
             parallel_tasks: 3,
             step_tries: 3,
+            hears_once: BTreeSet::new(),
         }
     }
 }
@@ -393,7 +396,14 @@ impl Turn<'_, '_, '_> {
                 let it = self.world.sessions.get(&session).ok_or_else(|| unknown("session", session))?;
                 let opening = prompt::opening(self.world, it, attempt);
                 let conversation = (self.mind.ids)().to_string();
-                self.session(session, session::Input::Prepared { attempt, dir, conversation, opening })
+                // Said a second time, a folder starts nothing.
+                let awaited = it.state.is_preparing(attempt);
+                let opens = opening.as_ref().filter(|_| awaited).and_then(|it| it.message);
+                self.session(session, session::Input::Prepared { attempt, dir, conversation, opening })?;
+                match opens {
+                    Some(id) => self.meet(Stimulus::Message(id, message::Input::Opens { attempt })),
+                    None => Ok(()),
+                }
             }
             Stimulus::Used { session, attempt, usage } => {
                 self.meet(Stimulus::Objective(objective::Input::Used { usage }))?;
@@ -624,6 +634,7 @@ impl Turn<'_, '_, '_> {
             part: new.part,
             counters: Counters::default(),
             stopping: None,
+            opened_at: None,
             // Whoever goes on with the work of others is released by the cascade.
             state: session::State::Queued { released: new.depends_on.is_empty() && new.reviews.is_none() },
             depends_on: new.depends_on,

@@ -89,6 +89,13 @@ impl World {
         self.messages.values().any(|it| it.session == session && asks(it))
     }
 
+    /// Tells whether a session's newest attempt was cut off for a message that still waits.
+    fn was_cut_off(&self, session: SessionId) -> bool {
+        let attempt = self.sessions.get(&session).map(|it| it.attempt);
+        let cut = |it: &Message| matches!(it.state, message::State::Queued { interrupted } if interrupted == attempt);
+        attempt.is_some() && self.messages.values().any(|it| it.session == session && cut(it))
+    }
+
     /// Returns the open questions.
     pub fn open_questions(&self) -> impl Iterator<Item = &Question> {
         self.questions.values().filter(|it| it.state == question::State::Open)
@@ -99,6 +106,7 @@ impl World {
         session::Around {
             messages_wait: self.has_queued_message(session),
             hand_back_waits: self.waits_to_hand_back(session),
+            cut_off: self.was_cut_off(session),
             questions_open: self.open_questions().any(|it| self.is_waited_for(it, session)),
             others_at_work: self.sessions.get(&session).is_some_and(|it| it.role.traits().stays)
                 && (self.has_live_worker() || self.has_live_pull_request()),

@@ -63,7 +63,7 @@ impl Target {
             program: None,
             model: Some("scripted".to_owned()),
             resume: None,
-        begun: None,
+            begun: None,
             conversation: ID.to_owned(),
             mcp: None,
             permissions: Permissions::Everything,

@@ -107,6 +107,7 @@ pub fn session(n: u64, role: Role) -> Session {
         told: false,
         stopping: None,
         part: None,
+        opened_at: None,
         counters: Counters::default(),
         state: session::State::Queued { released: true },
         created_at: at(0),

@@ -569,6 +569,7 @@ pub(super) fn message() {
     );
     let inputs = every!(Input;
         Input::Send { .. } => [("send", Input::Send { attempt: this, target })],
+        Input::Opens { .. } => [("opens an attempt", Input::Opens { attempt: this })],
         Input::CutOff { .. } => [("cut off", Input::CutOff { attempt: this, target })],
         Input::Accepted { .. } => [
             ("accepted", Input::Accepted { attempt: this }),

@@ -4,7 +4,7 @@ use super::{Executed, Facts, agent_of, chain, run_label, runner, runner_of, sort
 use crate::orch::Shared;
 use crate::providers;
 use data_encoding::BASE64URL_NOPAD;
-use orcha_agent::{Launch, Mcp, Output, Say};
+use orcha_agent::{Begun, Launch, LaunchError, Mcp, Output, Say};
 use orcha_base::{Attempt, MessageId, ObjectiveId, Redacted, SessionId, TargetId};
 use orcha_model::Tool;
 use orcha_model::effect::{self, Deliver, Permit};
@@ -37,8 +37,12 @@ pub(super) async fn run(
         let mut env =
             vec![("ORCHA_SESSION".into(), it.session.to_string()), ("ORCHA_ROLE".into(), it.role.name().into())];
         let session = it.session;
-        let follows = shared.view(objective, move |world| world.sessions.get(&session)?.pull_request).await;
-        if let Some(pull_request) = follows.map_err(|fault| Executed::Again { detail: chain(&fault) })? {
+        let seen = shared.view(objective, move |world| {
+            let it = world.sessions.get(&session);
+            (it.and_then(|it| it.pull_request), it.and_then(|it| it.opened_at))
+        });
+        let (follows, opened) = seen.await.map_err(|fault| Executed::Again { detail: chain(&fault) })?;
+        if let Some(pull_request) = follows {
             env.push(("ORCHA_PULL_REQUEST".into(), pull_request.to_string()));
         }
         let launch = Launch {
@@ -47,6 +51,7 @@ pub(super) async fn run(
             program: it.agent.program.clone(),
             model: it.agent.model.clone(),
             resume: it.resume.clone(),
+            begun: opened.map(|opened| Begun { opened, now: shared.clock.now() }),
             conversation: it.conversation.clone(),
             mcp,
             permissions: shared.settings.permissions,
@@ -63,7 +68,10 @@ pub(super) async fn run(
                 .and_then(|it| it.phase.contract())
                 .map(|it| Output { tool: Tool::HandIn.to_string(), schema: it.schema() }),
         };
-        runner.launch(&launch).await.map_err(|fault| sorted(&fault, fault.retry()))?;
+        runner.launch(&launch).await.map_err(|fault| match fault {
+            LaunchError::NotYet { until, .. } => Executed::NotBefore { until, detail: chain(&fault) },
+            LaunchError::Run(_) | LaunchError::Unsupported { .. } => sorted(&fault, fault.retry()),
+        })?;
     }
     Ok(Facts::of([Stimulus::Session(
         it.session,

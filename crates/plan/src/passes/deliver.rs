@@ -52,6 +52,10 @@ fn next_for(world: &World, session: &Session, now: Timestamp, settings: &Setting
     let mut waiting = world.waiting_messages(session.id).filter(queued);
     let Some(first) = waiting.next() else { return go_on(world, session).into_iter().collect() };
     match &session.state {
+        // Its process is about to end by itself, and the message opens the next one.
+        State::Running { turn: Turn::Idle { .. }, .. } if settings.hears_once.contains(&session.agent.kind) => {
+            Vec::new()
+        }
         State::Running { turn: Turn::Idle { .. }, .. } => speak(world, session, first, now, settings),
         State::Running { target, attempt, turn: Turn::Busy { .. }, .. } => {
             let urgent = std::iter::once(first).chain(waiting).find(|it| it.interrupt);

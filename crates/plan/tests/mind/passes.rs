@@ -1152,3 +1152,72 @@ fn a_session_that_waits_is_woken_at_its_instant() {
     assert_eq!(wake, Some(at(500)));
     assert!(!stage.session(1).wants_place(at(499)) && stage.session(1).wants_place(at(500)));
 }
+
+mod one_prompt_in_a_process {
+    use super::*;
+
+    const KIND: &str = "one-turn";
+
+    /// A worker in the middle of its turn, whose agent hears one prompt in each process.
+    fn at_work() -> Stage {
+        let mut stage = Stage::managed();
+        stage.settings.hears_once.insert(KIND.into());
+        let mut worker = busy(1, Role::Implementer);
+        worker.agent.kind = KIND.into();
+        worker.conversation = Some("c1".into());
+        stage.add(worker);
+        stage
+    }
+
+    fn exits(stage: &mut Stage, exit: Exit) {
+        stage.step(Stimulus::Exited { session: SessionId::fixed(1), attempt: attempt(1), exit });
+    }
+
+    /// Its next attempt is placed and prepared; returns what it begins with.
+    fn opening(stage: &mut Stage) -> String {
+        stage.step(Stimulus::Place { session: SessionId::fixed(1), target: make::target_id() });
+        let (session, workspace, facts) = (SessionId::fixed(1), WorkspaceId::fixed(1), make::facts());
+        let changes = stage.step(Stimulus::Prepared { session, attempt: attempt(2), workspace, facts });
+        let opening = changes.effects.iter().find_map(|(_, it)| match it {
+            orcha_model::Effect::Launch(it) => it.opening.clone(),
+            _ => None,
+        });
+        let opening = opening.unwrap();
+        assert_eq!(opening.key, stage.messages(1)[0].id.to_string());
+        assert_eq!(stage.messages(1)[0].state, message::State::Sent { attempt: attempt(2) });
+        opening.text
+    }
+
+    #[test]
+    fn a_message_waits_for_the_end_of_the_process_and_opens_the_next_one() {
+        let mut stage = at_work();
+        assert_eq!(orders(&stage.step(steer(1, false))), [""; 0]);
+        stage.hears_and_ends_its_turn(1);
+        assert_eq!(stage.messages(1)[0].state, message::State::Queued { interrupted: None });
+        exits(&mut stage, Exit::Clean);
+        assert_eq!((stage.session(1).faults, stage.session(1).wants_place(stage.now)), (0, true));
+        assert_eq!(opening(&mut stage), "Look left.");
+    }
+
+    #[test]
+    fn who_cannot_wait_ends_the_process_and_that_is_no_fault() {
+        let mut stage = at_work();
+        assert_eq!(orders(&stage.step(steer(1, true))), ["interrupt"]);
+        exits(&mut stage, Exit::Crashed { detail: "signal 15".into() });
+        assert_eq!((stage.session(1).faults, stage.session(1).wants_place(stage.now)), (0, true));
+        assert_eq!(opening(&mut stage), "Look left.");
+    }
+
+    #[test]
+    fn a_message_that_opened_an_attempt_and_was_not_heard_waits_again() {
+        let mut stage = at_work();
+        stage.step(steer(1, true));
+        exits(&mut stage, Exit::Crashed { detail: "signal 15".into() });
+        opening(&mut stage);
+        stage.on(1, Input::Started { attempt: attempt(2), spoken_to: true });
+        let exit = Exit::Crashed { detail: "signal 9".into() };
+        stage.step(Stimulus::Exited { session: SessionId::fixed(1), attempt: attempt(2), exit });
+        assert_eq!(stage.session(1).faults, 1);
+        assert_eq!(stage.messages(1)[0].state, message::State::Queued { interrupted: None });
+    }
+}

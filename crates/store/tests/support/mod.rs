@@ -89,6 +89,7 @@ pub fn session(n: u64, of: u64) -> Session {
         told: false,
         stopping: None,
         part: None,
+        opened_at: None,
         counters: Default::default(),
         state: session::State::Queued { released: true },
         created_at: at(0),

@@ -124,6 +124,9 @@ impl Outside {
             }
             Effect::Launch(it) if works => {
                 self.launch(it.session, it.attempt, it.opening.is_some())?;
+                if let Some(message) = it.opening.as_ref().and_then(|it| it.message) {
+                    self.say((it.session, it.attempt), message);
+                }
                 let spoken_to = it.opening.is_some();
                 vec![Stimulus::Session(it.session, session::Input::Started { attempt: it.attempt, spoken_to })]
             }
