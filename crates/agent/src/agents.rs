@@ -5,8 +5,8 @@
 use crate::acp::{self, Acp, Recipe, RecipeError};
 use crate::claude::Claude;
 use crate::codex::{Codex, CodexExec};
-use crate::llm::{Llm, ProviderError, Providers};
 use crate::headless::{Headless, Program};
+use crate::llm::{Llm, ProviderError, Providers};
 use crate::spec::pick;
 use crate::{Dialect, HostedRunner, Runner};
 use orcha_exec::Host;
