@@ -18,8 +18,18 @@ const PURE: [Pure; 4] = [
         sources: "crates/base/",
         may_have: &["jiff", "schemars", "serde", "strum", "thiserror", "uuid"],
     },
-    Pure { package: "orcha-model", sources: "crates/model/", may_have: &["serde", "strum", "thiserror", "uuid"] },
-    Pure { package: "orcha-plan", sources: "crates/plan/", may_have: &["serde", "strum", "thiserror", "uuid"] },
+    // What roles hand in is JSON: its values and schemas are data like any other.
+    Pure {
+        package: "orcha-model",
+        sources: "crates/model/",
+        may_have: &["serde", "serde_json", "strum", "thiserror", "uuid"],
+    },
+    Pure {
+        package: "orcha-plan",
+        sources: "crates/plan/",
+        may_have: &["serde", "serde_json", "strum", "thiserror", "uuid"],
+    },
+    Pure { package: "orcha-refiner", sources: "crates/refiner/", may_have: &["serde", "statrs", "thiserror", "uuid"] },
     Pure {
         package: "orcha-wire",
         sources: "crates/wire/",
@@ -102,7 +112,7 @@ mod tests {
     fn a_forbidden_dependency_is_named() {
         assert_eq!(
             having("orcha-model", "tokio", DependencyKind::Normal),
-            ["pure: orcha-model -> tokio: a pure crate; it may have serde, strum, thiserror, uuid"]
+            ["pure: orcha-model -> tokio: a pure crate; it may have serde, serde_json, strum, thiserror, uuid"]
         );
         assert_eq!(having("orcha-plan", "rand", DependencyKind::Build).len(), 1);
         assert!(having("orcha-model", "serde", DependencyKind::Normal).is_empty());

@@ -27,6 +27,7 @@ const MAY: &[(&str, &str)] = &[
     ("crates/local-tools/", "files are touched on the blocking pool, and each call waits for its own"),
     ("crates/delivery/", "files are touched on the blocking pool, and each call waits for its own"),
     ("crates/client/", "it is the other side: it reads a stream while it draws"),
+    ("crates/llm-agent/", "it is a program of its own, on the agent's side"),
     ("crates/scripted-agent/", "it is a program of its own, on the agent's side"),
     ("crates/scripted-model/", "it is a server of its own, on the model's side"),
     ("crates/testkit/", "it only serves tests"),
