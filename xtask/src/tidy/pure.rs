@@ -12,7 +12,7 @@ struct Pure {
     may_have: &'static [&'static str],
 }
 
-const PURE: [Pure; 4] = [
+const PURE: [Pure; 5] = [
     Pure {
         package: "orcha-base",
         sources: "crates/base/",
