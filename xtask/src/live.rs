@@ -72,6 +72,12 @@ const TOUR: &[Step] = &[
         let health = it.json(&["health"])?;
         is(&health, "/status", "ok").map(done)
     }),
+    step("orcha doctor", |it| {
+        // A machine without the usual agent program is told so; the tour brings its own.
+        let said: Value = serde_json::from_str(&it.house.orcha_asks(&["doctor", "--json"])?)?;
+        ensure!(said.to_string().contains("git"), "git was not looked for: {said}");
+        Ok(None)
+    }),
     step("orcha run", Walk::run),
     step("orcha ls", |it| {
         let rows = it.json(&["ls"])?;
@@ -80,6 +86,11 @@ const TOUR: &[Step] = &[
             let rows = it.json(&["ls", what, "--all", "--objective", &it.objective])?;
             ensure!(rows.is_array(), "`ls {what}` is no list: {rows}");
         }
+        Ok(None)
+    }),
+    step("orcha providers", |it| {
+        let rows = it.json(&["providers"])?;
+        ensure!(rows.is_array(), "`providers` is no list: {rows}");
         Ok(None)
     }),
     step("orcha events", |it| {

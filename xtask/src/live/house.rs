@@ -76,6 +76,15 @@ impl House {
         String::from_utf8(output.stdout).context("orcha printed something that is no text")
     }
 
+    /// Runs a command of `orcha` that may also answer "something stops work", and returns what it printed.
+    pub fn orcha_asks(&self, args: &[&str]) -> Result<String> {
+        let output = self.command("orcha").args(args).output().context("orcha did not start")?;
+        let beside = String::from_utf8_lossy(&output.stderr);
+        let answered = matches!(output.status.code(), Some(0 | 1));
+        ensure!(answered, "`orcha {}` ended with {}: {}", args.join(" "), output.status, beside.trim());
+        String::from_utf8(output.stdout).context("orcha printed something that is no text")
+    }
+
     /// Starts the command of `orcha` that goes on beside the others.
     pub fn follow(&mut self, args: &[String]) -> Result<()> {
         let mut command = self.command("orcha");
