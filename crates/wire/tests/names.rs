@@ -125,6 +125,7 @@ fn session() -> Session {
         handoff_summary: Some("Done".into()),
         target_id: Some(TargetId::fixed(3)),
         workspace_id: Some(WorkspaceId::fixed(5)),
+        sandbox: Some("landlock".into()),
         usage_provider: Some("claude".into()),
         used_tokens: 100,
         used: usage(),
@@ -185,6 +186,7 @@ fn question() -> Question {
         context: Some("The page has none".into()),
         options: vec!["red".into()],
         about: "asked".into(),
+        expires_at: Some(at(9)),
         answer: Some("red".into()),
         created_at: at(1),
         answered_at: Some(at(2)),
@@ -366,6 +368,11 @@ fn places() {
         name: "site".into(),
         repo: repo(),
         base_branch: Some(branch("main")),
+        permissions: PermissionRules {
+            mode: Some(PermissionMode::Auto),
+            allow: vec![PermissionRule { command: Some("make test".into()), ..PermissionRule::default() }],
+            deny: vec![PermissionRule { tool: Some("Web*".into()), path: Some("/etc".into()), command: None }],
+        },
         created_at: at(1),
         updated_at: at(2),
     };
