@@ -465,7 +465,6 @@ pub fn session(session: &Session, out: &mut dyn Write) -> io::Result<()> {
     facts.text("model", session.model.as_deref())?;
     facts.fact("attempt", session.attempt)?;
     facts.fact("workspace", session.workspace_id.map_or_else(String::new, |it| it.to_string()))?;
-    facts.text("sandbox", session.sandbox.as_deref())?;
     let waits: Vec<String> = session.metadata.depends_on.iter().map(|it| it.short()).collect();
     facts.fact("depends on", waits.join(", "))?;
     facts.fact("tokens", amount(session.used_tokens))?;

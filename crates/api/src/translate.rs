@@ -293,7 +293,6 @@ pub(crate) fn session(it: &Session, ran_on: Option<TargetId>) -> orcha_wire::Ses
         handoff_summary: it.report.as_ref().map(|it| it.summary.clone()),
         target_id: it.state.holds().map(|(target, _)| target).or(ran_on),
         workspace_id: it.workspace,
-        sandbox: it.sandbox.clone(),
         usage_provider: Some(it.agent.kind.clone()),
         used_tokens: it.counters.used.tokens(),
         used: usage(&it.counters.used),

@@ -1,8 +1,7 @@
 //! Whether an agent may do what it asks for: the rules of an operator, and one verdict over them.
 //!
 //! An allow rule is read narrowly: what is not plain enough to be understood is not allowed by it. A deny rule is
-//! read broadly: what looks like it is denied. What neither says is asked of a person. No rule is a sandbox: see
-//! `exec::sandbox` for that. How a request is heard and how its answer travels is not known here.
+//! read broadly: what looks like it is denied. What neither says is asked of a person. No rule is a sandbox. How a request is heard and how its answer travels is not known here.
 
 mod glob;
 mod shell;

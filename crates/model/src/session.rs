@@ -96,9 +96,6 @@ pub struct Session {
     /// What a person allowed for the rest of it.
     #[serde(default)]
     pub grants: Vec<Grant>,
-    /// How its newest attempt is confined, in words; none before that is known.
-    #[serde(default)]
-    pub sandbox: Option<String>,
     /// Counters of the loop guards.
     pub counters: Counters,
     /// Where it stands.
@@ -594,13 +591,6 @@ pub enum Input {
         /// The agent's own id of its request.
         request: String,
     },
-    /// It is known how its process is confined.
-    Confined {
-        /// The attempt.
-        attempt: Attempt,
-        /// How, in words.
-        sandbox: String,
-    },
     /// Another pull request took the place of the one that it follows up on.
     Follow {
         /// Which.
@@ -837,7 +827,6 @@ pub fn decide(session: &Session, input: Input, limits: &Limits, now: Timestamp) 
             Ok(asking::answered(session, attempt, number, answer, limits, now))
         }
         Input::PermissionWithdrawn { attempt, request } => Ok(asking::withdrawn(session, attempt, &request, now)),
-        Input::Confined { attempt, sandbox } => Ok(confined(session, attempt, sandbox)),
         Input::Follow { pull_request } => follow(session, pull_request, now),
     }
 }
@@ -1545,15 +1534,6 @@ fn stop_failed(session: &Session, of: Attempt, detail: &str) -> Decision<Session
     // Whoever waits for it goes on: what is in the folder is still there, and is kept before it is ever deleted.
     let text = format!("the end of {} (attempt {of}) was not clean: {detail}", session.title);
     stopped(session, of).note(session.said(NoteKind::EffectFailed, text))
-}
-
-fn confined(session: &Session, of: Attempt, sandbox: String) -> Decision<Session> {
-    if session.attempt != of || session.sandbox.as_ref() == Some(&sandbox) {
-        return Decision::ignore(session.clone(), "known already, or of another attempt");
-    }
-    let mut next = session.clone();
-    next.sandbox = Some(sandbox);
-    Decision::become_(next)
 }
 
 fn follow(session: &Session, pull_request: PullRequestId, now: Timestamp) -> Result<Decision<Session>, Refusal> {

@@ -643,7 +643,6 @@ impl Turn<'_, '_, '_> {
             asks: Vec::new(),
             asked: 0,
             grants: Vec::new(),
-            sandbox: None,
             // Whoever goes on with the work of others is released by the cascade.
             state: session::State::Queued { released: new.depends_on.is_empty() && new.reviews.is_none() },
             depends_on: new.depends_on,

@@ -112,7 +112,6 @@ pub fn session(n: u64, role: Role) -> Session {
         asks: Vec::new(),
         asked: 0,
         grants: Vec::new(),
-        sandbox: None,
         counters: Counters::default(),
         state: session::State::Queued { released: true },
         created_at: at(0),

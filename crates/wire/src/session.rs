@@ -181,9 +181,6 @@ pub struct Session {
     /// Its workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace_id: Option<WorkspaceId>,
-    /// How its newest process is confined, in words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sandbox: Option<String>,
     /// The provider whose tokens it uses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage_provider: Option<String>,

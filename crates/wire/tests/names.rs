@@ -125,7 +125,6 @@ fn session() -> Session {
         handoff_summary: Some("Done".into()),
         target_id: Some(TargetId::fixed(3)),
         workspace_id: Some(WorkspaceId::fixed(5)),
-        sandbox: Some("landlock".into()),
         usage_provider: Some("claude".into()),
         used_tokens: 100,
         used: usage(),

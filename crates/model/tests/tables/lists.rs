@@ -322,9 +322,6 @@ fn session_inputs() -> Vec<(String, session::Input)> {
         Input::PermissionWithdrawn { .. } => [
             ("a request is withdrawn", Input::PermissionWithdrawn { attempt: this, request: "r0".into() }),
         ],
-        Input::Confined { .. } => [
-            ("its sandbox is known", Input::Confined { attempt: this, sandbox: "landlock".into() }),
-        ],
         Input::Follow { .. } => [("follows another", Input::Follow { pull_request: PullRequestId::fixed(2) })],
     );
     all.extend(turn_ends());
