@@ -395,6 +395,9 @@ pub enum Project {
         /// The base branch [default: the repository's default branch].
         #[arg(long, value_name = "BRANCH")]
         base: Option<BranchName>,
+        /// What is said of the requests of its agents, as JSON: text, `@FILE`, or `-` for the standard input.
+        #[arg(long, value_name = "JSON|@FILE|-")]
+        permissions: Option<String>,
     },
     /// Change a project.
     Edit {
@@ -406,6 +409,10 @@ pub enum Project {
         /// The base branch; an empty text goes back to the repository's default branch.
         #[arg(long, value_name = "BRANCH")]
         base: Option<String>,
+        /// What is said of the requests of its agents instead, as JSON: text, `@FILE`, or `-` for the standard input.
+        /// For instance `{"mode":"auto","allow":[{"command":"make test"}],"deny":[{"command":"git push"}]}`.
+        #[arg(long, value_name = "JSON|@FILE|-")]
+        permissions: Option<String>,
     },
     /// Forget a project; the repository stays as it is.
     Rm { id: IdRef },

@@ -525,6 +525,7 @@ pub fn question(question: &Question, out: &mut dyn Write) -> io::Result<()> {
     facts.fact("state", toned(question.status.as_str(), 0))?;
     facts.fact("session", question.session_id.map_or_else(String::new, |it| it.to_string()))?;
     facts.since("asked", Some(question.created_at))?;
+    facts.fact("denied at", question.expires_at.map_or_else(String::new, |it| it.to_string()))?;
     facts.text("options", Some(&question.options.join(" | ")))?;
     facts.long("question", Some(&question.question))?;
     facts.long("context", question.context.as_deref())?;
@@ -613,7 +614,19 @@ pub fn project(project: &Project, out: &mut dyn Write) -> io::Result<()> {
     facts.fact("project", project.id)?;
     facts.text("name", Some(&project.name))?;
     facts.fact("repository", &project.repo)?;
-    facts.fact("base", project.base_branch.as_ref().map_or("(the default branch)", |it| it.as_str()))
+    facts.fact("base", project.base_branch.as_ref().map_or("(the default branch)", |it| it.as_str()))?;
+    if let Some(mode) = project.permissions.mode {
+        facts.fact("permissions", mode)?;
+    }
+    for (what, rules) in [("allowed", &project.permissions.allow), ("denied", &project.permissions.deny)] {
+        for it in rules {
+            let named = [("tool", &it.tool), ("command", &it.command), ("path", &it.path)];
+            let said: Vec<String> =
+                named.into_iter().filter_map(|(name, it)| Some(format!("{name} {}", it.as_ref()?))).collect();
+            facts.text(what, Some(&said.join(", ")))?;
+        }
+    }
+    Ok(())
 }
 
 pub fn workspace(workspace: &Workspace, out: &mut dyn Write) -> io::Result<()> {

@@ -1,12 +1,12 @@
-//! The daemon's settings file, `orchad.toml`: limits, supervision, further agents and providers of models. Options of the command line are not in it.
+//! The daemon's settings file, `orchad.toml`: limits, supervision, permissions, further agents and providers of models. Options of the command line are not in it.
 //!
 //! It is read once, at the start. A field that is not known is an error that names it: a misspelt limit must not be a
 //! limit that is silently not there.
 
 use anyhow::{Context, Result};
 use orcha_agent::llm::Providers;
-use orcha_model::Amount;
 use orcha_model::guard::Limits;
+use orcha_model::{Amount, Permissions};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -15,6 +15,9 @@ use std::time::Duration;
 
 /// The name of the file in the data folder.
 pub const FILE: &str = "orchad.toml";
+
+/// The longest that a person may be waited for while a turn stands still: a week, in seconds.
+const MOST: u64 = 7 * 24 * 3600;
 
 /// What the file may say; what it leaves out keeps its usual value.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,6 +29,8 @@ pub struct Config {
     pub supervision: Supervision,
     /// What turns are expected to take, and the caps over several objectives.
     pub budgets: Budgets,
+    /// What becomes of what agents ask for: rules, and who is asked about the rest.
+    pub permissions: Permissions,
     /// Who takes over from whom, and recipes of agents.
     agents: AgentTables,
     /// Further providers of models, and changes to the known ones: a table each, whose name is the kind of agent.
@@ -162,6 +167,8 @@ impl Config {
         for (field, value) in [("watch_every_secs", its.watch_every_secs), ("probe_every_secs", its.probe_every_secs)] {
             anyhow::ensure!(value > 0, "supervision.{field} must be at least 1");
         }
+        let expiry = config.permissions.expiry_secs;
+        anyhow::ensure!((1..=MOST).contains(&expiry), "permissions.expiry_secs must be between 1 and {MOST}");
         Ok(config)
     }
 
@@ -199,6 +206,7 @@ impl Config {
     pub fn apply(self, settings: &mut orcha_orch::Settings) {
         let its = self.supervision;
         settings.limits = self.limits;
+        settings.rules = self.permissions;
         settings.plan.manager_idle = Duration::from_secs(its.manager_idle_secs);
         settings.plan.managers_genuine = its.managers_genuine;
         settings.plan.managers_total = its.managers_total;
@@ -239,6 +247,7 @@ mod tests {
         let mut other = String::new();
         for line in text.lines() {
             match line.rsplit_once(" = ") {
+                Some((field, "\"auto\"")) => other.push_str(&format!("{field} = \"deny\"\n")),
                 Some((field, value)) => {
                     let value: u64 = value.parse().unwrap();
                     other.push_str(&format!("{field} = {}\n", value + 1));
@@ -252,6 +261,7 @@ mod tests {
         assert_eq!(Supervision::of(&settings), config.supervision);
         assert_eq!(Budgets::of(&settings), config.budgets);
         assert_eq!(settings.limits, config.limits);
+        assert_eq!(settings.rules, config.permissions);
         assert_eq!(config.to_toml().unwrap(), other);
     }
 
@@ -262,10 +272,27 @@ mod tests {
             ("[limit]\n", "limit"),
             ("[supervision]\npokes = \"many\"\n", "many"),
             ("[supervision]\nwatch_every_secs = 0\n", "watch_every_secs"),
+            ("[permissions]\nmode = \"never\"\n", "never"),
+            ("[permissions]\nexpiry_secs = 0\n", "expiry_secs"),
+            ("[permissions]\nallow = [{ comand = \"ls\" }]\n", "comand"),
+            ("[permissions]\nallow = [{}]\n", "names a `tool`"),
+            ("[permissions]\ndeny = [{ command = \"a; b\" }]\n", "plain command"),
+            ("[permissions.roles.boss]\nmode = \"deny\"\n", "boss"),
         ] {
             let refused = format!("{:#}", Config::parse(text).unwrap_err());
             assert!(refused.contains(name), "{refused}");
         }
+    }
+
+    #[test]
+    fn rules_are_said_for_everybody_and_for_a_role() {
+        let text = "[permissions]\nmode = \"ask\"\nallow = [{ command = \"git status\" }, { tool = \"Edit\", path = \"docs\" }]\n\
+                    [permissions.roles.reviewer]\nmode = \"deny\"\ndeny = [{ tool = \"Web*\" }]\n";
+        let config = Config::parse(text).unwrap();
+        let reviewer = config.permissions.policy(orcha_model::Role::Reviewer, None);
+        assert_eq!((reviewer.mode.to_string().as_str(), reviewer.allow.len(), reviewer.deny.len()), ("deny", 2, 1));
+        assert_eq!(config.permissions.policy(orcha_model::Role::Implementer, None).mode.to_string(), "ask");
+        assert_eq!(Config::parse(&config.to_toml().unwrap()).unwrap(), config);
     }
 
     #[test]

@@ -65,9 +65,9 @@ pub struct Options {
 enum AgentPermissions {
     /// Everything: for agents in a sandbox of their own.
     Everything,
-    /// Edits in their checkout; anything else is denied, with what to do instead.
+    /// Edits in their checkout; anything else is judged by `[permissions]`, and a person decides the rest.
     Edits,
-    /// Nothing: each request is denied, with what to do instead.
+    /// Nothing: each request is judged by `[permissions]`, and a person decides the rest.
     Ask,
 }
 

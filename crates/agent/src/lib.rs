@@ -21,6 +21,7 @@ mod rpc;
 mod runner;
 mod spec;
 mod text;
+mod wish;
 
 pub use agents::Agents;
 pub use event::{Change, Event, FileChange, Limit, ToolCall, ToolResult, TurnEnd, Usage};
@@ -32,3 +33,4 @@ pub use runner::{
     Batch, Begun, Cursor, Ended, Entry, Launch, LaunchError, Mcp, Output, Permissions, Runner, RunnerError, Said, Say,
     Source, Started,
 };
+pub use wish::{Wish, wish};

@@ -17,6 +17,7 @@ mod list;
 pub mod mcp;
 mod once;
 mod page;
+mod permissions;
 mod problem;
 mod rest;
 mod serve;

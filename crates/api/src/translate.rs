@@ -1,5 +1,6 @@
 //! From the nouns of the mind to the words of the wire. Field by field, and nothing is decided.
 
+use crate::permissions;
 use orcha_base::{RepoUrl, TargetId};
 use orcha_model::guard::Usage;
 use orcha_model::session::{State, Turn, UserWait, Waiting};
@@ -212,6 +213,12 @@ pub fn session_reason(state: &State) -> Option<String> {
     }
 }
 
+/// Tells why a session does not move: its state, or what its agent waits for while it runs.
+fn reason_of(it: &Session) -> Option<String> {
+    let asks = || it.asks.first().map(|asking| format!("its agent waits for permission to use {}", asking.line));
+    session_reason(&it.state).or_else(asks)
+}
+
 /// A session of a list that was read from its columns alone.
 pub(crate) fn session_row(row: SessionRow) -> orcha_wire::SessionRow {
     orcha_wire::SessionRow {
@@ -243,7 +250,7 @@ pub(crate) fn full_session_row(it: &Session, ran_on: Option<TargetId>) -> orcha_
         status: session_status(&it.state),
         phase: phase(&it.state),
         turn: turn(&it.state),
-        reason: session_reason(&it.state),
+        reason: reason_of(it),
         role: role(it.role),
         agent: it.agent.kind.clone(),
         mode: mode(it.role),
@@ -275,7 +282,7 @@ pub(crate) fn session(it: &Session, ran_on: Option<TargetId>) -> orcha_wire::Ses
         status: session_status(&it.state),
         phase: phase(&it.state),
         turn: turn(&it.state),
-        reason: session_reason(&it.state),
+        reason: reason_of(it),
         until,
         attempt: it.attempt.0,
         title: it.title.clone(),
@@ -361,6 +368,11 @@ pub(crate) fn question(it: &Question) -> orcha_wire::Question {
             question::Gate::CheckFault { .. } => "workflow_check_fault",
         },
         question::About::ClosedPullRequest { .. } => "closed_pull_request",
+        question::About::Permission(_) => "permission",
+    };
+    let expires_at = match (&it.about, &it.state) {
+        (question::About::Permission(request), question::State::Open) => Some(request.until),
+        _ => None,
     };
     orcha_wire::Question {
         id: it.id,
@@ -372,6 +384,7 @@ pub(crate) fn question(it: &Question) -> orcha_wire::Question {
         context: it.context.clone(),
         options: it.options.clone(),
         about: about.to_owned(),
+        expires_at,
         answer: answer.cloned(),
         created_at: it.created_at,
         answered_at: it.answered_at,
@@ -596,6 +609,7 @@ pub(crate) fn project(it: &Project) -> orcha_wire::Project {
         name: it.name.clone(),
         repo: it.repo.clone(),
         base_branch: it.base_branch.clone(),
+        permissions: permissions::to_wire(&it.permissions),
         created_at: it.created_at,
         updated_at: it.updated_at,
     }

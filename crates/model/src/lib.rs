@@ -41,7 +41,7 @@ pub use hand_in::HandIn;
 pub use journal::{Note, NoteKind};
 pub use message::Message;
 pub use objective::Objective;
-pub use permission::{PermissionVerdict, permission_verdict};
+pub use permission::{PermissionVerdict, Permissions, permission_verdict};
 pub use provider::Provider;
 pub use pull_request::PullRequest;
 pub use push::{PushVerdict, push_verdict};

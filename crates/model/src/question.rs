@@ -1,9 +1,10 @@
 //! The life of a question to the user. An answer reaches whoever asked.
 
 use crate::guard::Trip;
+use crate::permission::{self, Wish};
 use crate::{Decision, Note, NoteKind, Refusal};
 use orcha_base::{
-    CheckRunId, ObjectiveId, PullRequestId, QuestionId, Revision, ScopeId, SessionId, TenantId, Timestamp,
+    Attempt, CheckRunId, ObjectiveId, PullRequestId, QuestionId, Revision, ScopeId, SessionId, TenantId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +78,23 @@ pub enum About {
         /// Which.
         pull_request: PullRequestId,
     },
+    /// An agent wants to do something and its turn stands still until it is told.
+    Permission(Box<Request>),
+}
+
+/// A request of an agent that a person decides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The attempt that asks.
+    pub attempt: Attempt,
+    /// Which request of its session.
+    pub number: u64,
+    /// What it wants.
+    pub wish: Wish,
+    /// What it would do, as JSON text.
+    pub input: String,
+    /// When it is denied because nobody answered.
+    pub until: Timestamp,
 }
 
 /// What a workflow needs a person for.
@@ -181,6 +199,11 @@ pub fn decide(question: &Question, input: Input, now: Timestamp) -> Result<Decis
 fn given(question: &Question, answer: String, now: Timestamp) -> Result<Decision<Question>, Refusal> {
     if answer.trim().is_empty() || answer.len() > 64 * 1024 {
         return Err(Refusal::Invalid { field: "answer", rule: "must have between 1 byte and 64 KiB".into() });
+    }
+    if let (About::Permission(_), State::Open, None) = (&question.about, &question.state, permission::said(&answer)) {
+        let rule = "must be `allow once`, `allow for this session`, `allow for this session: WORDS` (what a plain \
+                    command begins with), `deny` or `deny: WHY`";
+        return Err(Refusal::Invalid { field: "answer", rule: rule.into() });
     }
     match question.state {
         State::Open => {

@@ -1,5 +1,6 @@
 //! Nouns without a life: plain rows. And the one name for all rows.
 
+use crate::permission::Rules;
 use orcha_base::{
     ArtifactId, BranchName, CheckRunId, FeedbackId, HandInId, MessageId, ObjectiveId, ProjectId, PullRequestId,
     QuestionId, RepoUrl, ScopeId, SessionId, TargetId, TaskId, TenantId, Timestamp, WorkflowId, WorkspaceId,
@@ -61,6 +62,9 @@ pub struct Project {
     pub repo: RepoUrl,
     /// The base branch; the repository's default branch if there is none.
     pub base_branch: Option<BranchName>,
+    /// What is said of the requests of agents that work on it.
+    #[serde(default)]
+    pub permissions: Rules,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.

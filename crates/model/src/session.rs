@@ -3,10 +3,14 @@
 //! Attempts are inside: each start of a process is one, facts carry theirs, and a fact of another attempt
 //! is ignored aloud. Nothing here starts a process or writes to one; see the effects.
 
+mod asking;
+
+pub use asking::{Asked, Asking, Permitted};
+
 use crate::budget::{Amount, HandBack, Reservation};
 use crate::effect::{self, Checkout, Effect, Opening, Patience};
 use crate::guard::{Counters, Limits, Trip, Usage};
-use crate::permission::{PermissionFacts, PermissionVerdict, permission_verdict};
+use crate::permission::Grant;
 use crate::workflow::Part;
 use crate::{Decision, Note, NoteKind, Refusal, Role};
 use orcha_base::{
@@ -83,6 +87,15 @@ pub struct Session {
     /// The step of a workflow that it plays, if it plays one.
     #[serde(default)]
     pub part: Option<Part>,
+    /// What its agent asks and waits for.
+    #[serde(default)]
+    pub asks: Vec<Asking>,
+    /// How often a person was asked on its agent's behalf.
+    #[serde(default)]
+    pub asked: u64,
+    /// What a person allowed for the rest of it.
+    #[serde(default)]
+    pub grants: Vec<Grant>,
     /// Counters of the loop guards.
     pub counters: Counters,
     /// Where it stands.
@@ -559,12 +572,24 @@ pub enum Input {
     PermissionAsked {
         /// The attempt.
         attempt: Attempt,
+        /// For what, and what is said of it.
+        asked: Box<Asked>,
+    },
+    /// A person answered what the agent asked, or nobody did in time.
+    PermissionAnswered {
+        /// The attempt that asked.
+        attempt: Attempt,
+        /// Which request of the session.
+        number: u64,
+        /// The answer.
+        answer: Permitted,
+    },
+    /// The agent no longer waits for an answer.
+    PermissionWithdrawn {
+        /// The attempt.
+        attempt: Attempt,
         /// The agent's own id of its request.
         request: String,
-        /// What it wants to use.
-        tool: String,
-        /// What it would do, as JSON text.
-        input: String,
     },
     /// Another pull request took the place of the one that it follows up on.
     Follow {
@@ -689,12 +714,15 @@ impl Session {
         if stop.is_some() {
             next.stopping = self.state.holds().map(|(_, attempt)| attempt);
         }
+        let unheard = asking::drop_all(&mut next);
         next.state = state;
         next.updated_at = now;
         if ends {
             next.completed_at = Some(now);
         }
-        Decision::become_(next).then_all(stop)
+        let mut decision = Decision::become_(next).then_all(stop);
+        decision.notes = unheard;
+        decision
     }
 
     /// The effect that ends what this session holds in the world, if it holds anything.
@@ -788,13 +816,17 @@ pub fn decide(session: &Session, input: Input, limits: &Limits, now: Timestamp) 
             Ok(heard(session, attempt, activity, summary, acted, now))
         }
         Input::Used { attempt, usage } => Ok(used(session, attempt, usage, limits, now)),
-        Input::TurnEnded { attempt, end, around } => Ok(turn_ended(session, attempt, end, around, limits, now)),
+        Input::TurnEnded { attempt, end, around } => {
+            Ok(asking::at_the_end(session, attempt, |it| turn_ended(it, attempt, end, around, limits, now)))
+        }
         Input::Exited { attempt, exit, around } => Ok(exited(session, attempt, exit, around, now)),
         Input::Stopped { attempt } => Ok(stopped(session, attempt)),
         Input::StopFailed { attempt, detail } => Ok(stop_failed(session, attempt, &detail)),
-        Input::PermissionAsked { attempt, request, tool, input } => {
-            Ok(permission_asked(session, attempt, request, tool, input, limits, now))
+        Input::PermissionAsked { attempt, asked } => Ok(asking::asked(session, attempt, *asked, limits, now)),
+        Input::PermissionAnswered { attempt, number, answer } => {
+            Ok(asking::answered(session, attempt, number, answer, limits, now))
         }
+        Input::PermissionWithdrawn { attempt, request } => Ok(asking::withdrawn(session, attempt, &request, now)),
         Input::Follow { pull_request } => follow(session, pull_request, now),
     }
 }
@@ -1502,47 +1534,6 @@ fn stop_failed(session: &Session, of: Attempt, detail: &str) -> Decision<Session
     // Whoever waits for it goes on: what is in the folder is still there, and is kept before it is ever deleted.
     let text = format!("the end of {} (attempt {of}) was not clean: {detail}", session.title);
     stopped(session, of).note(session.said(NoteKind::EffectFailed, text))
-}
-
-/// How much of a tool's name stands in the class of its error, in characters.
-const TOOL_NAME: usize = 60;
-
-fn permission_asked(
-    session: &Session,
-    of: Attempt,
-    request: String,
-    tool: String,
-    input: String,
-    limits: &Limits,
-    now: Timestamp,
-) -> Decision<Session> {
-    let State::Running { target, attempt, since, .. } = &session.state else {
-        return session.stale("a request of a process that is being ended");
-    };
-    if *attempt != of {
-        return session.stale("a request of another attempt");
-    }
-    let PermissionVerdict::Deny { reason } = permission_verdict(PermissionFacts { role: session.role, tool: &tool });
-    let name: String = tool.chars().take(TOOL_NAME).collect();
-    let note = session
-        .said(NoteKind::PermissionDenied, format!("{} asked to use {name} and was denied", session.title))
-        .with("tool", &name)
-        .with("reason", &reason);
-    let mut next = session.clone();
-    let turn = Turn::Busy { heard_at: now };
-    next.state = State::Running { target: *target, attempt: *attempt, turn, since: *since };
-    next.activity = Some(format!("asked to use {name} and was denied"));
-    next.updated_at = now;
-    // An agent that asks for the same again and again is in a loop.
-    next.counters.fail(&format!("permission denied: {name}"));
-    if let Some(trip) = next.counters.verdict(limits, now) {
-        let mut decision = next.trip(trip, now);
-        decision.notes.insert(0, note);
-        return decision;
-    }
-    let (session, target, attempt) = (session.id, *target, *attempt);
-    let permit = effect::Permit { session, attempt, target, request, tool, input, allow: false, reason };
-    Decision::become_(next).then(Effect::Permit(permit)).note(note)
 }
 
 fn follow(session: &Session, pull_request: PullRequestId, now: Timestamp) -> Result<Decision<Session>, Refusal> {

@@ -4,11 +4,13 @@ use expect_test::{Expect, expect};
 use orcha_base::{Timestamp, WorkspaceId};
 use orcha_model::effect::Effect;
 use orcha_model::guard::Usage;
+use orcha_model::permission::{Grant, Mode};
 use orcha_model::pull_request::{Input as PrInput, UpdateWork};
 use orcha_model::session::{self, Around, Evidence, Exit, FaultClass, Input, Phase, Report, State, Turn, TurnEnd};
-use orcha_model::session::{UserWait, Waiting};
+use orcha_model::session::{Permitted, UserWait, Waiting};
 use orcha_model::{
-    Decision, Limits, Refusal, Role, Session, Trip, feedback, message, objective, pull_request, question, workspace,
+    Decision, Limits, NoteKind, Refusal, Role, Session, Trip, feedback, message, objective, pull_request, question,
+    workspace,
 };
 use orcha_testkit::make::{self, at, attempt};
 
@@ -274,20 +276,110 @@ fn promise_1_a_session_says_until_when_its_end_is_being_kept() {
 
 // Requests of agents.
 
-fn asks(of: u32, tool: &str) -> Input {
-    Input::PermissionAsked { attempt: attempt(of), request: "r1".into(), tool: tool.into(), input: "{}".into() }
+fn asks(of: u32, mode: Mode) -> Input {
+    Input::PermissionAsked { attempt: attempt(of), asked: make::asked("r1", "make", mode) }
+}
+
+/// A session whose agent waits for a person.
+fn asking() -> Session {
+    decide(&worker(), asks(2, Mode::Ask)).next
+}
+
+fn decide(session: &Session, input: Input) -> Decision<Session> {
+    session::decide(session, input, &Limits::default(), NOW).unwrap()
+}
+
+fn answer(answer: Permitted) -> Input {
+    Input::PermissionAnswered { attempt: attempt(2), number: 1, answer }
+}
+
+fn allow(grant: Option<Grant>) -> Permitted {
+    Permitted::Allow { input: "{\"command\":\"make\"}".into(), grant }
 }
 
 #[test]
-fn a_request_is_answered_at_once_with_a_no_and_what_to_do_instead() {
-    check(worker(), asks(2, "Bash"), expect!["running | effects: permit"]);
-    let decision = session::decide(&worker(), asks(2, "Bash"), &Limits::default(), NOW).unwrap();
+fn a_request_that_no_rule_settles_waits_for_a_person_and_the_process_runs_on() {
+    check(worker(), asks(2, Mode::Ask), expect!["running | effects: none"]);
+    let it = asking();
+    assert_eq!((it.asks.len(), it.asks[0].until), (1, NOW + std::time::Duration::from_secs(900)));
+    assert_eq!(it.activity.as_deref(), Some("waits for permission to use Bash: make"));
+    check(it, asks(2, Mode::Ask), expect!["running | effects: none | ignored: asked already"]);
+}
+
+#[test]
+fn an_answer_reaches_the_agent_once() {
+    check(asking(), answer(allow(None)), expect!["running | effects: permit"]);
+    let decision = decide(&asking(), answer(allow(None)));
+    let [Effect::Permit(permit)] = &decision.effects[..] else { panic!("{:?}", decision.effects) };
+    assert!(permit.allow && permit.request == "r1" && permit.input.contains("make"), "{permit:?}");
+    check(
+        decision.next,
+        answer(allow(None)),
+        expect!["running | effects: none | ignored: nobody waits for that answer"],
+    );
+    let deny = Permitted::Deny { reason: "not now".into() };
+    let decision = decide(&asking(), answer(deny));
+    let [Effect::Permit(permit)] = &decision.effects[..] else { panic!("{:?}", decision.effects) };
+    assert!(!permit.allow && permit.reason == "not now", "{permit:?}");
+    assert_eq!(decision.next.counters.errors, 0, "a person who says no knows of it");
+}
+
+#[test]
+fn what_was_allowed_for_the_session_is_not_asked_again_in_any_attempt() {
+    let grant = Grant::Command { tool: "Bash".into(), command: "make".into() };
+    let mut it = decide(&asking(), answer(allow(Some(grant.clone())))).next;
+    assert_eq!(it.grants, [grant]);
+    it.attempt = attempt(3);
+    it.state =
+        State::Running { target: make::target_id(), attempt: attempt(3), turn: Turn::Idle { since: NOW }, since: NOW };
+    check(it, asks(3, Mode::Ask), expect!["running | effects: permit"]);
+}
+
+#[test]
+fn what_nobody_answers_in_time_is_denied() {
+    let decision = decide(&asking(), answer(Permitted::Expired));
+    let [Effect::Permit(permit)] = &decision.effects[..] else { panic!("{:?}", decision.effects) };
+    assert!(!permit.allow && permit.reason.contains("nobody answered"), "{permit:?}");
+}
+
+#[test]
+fn whatever_ends_the_turn_or_the_process_withdraws_the_request_and_says_so() {
+    let ended = |end| Input::TurnEnded { attempt: attempt(2), end, around: Around::default() };
+    let crashed = exited(crash());
+    let withdrawn = Input::PermissionWithdrawn { attempt: attempt(2), request: "r1".into() };
+    let cancel = Input::Cancel { reason: "not wanted".into() };
+    for input in [ended(TurnEnd::Interrupted), ended(TurnEnd::Completed), crashed, withdrawn, cancel, Input::Pause] {
+        let decision = decide(&asking(), input.clone());
+        assert!(decision.next.asks.is_empty(), "{input:?}");
+        let told = decision.notes.iter().filter(|it| it.kind == NoteKind::PermissionWithdrawn);
+        assert_eq!(told.count(), 1, "{input:?}: {:?}", decision.notes);
+        assert!(!decision.effects.iter().any(|it| matches!(it, Effect::Permit(_))), "{input:?}");
+    }
+}
+
+#[test]
+fn only_so_many_requests_of_one_session_wait_for_a_person() {
+    let mut it = worker();
+    for n in 0..16 {
+        let asked = make::asked(&format!("r{n}"), "make", Mode::Ask);
+        it = decide(&it, Input::PermissionAsked { attempt: attempt(2), asked }).next;
+    }
+    let asked = make::asked("r16", "make", Mode::Ask);
+    let decision = decide(&it, Input::PermissionAsked { attempt: attempt(2), asked });
+    let [Effect::Permit(permit)] = &decision.effects[..] else { panic!("{:?}", decision.effects) };
+    assert!(!permit.allow && permit.reason.contains("Too many"), "{permit:?}");
+}
+
+#[test]
+fn where_nobody_is_asked_a_request_is_answered_at_once_with_a_no_and_what_to_do_instead() {
+    check(worker(), asks(2, Mode::Deny), expect!["running | effects: permit"]);
+    let decision = decide(&worker(), asks(2, Mode::Deny));
     let [Effect::Permit(permit)] = &decision.effects[..] else { panic!("{:?}", decision.effects) };
     assert!(!permit.allow && permit.request == "r1" && permit.reason.contains("ask_user"), "{permit:?}");
-    check(worker(), asks(1, "Bash"), expect!["running | effects: none | ignored: a request of another attempt"]);
+    check(worker(), asks(1, Mode::Deny), expect!["running | effects: none | ignored: a request of another attempt"]);
     check(
         canceled(),
-        asks(2, "Bash"),
+        asks(2, Mode::Deny),
         expect!["canceled | effects: none | ignored: a request of a process that is being ended"],
     );
 }
@@ -296,7 +388,7 @@ fn a_request_is_answered_at_once_with_a_no_and_what_to_do_instead() {
 fn promise_9_an_agent_that_asks_for_the_same_again_and_again_is_paused() {
     let mut session = worker();
     for expected in ["running", "running", "waiting_user"] {
-        session = session::decide(&session, asks(2, "Bash"), &Limits::default(), NOW).unwrap().next;
+        session = session::decide(&session, asks(2, Mode::Deny), &Limits::default(), NOW).unwrap().next;
         assert_eq!(session.state.name(), expected);
     }
 }
@@ -579,8 +671,14 @@ mod properties {
             }),
             3 => attempts().prop_map(|attempt| Input::Stopped { attempt }),
             1 => attempts().prop_map(|attempt| Input::StopFailed { attempt, detail: "no".into() }),
-            1 => attempts().prop_map(|attempt| Input::PermissionAsked {
-                attempt, request: "r".into(), tool: "Bash".into(), input: "{}".into()
+            3 => (attempts(), 0u32..4, prop::sample::select(vec![Mode::Ask, Mode::Ask, Mode::Deny])).prop_map(
+                |(attempt, n, mode)| Input::PermissionAsked { attempt, asked: make::asked(&format!("r{n}"), "make", mode) }
+            ),
+            2 => (attempts(), 1u64..4, any::<bool>()).prop_map(|(attempt, number, yes)| Input::PermissionAnswered {
+                attempt, number, answer: if yes { allow(None) } else { Permitted::Expired }
+            }),
+            1 => (attempts(), 0u32..4).prop_map(|(attempt, n)| Input::PermissionWithdrawn {
+                attempt, request: format!("r{n}")
             }),
         ]
     }
@@ -604,6 +702,7 @@ mod properties {
                 if from == "paused" && to == "queued" {
                     prop_assert_eq!(session.attempt, attempt(0), "only what never ran goes back to the queue");
                 }
+                prop_assert!(next.asks.is_empty() || to == "running", "only a running agent waits for an answer");
                 prop_assert!(next.attempt >= session.attempt);
                 prop_assert!(next.counters.used.tokens() >= session.counters.used.tokens());
                 prop_assert!(next.counters.used.model_calls >= session.counters.used.model_calls);

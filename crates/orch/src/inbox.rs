@@ -425,7 +425,11 @@ fn answered(effect: &Effect, session: SessionId, at: Timestamp) -> Option<NewEnt
     (it.session == session).then(|| NewEntry {
         source: "system".into(),
         kind: "status".into(),
-        content: if it.allow { format!("{} was allowed", it.tool) } else { format!("denied: {}", it.reason) },
+        content: if it.allow {
+            format!("{} was allowed: {}", it.tool, it.reason)
+        } else {
+            format!("denied: {}", it.reason)
+        },
         metadata: Some(serde_json::json!({"request": it.request, "allowed": it.allow})),
         at,
     })

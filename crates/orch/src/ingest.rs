@@ -1,6 +1,7 @@
 //! Reads what agents write: one task per run. Lines become rows and the cursor moves in one transaction; what
 //! they mean for the session becomes facts in the same one, so that no crash comes between.
 
+use crate::asking;
 use crate::execute::{chain, run_label};
 use crate::inbox::{Stimuli, SubmitError};
 use crate::orch::Shared;
@@ -10,7 +11,7 @@ use orcha_base::{Attempt, MessageId, ObjectiveId, SessionId, TargetId, Timestamp
 use orcha_exec::RunLabel;
 use orcha_model::guard::Usage;
 use orcha_model::message;
-use orcha_model::session::{self, Exit, Input};
+use orcha_model::session::{self, Asked, Exit, Input};
 use orcha_plan::Stimulus;
 use orcha_store::{Commit, CommitError, NewEntry, TranscriptAppend};
 use parking_lot::Mutex;
@@ -185,7 +186,8 @@ impl Reader {
         let heard = providers::hear(&self.shared, &self.kind, self.session, self.attempt, batch).await;
         heard.map_err(|fault| chain(&fault))?;
         let now = self.shared.clock.now();
-        let stimuli = self.meaning(batch, now);
+        let asked = asking::understood(&self.shared, self.objective, self.session, batch).await?;
+        let stimuli = self.meaning(batch, asked, now);
         let entries = batch.entries.iter().filter_map(|it| entry(it.source, &it.event, now)).collect();
         let transcript = TranscriptAppend { session: self.session, attempt: self.attempt, expected, next, entries };
         if stimuli.is_empty() {
@@ -206,7 +208,7 @@ impl Reader {
     }
 
     /// Says what a batch means for the session.
-    fn meaning(&mut self, batch: &Batch, now: Timestamp) -> Vec<Stimulus> {
+    fn meaning(&mut self, batch: &Batch, mut asked: HashMap<String, Box<Asked>>, now: Timestamp) -> Vec<Stimulus> {
         let (session, attempt) = (self.session, self.attempt);
         let of_session = |input| Stimulus::Session(session, input);
         let mut stimuli = Vec::new();
@@ -234,10 +236,13 @@ impl Reader {
                     stimuli.push(Stimulus::TurnEnded { session, attempt, end });
                     self.acts = false;
                 }
-                Event::PermissionRequest { request, tool, input } if !withdrawn(request) => {
+                Event::PermissionRequest { request, .. } if !withdrawn(request) => {
                     stimuli.extend(heard.take().map(|it| it.input(attempt)).map(of_session));
-                    let (request, tool, input) = (request.clone(), tool.clone(), input.clone());
-                    stimuli.push(of_session(Input::PermissionAsked { attempt, request, tool, input }));
+                    let asked = asked.remove(request);
+                    stimuli.extend(asked.map(|asked| of_session(Input::PermissionAsked { attempt, asked })));
+                }
+                Event::PermissionWithdrawn { request } => {
+                    stimuli.push(of_session(Input::PermissionWithdrawn { attempt, request: request.clone() }));
                 }
                 Event::PermissionRequest { .. }
                 | Event::Text { .. }
@@ -245,7 +250,6 @@ impl Reader {
                 | Event::ToolCall(_)
                 | Event::ToolResult(_)
                 | Event::FileChange(_)
-                | Event::PermissionWithdrawn { .. }
                 | Event::Limit(_)
                 | Event::Retrying { .. }
                 | Event::Background { .. }

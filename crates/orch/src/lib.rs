@@ -10,6 +10,7 @@
 //! lanes, the oldest first, and answer with facts. What an agent writes is read by one task per run and stored
 //! together with the cursor. Nothing is decided here: see `orcha-model` and `orcha-plan`.
 
+mod asking;
 mod checker;
 mod clock;
 mod doctor;

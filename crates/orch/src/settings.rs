@@ -27,6 +27,8 @@ pub struct Settings {
     pub equals: Vec<String>,
     /// What agents may do without asking.
     pub permissions: Permissions,
+    /// What becomes of what they ask for beyond that.
+    pub rules: orcha_model::Permissions,
     /// What credentials of agents are derived from: the same after a restart, so that a launch that is made again
     /// hands out the same one. By default one of this process alone.
     pub secret: Redacted<String>,
@@ -54,6 +56,7 @@ impl Default for Settings {
             agent: AgentChoice::of("claude"),
             equals: Vec::new(),
             permissions: Permissions::Everything,
+            rules: orcha_model::Permissions::default(),
             secret: Redacted::new(BASE64URL_NOPAD.encode(&rand::random::<[u8; 32]>())),
             mcp_url: None,
             identity: Identity { name: "orcha".into(), email: "orcha@localhost".into() },

@@ -10,6 +10,7 @@ mod closed;
 mod deliver;
 mod fallback;
 mod guards;
+mod permits;
 mod pipeline;
 mod publish;
 mod reclaim;
@@ -28,10 +29,12 @@ type Pass = fn(&World, Timestamp, &Settings) -> Vec<Stimulus>;
 ///
 /// One pass at a time: what it proposes is decided before the next one looks.
 pub fn propose(world: &World, now: Timestamp, settings: &Settings) -> Vec<Stimulus> {
-    let passes: [Pass; 14] = [
+    let passes: [Pass; 15] = [
         |world, _, _| cascade::cascade(world),
         // Before the books are balanced: an objective whose work is not published yet has not ended.
         |world, _, _| publish::publish(world),
+        // Before the books are balanced: a request that nobody answered in time leaves a question behind.
+        |world, now, _| permits::permits(world, now),
         |world, _, settings| settle::settle(world, settings),
         |world, _, _| answers::answers(world),
         |world, _, settings| pipeline::pipeline(world, settings),
@@ -56,6 +59,7 @@ pub fn next_wake(world: &World, now: Timestamp, settings: &Settings) -> Option<T
         .chain(guards::wakes(world))
         .chain(deliver::wakes(world, now))
         .chain(fallback::wakes(world, now, settings))
+        .chain(permits::wakes(world))
         .chain(supervise::wakes(world, settings))
         .chain(reclaim::wakes(world, settings))
         .filter(|at| *at > now)

@@ -2,6 +2,8 @@
 //!
 //! Everything that one turn changes belongs into one transaction. A refusal leaves the world as it was.
 
+mod asking;
+
 use crate::budget::{Estimates, room};
 use crate::{World, passes, prompt};
 use orcha_base::{
@@ -333,6 +335,9 @@ impl Turn<'_, '_, '_> {
                 Err(Refusal::OpenPullRequests { open: open.map(PullRequest::label).collect() })
             }
             Stimulus::Objective(input) => self.objective(input),
+            Stimulus::Session(id, session::Input::PermissionAsked { attempt, asked }) => {
+                self.permission_asked(id, attempt, asked)
+            }
             Stimulus::Session(id, input) => self.session(id, input),
             Stimulus::Workspace(id, input) => {
                 let slot = self.world.workspaces.get_mut(&id).ok_or_else(|| unknown("workspace", id))?;
@@ -635,6 +640,9 @@ impl Turn<'_, '_, '_> {
             counters: Counters::default(),
             stopping: None,
             opened_at: None,
+            asks: Vec::new(),
+            asked: 0,
+            grants: Vec::new(),
             // Whoever goes on with the work of others is released by the cascade.
             state: session::State::Queued { released: new.depends_on.is_empty() && new.reviews.is_none() },
             depends_on: new.depends_on,

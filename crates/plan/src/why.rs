@@ -4,7 +4,7 @@ use crate::World;
 use orcha_base::{SessionId, Timestamp};
 use orcha_model::provider::Gate;
 use orcha_model::session::{Phase, State, Turn, UserWait, Waiting};
-use orcha_model::{Session, objective};
+use orcha_model::{Session, objective, question};
 
 /// The answer to "why?".
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +74,7 @@ fn of_session(world: &World, session: &Session) -> Why {
         State::Starting { phase: Phase::Launching, .. } => {
             say("its agent is being started".into(), "it runs when the agent is up; after repeated faults it fails")
         }
+        State::Running { .. } if !session.asks.is_empty() => of_asking(world, session),
         State::Running { turn: Turn::Busy { heard_at }, .. } => {
             let limit = world.objective.limits.stall_secs;
             Why {
@@ -129,6 +130,25 @@ fn of_session(world: &World, session: &Session) -> Why {
             };
             say(reason, "nothing: it has ended")
         }
+    }
+}
+
+/// Explains a session whose agent waits to be told whether it may do something.
+fn of_asking(world: &World, session: &Session) -> Why {
+    let oldest = session.asks.iter().min_by_key(|it| it.number);
+    let lines: Vec<&str> = session.asks.iter().map(|it| it.line.as_str()).collect();
+    let number = oldest.map(|it| it.number);
+    let question = world.open_questions().find(|it| match &it.about {
+        question::About::Permission(request) => it.session == Some(session.id) && Some(request.number) == number,
+        _ => false,
+    });
+    let until = session.asks.iter().map(|it| it.until).min();
+    let answer =
+        question.map_or_else(String::new, |it| format!("`orcha answer {} \"allow once\"`, or: ", it.id.short()));
+    Why {
+        reason: format!("its agent waits for permission to use {}", lines.join(" | ")),
+        since: oldest.map_or(session.updated_at, |it| it.since),
+        way_out: until.map_or_else(String::new, |at| format!("{answer}without an answer it is denied at {at}")),
     }
 }
 

@@ -126,6 +126,7 @@ impl World {
             | question::About::ObjectiveGuard { .. }
             | question::About::Help { .. }
             | question::About::Workflow { .. }
+            | question::About::Permission(_)
             | question::About::Managers => false,
         }
     }

@@ -169,6 +169,13 @@ impl Actor {
                 Step::Commit(message) => self.commit(message).await?,
                 Step::Call(call) => self.call(call).await?,
                 Step::Ask(ask) => self.ask(ask).await?,
+                Step::AskPermission(run) => {
+                    self.run(run).await?;
+                    if let Some(why) = self.last.get("denied").and_then(Value::as_str) {
+                        let said = format!("I was not allowed to: {why}");
+                        self.voice.text(&said)?;
+                    }
+                }
                 Step::Set(values) => {
                     let values = template::object(values, self)?;
                     self.conversation.variables.extend(values);

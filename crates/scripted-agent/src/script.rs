@@ -96,6 +96,9 @@ pub enum Step {
     Call(Call),
     /// Asks for permission to use a tool, and does not use it. `last` tells whether it was allowed.
     Ask(Ask),
+    /// Asks whether it may run a command, waits for the answer, and acts on it: runs the command, or says that it was
+    /// denied. `last` is what the command printed, or `{"denied": why}`.
+    AskPermission(Run),
     /// Sets variables.
     Set(Map<String, Value>),
     /// Adds a value to the end of a list variable.

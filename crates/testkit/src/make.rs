@@ -11,6 +11,7 @@ use orcha_model::feedback::{self, Feedback};
 use orcha_model::guard::{CallWindow, Counters, Limits, Usage};
 use orcha_model::message::{self, Message, Sender};
 use orcha_model::objective::{self, Managers, Objective, Strategy};
+use orcha_model::permission::{Mode, Policy, Wish};
 use orcha_model::pull_request::{self, Checks, PullRequest, Review};
 use orcha_model::question::{self, Question};
 use orcha_model::session::{self, AgentChoice, RepoChoice, Session};
@@ -108,6 +109,9 @@ pub fn session(n: u64, role: Role) -> Session {
         stopping: None,
         part: None,
         opened_at: None,
+        asks: Vec::new(),
+        asked: 0,
+        grants: Vec::new(),
         counters: Counters::default(),
         state: session::State::Queued { released: true },
         created_at: at(0),
@@ -115,6 +119,16 @@ pub fn session(n: u64, role: Role) -> Session {
         updated_at: at(0),
         completed_at: None,
     }
+}
+
+/// A request to run a command, with a mode and nothing else said of it.
+pub fn asked(request: &str, command: &str, mode: Mode) -> Box<session::Asked> {
+    Box::new(session::Asked {
+        request: request.into(),
+        wish: Wish { tool: "Bash".into(), command: Some(command.into()), ..Wish::default() },
+        input: format!("{{\"command\":\"{command}\"}}"),
+        policy: Policy { mode, expiry_secs: 900, allow: Vec::new(), deny: Vec::new() },
+    })
 }
 
 /// A preparing workspace of the session with the same number.

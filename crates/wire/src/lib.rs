@@ -49,7 +49,7 @@ pub use objective::{
     Strategy, Usage, Visibility,
 };
 pub use problem::{Code, Problem};
-pub use project::{CreateProject, Deleted, EditProject, Project};
+pub use project::{CreateProject, Deleted, EditProject, PermissionMode, PermissionRule, PermissionRules, Project};
 pub use provider::{Provider, ProviderStatus, ProviderWaiting, ProviderWindow};
 pub use pull_request::{
     CheckPr, CheckVerdict, ChecksState, ClosePr, Comment, CommentKind, CommentPr, Feedback, FeedbackKind,

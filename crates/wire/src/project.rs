@@ -1,8 +1,53 @@
 //! Projects: repositories with their settings.
 
+use crate::names::names;
 use orcha_base::{BranchName, ProjectId, RepoUrl, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+names! {
+    /// What becomes of a request of an agent that no rule settles.
+    PermissionMode, "permission mode":
+    Auto = "auto",
+    Ask = "ask",
+    Deny = "deny",
+}
+
+/// What is said of the requests of agents that work on a project; it adds to what the daemon's settings say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PermissionRules {
+    /// `auto`: what a rule allows is allowed, the rest is asked; `ask`: everything is asked; `deny`: what no rule allows
+    /// is denied. Where the role has a mode as well, the stricter counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<PermissionMode>,
+    /// What is allowed.
+    #[schemars(length(max = 200))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<PermissionRule>,
+    /// What is denied, whatever else allows it.
+    #[schemars(length(max = 200))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<PermissionRule>,
+}
+
+/// One rule: all that it names must fit, and it names at least one thing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PermissionRule {
+    /// The tool as the agent names it; `*` stands for any letters.
+    #[schemars(length(min = 1, max = 1000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// The words that one plain command begins with.
+    #[schemars(length(min = 1, max = 1000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// A file or folder, from the checkout on or absolute, or a pattern of files.
+    #[schemars(length(min = 1, max = 1000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
 
 /// A repository with its settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -16,6 +61,9 @@ pub struct Project {
     /// The base branch, if it is not the repository's default branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_branch: Option<BranchName>,
+    /// What is said of the requests of agents that work on it.
+    #[serde(default)]
+    pub permissions: PermissionRules,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -35,6 +83,9 @@ pub struct CreateProject {
     /// The base branch, if it is not the repository's default branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_branch: Option<BranchName>,
+    /// What is said of the requests of agents that work on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<PermissionRules>,
 }
 
 /// Changes a project; what is left out stays as it is.
@@ -51,6 +102,9 @@ pub struct EditProject {
     /// Another base branch; an empty text goes back to the repository's default branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_branch: Option<String>,
+    /// What is said of the requests of agents that work on it, in place of what was said before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permissions: Option<PermissionRules>,
 }
 
 /// The answer to a deletion.

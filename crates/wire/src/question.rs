@@ -34,12 +34,15 @@ pub struct Question {
     /// What one should know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<String>,
-    /// Answers to choose from; any other text may be given too.
+    /// Answers to choose from; any other text may be given too, except where an agent asks for permission.
     #[serde(default)]
     pub options: Vec<String>,
-    /// What it is about: `asked`, `guard`, `objective_guard`, `help`, `managers` or `closed_pull_request`.
+    /// What it is about: `asked`, `guard`, `objective_guard`, `help`, `managers`, `closed_pull_request` or `permission`.
     #[serde(default)]
     pub about: String,
+    /// When the question is settled with a no because nobody answered; only where an agent's turn waits for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
     /// The answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,

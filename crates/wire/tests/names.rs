@@ -185,6 +185,7 @@ fn question() -> Question {
         context: Some("The page has none".into()),
         options: vec!["red".into()],
         about: "asked".into(),
+        expires_at: Some(at(9)),
         answer: Some("red".into()),
         created_at: at(1),
         answered_at: Some(at(2)),
@@ -366,6 +367,11 @@ fn places() {
         name: "site".into(),
         repo: repo(),
         base_branch: Some(branch("main")),
+        permissions: PermissionRules {
+            mode: Some(PermissionMode::Auto),
+            allow: vec![PermissionRule { command: Some("make test".into()), ..PermissionRule::default() }],
+            deny: vec![PermissionRule { tool: Some("Web*".into()), path: Some("/etc".into()), command: None }],
+        },
         created_at: at(1),
         updated_at: at(2),
     };

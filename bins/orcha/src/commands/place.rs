@@ -1,6 +1,6 @@
 //! Commands about the places where work happens, and who may go there: targets, projects, workspaces, tokens.
 
-use super::{look, run::repository};
+use super::{look, run::repository, text_of};
 use crate::cli::{Project, Target, Token, Workspace};
 use crate::say::{Say, aside};
 use crate::tables;
@@ -60,16 +60,23 @@ pub async fn token(client: &Client, say: Say, command: Token) -> Result<()> {
     }
 }
 
+fn rules(argument: &str) -> Result<PermissionRules> {
+    serde_json::from_str(&text_of(argument)?).context("the permissions are not understood")
+}
+
 pub async fn project(client: &Client, say: Say, command: Project) -> Result<()> {
     let project = match command {
         Project::List => return say.answer(&client.projects().await?, |rows, out| tables::projects(rows, out)),
-        Project::Add { repo, name, base } => {
-            client.create_project(&CreateProject { name, repo: repository(&repo)?, base_branch: base }).await?
+        Project::Add { repo, name, base, permissions } => {
+            let permissions = permissions.as_deref().map(rules).transpose()?;
+            let create = CreateProject { name, repo: repository(&repo)?, base_branch: base, permissions };
+            client.create_project(&create).await?
         }
-        Project::Edit { id, name, repo, base } => {
-            let edit = EditProject { name, repo, base_branch: base };
+        Project::Edit { id, name, repo, base, permissions } => {
+            let permissions = permissions.as_deref().map(rules).transpose()?;
+            let edit = EditProject { name, repo, base_branch: base, permissions };
             if edit == EditProject::default() {
-                bail!("nothing to change; name --name, --repo or --base");
+                bail!("nothing to change; name --name, --repo, --base or --permissions");
             }
             client.edit_project(id, &edit).await?
         }

@@ -149,6 +149,7 @@ async fn known_project(api: &Api, asker: &Asker, repo: &RepoChoice) -> Result<Op
         name: translate::repo_name(&repo.url),
         repo: repo.url.clone(),
         base_branch: None,
+        permissions: Default::default(),
         created_at: now,
         updated_at: now,
     };

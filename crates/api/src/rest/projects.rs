@@ -3,6 +3,7 @@
 use crate::auth::Asker;
 use crate::input::{Id, Json};
 use crate::list::array;
+use crate::permissions;
 use crate::problem::ApiError;
 use crate::shared::Api;
 use crate::tag::{Tag, Tagged};
@@ -27,6 +28,10 @@ pub(crate) async fn create(
     Json(body): Json<CreateProject>,
 ) -> Result<(StatusCode, Answer<orcha_wire::Project>), ApiError> {
     asker.may_name(&body.repo)?;
+    if body.permissions.is_some() {
+        // They may loosen what the operator's settings say.
+        asker.operates()?;
+    }
     if let Some(known) = api.orch.store().project_by_repo(&asker.viewer, &body.repo).await? {
         return Err(ApiError::new(Code::Conflict, format!("the repository is project {} already", known.id)));
     }
@@ -38,6 +43,7 @@ pub(crate) async fn create(
         name: named(body.name.unwrap_or_else(|| translate::repo_name(&body.repo)))?,
         repo: body.repo,
         base_branch: body.base_branch,
+        permissions: body.permissions.map_or(Ok(Default::default()), permissions::from_wire)?,
         created_at: now,
         updated_at: now,
     };
@@ -70,6 +76,11 @@ pub(crate) async fn edit(
             })?;
             project.base_branch = Some(branch);
         }
+    }
+    if let Some(rules) = body.permissions {
+        // They may loosen what the operator's settings say.
+        asker.operates()?;
+        project.permissions = permissions::from_wire(rules)?;
     }
     project.updated_at = api.orch.now();
     api.orch.put_project(project.clone()).await?;

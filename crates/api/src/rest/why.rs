@@ -125,7 +125,16 @@ fn of_pull_request(it: &PullRequest) -> Why {
 
 fn of_question(it: &Question) -> Why {
     let (reason, way_out) = match &it.state {
-        question::State::Open => ("it waits for the user", format!("`orcha answer {} …`", it.id.short())),
+        question::State::Open => {
+            let answer = format!("`orcha answer {} …`", it.id.short());
+            let way_out = match &it.about {
+                question::About::Permission(request) => {
+                    format!("{answer}, or: without an answer it is denied at {}", request.until)
+                }
+                _ => answer,
+            };
+            ("it waits for the user", way_out)
+        }
         question::State::Answered { .. } => {
             ("its answer is on its way", "it is delivered again until it is heard".to_owned())
         }

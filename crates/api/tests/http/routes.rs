@@ -419,6 +419,19 @@ async fn projects_are_made_edited_and_forgotten() {
     );
     let bad = stage.call(Method::PUT, &at, json!({"base_branch": "-x"})).await;
     assert_eq!(bad.problem(), (422, "invalid".into()));
+    let rules = json!({"mode": "ask", "allow": [{"command": "make test"}], "deny": [{"tool": "Web*"}]});
+    let edited = stage.call(Method::PUT, &at, json!({"permissions": rules})).await.ok(200);
+    assert_eq!((&edited["permissions"], &edited["name"]), (&rules, &json!("The site")));
+    for (wrong, why) in [
+        (json!({"allow": [{"command": "make"}, {"command": "make; rm x"}]}), "allow[1]"),
+        (json!({"deny": [{}]}), "deny[0]"),
+        (json!({"deny": [{"comand": "x"}]}), "comand"),
+        (json!({"mode": "never"}), "never"),
+    ] {
+        let bad = stage.call(Method::PUT, &at, json!({"permissions": wrong})).await;
+        assert_eq!(bad.problem().0, 422, "{}", bad.text);
+        assert!(bad.text.contains(why), "{}", bad.text);
+    }
     stage.post("/api/projects", json!({"repo": "/srv/other.git"})).await.ok(201);
     let taken = stage.call(Method::PUT, &at, json!({"repo": "/srv/other.git"})).await;
     assert_eq!(taken.problem(), (409, "conflict".into()));

@@ -168,6 +168,7 @@ async fn events_of_another_tenant_are_not_told() {
         name: "secret".into(),
         repo: "/srv/secret.git".parse().unwrap(),
         base_branch: None,
+        permissions: Default::default(),
         created_at: Timestamp::EPOCH,
         updated_at: Timestamp::EPOCH,
     });

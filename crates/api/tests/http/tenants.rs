@@ -275,6 +275,11 @@ async fn what_reaches_the_machine_is_the_operators() {
         (Method::POST, "/api/objectives", json!({"prompt": "wait", "agent": "claude", "agent_program": ["/bin/sh"]})),
         (Method::POST, "/api/objectives", json!({"prompt": "wait", "repo": repo()})),
         (Method::POST, "/api/projects", json!({"repo": "file:///etc/secrets"})),
+        (
+            Method::POST,
+            "/api/projects",
+            json!({"repo": "https://example.invalid/a.git", "permissions": {"mode": "auto"}}),
+        ),
         (Method::POST, "/api/targets", json!({"name": "mine"})),
         (Method::POST, "/api/shutdown", json!({})),
         (Method::GET, "/api/tokens", Value::Null),
@@ -286,6 +291,9 @@ async fn what_reaches_the_machine_is_the_operators() {
     // What the operator registered for it, it may use.
     let (_, projects) = acme.ask(&stage, Method::GET, "/api/projects", None, &[]).await;
     let projects: Value = serde_json::from_str(&projects).unwrap();
+    let at = format!("/api/projects/{}", text(&projects[0]["id"]));
+    let (status, answer) = acme.ask(&stage, Method::PUT, &at, Some(&json!({"permissions": {}})), &[]).await;
+    assert_eq!(status, StatusCode::FORBIDDEN, "{answer}");
     let wish = json!({"prompt": "wait", "project_id": projects[0]["id"]});
     let (status, answer) = acme.ask(&stage, Method::POST, "/api/objectives", Some(&wish), &[]).await;
     assert_eq!(status, StatusCode::CREATED, "{answer}");

@@ -115,6 +115,7 @@ pub fn question(status: QuestionStatus) -> Question {
         context: Some("The page has none yet.".into()),
         options: vec!["red".into(), "blue".into()],
         about: "asked".into(),
+        expires_at: None,
         answer: None,
         created_at: at(10),
         answered_at: None,

@@ -5,6 +5,7 @@ use super::Table;
 use orcha_base::{HandInId, MessageId, PullRequestId, SessionId, WorkspaceId};
 use orcha_model::budget::{Scope, Unit};
 use orcha_model::guard::Usage;
+use orcha_model::permission::Mode;
 use orcha_model::session::{AgentChoice, Around, Evidence, Exit, FaultClass, Phase, Turn, TurnEnd, UserWait, Waiting};
 use orcha_model::{Amount, Limits, Provider, Role, Session, Trip};
 use orcha_model::{feedback, message, objective, provider, pull_request, question, session, target, workspace};
@@ -174,7 +175,18 @@ fn session_name(it: &Session) -> String {
 fn session_in(state: session::State, role: Role) -> Session {
     use session::State;
     let fresh = matches!(state, State::Queued { .. });
+    let busy = matches!(state, State::Running { turn: Turn::Busy { .. }, .. });
+    let asking = |request: &str| session::Asking {
+        number: 1,
+        request: request.into(),
+        tool: "Bash".into(),
+        line: "Bash: make".into(),
+        since: at(NOW - 10),
+        until: at(NOW + 890),
+    };
     Session {
+        asks: busy.then(|| asking("r0")).into_iter().collect(),
+        asked: u64::from(busy),
         attempt: attempt(u32::from(!fresh)),
         workspace: (!fresh).then_some(WorkspaceId::fixed(1)),
         state,
@@ -227,9 +239,10 @@ fn session_inputs() -> Vec<(String, session::Input)> {
     let prepared = |attempt| Input::Prepared { attempt, dir: "/srv/w".into(), conversation: "c".into(), opening: None };
     let heard = |attempt| Input::Heard { attempt, activity: Some("runs tests".into()), summary: None, acted: true };
     let used = |calls| Input::Used { attempt: this, usage: Usage { model_calls: calls, ..Usage::default() } };
-    let asks = |attempt| {
-        let (request, tool, input) = ("r1".into(), "Bash".into(), "{}".into());
-        Input::PermissionAsked { attempt, request, tool, input }
+    let asks = |attempt, mode| Input::PermissionAsked { attempt, asked: make::asked("r1", "make", mode) };
+    let answered = |attempt| {
+        let answer = session::Permitted::Allow { input: "{}".into(), grant: None };
+        Input::PermissionAnswered { attempt, number: 1, answer }
     };
     let (provider, budget) =
         (Waiting::Provider { class: "rate_limited".into() }, Waiting::Budget { detail: "nothing is left".into() });
@@ -298,8 +311,16 @@ fn session_inputs() -> Vec<(String, session::Input)> {
         Input::Stopped { .. } => [("stopped", Input::Stopped { attempt: this })],
         Input::StopFailed { .. } => [("stop failed", Input::StopFailed { attempt: this, detail: "no answer".into() })],
         Input::PermissionAsked { .. } => [
-            ("asks for permission", asks(this)),
-            ("another attempt asks for permission", asks(other)),
+            ("asks for what is denied", asks(this, Mode::Deny)),
+            ("asks for what a person decides", asks(this, Mode::Ask)),
+            ("another attempt asks for permission", asks(other, Mode::Ask)),
+        ],
+        Input::PermissionAnswered { .. } => [
+            ("a request is allowed", answered(this)),
+            ("a request of another attempt is allowed", answered(other)),
+        ],
+        Input::PermissionWithdrawn { .. } => [
+            ("a request is withdrawn", Input::PermissionWithdrawn { attempt: this, request: "r0".into() }),
         ],
         Input::Follow { .. } => [("follows another", Input::Follow { pull_request: PullRequestId::fixed(2) })],
     );
@@ -311,7 +332,8 @@ fn session_inputs() -> Vec<(String, session::Input)> {
 pub(super) fn session() {
     Table {
         noun: "session",
-        intro: "One agent conversation. The example is an implementer in its first attempt that has not reported; \
+        intro: "One agent conversation. The example is an implementer in its first attempt that has not reported, \
+                whose agent asks for something while it is busy; \
                 `session_roles.md` shows what other roles do differently. Facts carry their attempt, and those of \
                 another attempt are ignored. `succeeded`, `failed` and `canceled` have no way out.",
         states: with(session_states(), |state| session_in(state, Role::Implementer)),

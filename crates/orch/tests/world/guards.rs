@@ -256,17 +256,24 @@ async fn promise_9_a_turn_that_stands_still_asks() {
 #[tokio::test]
 async fn promise_9_errors_that_take_turns_ask_too() {
     // It asks for another tool each time: no error comes three times in a row, and it gets nowhere all the same.
-    let stage = Stage::open(Settings::default(), |mut agent| async move {
-        agent.ready();
-        let mut n = 0;
-        while agent.hear().await.is_some() {
-            n += 1;
-            let tool = if n % 2 == 0 { "Bash" } else { "Write" };
-            let (request, input) = (format!("r{n}"), "{}".to_owned());
-            agent.emit(Event::PermissionRequest { request, tool: tool.into(), input });
-        }
-        ExitStatus::Code(0)
-    })
+    let stage = Stage::open(
+        Settings {
+            // Nobody is asked: each request is an error of the agent's.
+            rules: orcha_model::Permissions { mode: orcha_model::permission::Mode::Deny, ..Default::default() },
+            ..Settings::default()
+        },
+        |mut agent| async move {
+            agent.ready();
+            let mut n = 0;
+            while agent.hear().await.is_some() {
+                n += 1;
+                let tool = if n % 2 == 0 { "Bash" } else { "Write" };
+                let (request, input) = (format!("r{n}"), "{}".to_owned());
+                agent.emit(Event::PermissionRequest { request, tool: tool.into(), input });
+            }
+            ExitStatus::Code(0)
+        },
+    )
     .await;
     let (objective, session) = stage.one(Role::Researcher, Limits::default()).await;
     assert_eq!(tripped(&stage, objective, session).await, Trip::Errors { times: 6 });

@@ -5,6 +5,7 @@
 mod guards;
 mod life;
 mod limits;
+mod permits;
 mod pipeline;
 mod promises;
 mod stage;

@@ -1,6 +1,6 @@
 //! Answers take effect: at the agent that asked, at the guard that tripped, at the pull request.
 
-use super::closed;
+use super::{closed, permits};
 use crate::{NewMessage, Stimulus, World};
 use orcha_base::SessionId;
 use orcha_model::question::{About, Input, State};
@@ -61,7 +61,8 @@ fn take_effect(world: &World, question: &Question, answer: &str) -> Vec<Stimulus
             Some(pr) => closed::decided(world, question, pr, answer),
             None => vec![delivered],
         },
-        (About::Asked | About::Guard { .. } | About::Help { .. }, None) => vec![delivered],
+        (About::Permission(request), Some(session)) => vec![delivered, permits::answer(request, session, answer)],
+        (About::Asked | About::Guard { .. } | About::Help { .. } | About::Permission(_), None) => vec![delivered],
     }
 }
 

@@ -26,6 +26,8 @@ fn deadlines(world: &World, session: &Session) -> [Option<(Timestamp, Trip)>; 2]
         after(*since, limits.wall_clock_secs, Trip::WallClock { secs: limits.wall_clock_secs })
     };
     let stall = match turn {
+        // It stands still because a person was asked; that wait has an end of its own.
+        Turn::Busy { .. } if !session.asks.is_empty() => None,
         Turn::Busy { heard_at } => after(*heard_at, limits.stall_secs, Trip::Stall { secs: limits.stall_secs }),
         Turn::Idle { .. } => None,
     };

@@ -46,6 +46,9 @@ fn questions_nobody_needs(world: &World) -> impl Iterator<Item = Stimulus> {
                 question::About::Workflow { gate } => {
                     it.state == question::State::Open && !super::pipeline::waits_at(world, gate)
                 }
+                question::About::Permission(request) => {
+                    !asker.is_some_and(|asker| asker.asks.iter().any(|it| it.number == request.number))
+                }
                 question::About::Asked | question::About::Managers => false,
             };
         obsolete.then_some(Stimulus::Question(it.id, question::Input::Cancel))
