@@ -40,7 +40,11 @@ impl Tenant {
         stage.orch.ask_user(&owner, format!("What is {secret}?"), None, vec![]).await.unwrap();
         stage.orch.keep_note(&owner, &secret, "a note").await.unwrap();
         stage.post("/api/targets", json!({"name": format!("{secret}-machine")})).await.ok(201);
-        let mut ids = BTreeSet::from([objective, other, session]);
+        // Ended, so that nothing moves by itself while others try to move it.
+        let workflow = stage.post("/workflows", json!({"request": format!("{secret} flows")})).await.ok(201);
+        let workflow = text(&workflow["id"]);
+        stage.verb(&format!("/workflows/{workflow}/cancel")).await.ok(200);
+        let mut ids = BTreeSet::from([objective, other, session, workflow]);
         for list in LISTS {
             let rows = stage.get(list).await.ok(200);
             let rows = rows.as_array().unwrap();
@@ -118,6 +122,12 @@ fn body_for(route: &Route) -> Option<Value> {
         routes::CREATE_PROJECT => json!({"repo": "https://example.com/mine.git"}),
         routes::EDIT_PROJECT => json!({"name": "mine"}),
         routes::CREATE_TOKEN => json!({"name": "mine", "tenant": "globex"}),
+        routes::CREATE_WORKFLOW => json!({"request": "wait"}),
+        routes::RETRY_WORKFLOW => json!({"from": "direct"}),
+        routes::SKIP_TASK => json!({"task": "1", "reason": "mine"}),
+        routes::ADD_TASK => json!({"title": "mine", "description": "mine"}),
+        routes::APPROVE_WORKFLOW => json!({"approve": true}),
+        routes::EDIT_WORKFLOW => json!({"step": "charter", "document": {}}),
         _ => return None,
     })
 }
