@@ -147,7 +147,7 @@ async fn wish(api: &Api, asker: &Asker, body: &CreateWorkflow) -> Result<Wish, A
     for (persona, choice) in &body.personas {
         let kind = choice.provider.clone().or_else(|| body.provider.clone()).unwrap_or_else(|| usual.kind.clone());
         let program = choice.program.clone().or_else(|| usual.program.clone().filter(|_| kind == usual.kind));
-        let agent = AgentChoice { kind, program, model: choice.model.clone() };
+        let agent = AgentChoice { kind, program, model: choice.model.clone(), fallback: None };
         objectives::check_agent(api, asker, &agent).await.map_err(|it| it.at("personas"))?;
         wish.agents.insert(project::role(*persona), agent);
     }
