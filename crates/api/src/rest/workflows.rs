@@ -76,6 +76,9 @@ pub(crate) async fn create(
     Json(body): Json<CreateWorkflow>,
 ) -> Result<Response, ApiError> {
     let body = templates::fill(body)?;
+    if body.title.as_ref().is_some_and(|it| it.trim().is_empty() || it.len() > 200 || it.contains('\n')) {
+        return Err(ApiError::invalid("title", "must be one line of 1 to 200 bytes"));
+    }
     let wish = wish(&api, &asker, &body).await?;
     let mut new = objectives::wish(
         &api,

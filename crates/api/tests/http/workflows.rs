@@ -138,6 +138,7 @@ async fn what_is_wrong_with_a_wish_is_named() {
             wish[key] = value.clone();
         }
         let refused = stage.post("/workflows", wish).await;
+        assert_eq!(refused.status.as_u16(), 422, "{change}: {}", refused.text);
         assert_eq!(refused.problem(), (422, "invalid".into()), "{change}");
         let problem = refused.json();
         assert_eq!(problem["field"], field, "{problem}");
