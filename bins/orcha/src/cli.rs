@@ -1,9 +1,13 @@
 //! What can be typed. No behaviour: see `commands`.
 
+use crate::commands::workflow::{check, persona};
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use orcha_base::{BranchName, RepoUrl, Sha};
-use orcha_wire::{CheckVerdict, IdRef, Limits, MergeMethod, ReviewVerdict, Strategy};
+use orcha_wire::workflow::Check;
+use orcha_wire::{
+    CheckVerdict, IdRef, Limits, MergeMethod, Persona, PersonaChoice, ReviewVerdict, Step, Strategy, WorkflowStatus,
+};
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\
@@ -57,6 +61,9 @@ pub struct Connection {
 pub enum Command {
     /// Make an objective, and follow it to its end.
     Run(Run),
+    /// Let a fixed row of roles turn a request into a delivered result, and steer that.
+    #[command(subcommand)]
+    Workflow(Workflow),
     /// List things: what lives, or everything.
     Ls(Ls),
     /// Show one thing, whatever it is.
@@ -210,6 +217,160 @@ pub struct Run {
     /// How it is run: `manager`, `direct` or `pipeline`.
     #[arg(long)]
     pub strategy: Option<Strategy>,
+    /// Do not wait for its end.
+    #[arg(long)]
+    pub detach: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Workflow {
+    /// Make a workflow, and follow it to its end.
+    Run(Box<WorkflowRun>),
+    /// List workflows, newest first.
+    Ls {
+        /// Only those that stand there: `pending`, `running`, `paused`, `completed`, `failed` or `cancelled`.
+        #[arg(long)]
+        status: Option<WorkflowStatus>,
+        /// At most so many.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100))]
+        limit: u32,
+    },
+    /// Show a workflow: tasks, receipts, verdict, delivery.
+    Show { id: IdRef },
+    /// Show what happened to a workflow, in the published events.
+    Events {
+        id: IdRef,
+        /// Go on as it happens, to the end.
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Follow a workflow to its end.
+    Watch { id: IdRef },
+    /// Let a workflow rest.
+    Pause { id: IdRef },
+    /// Let a workflow go on with the very step that it stood at.
+    Resume { id: IdRef },
+    /// End a workflow; running calls are cut off.
+    Cancel {
+        id: IdRef,
+        /// Why, for people.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Send a workflow back to a step, which is done anew with all after it.
+    Retry {
+        id: IdRef,
+        /// The step: `direct`, `charter`, `design`, `implement`, `check`, `verify`, `finalize` or `deliver`.
+        #[arg(long, value_name = "STEP")]
+        from: Step,
+        /// What whoever plays it shall hear.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Do without a task.
+    Skip {
+        id: IdRef,
+        /// The task's number, or its id.
+        task: String,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Add a task by hand.
+    AddTask {
+        id: IdRef,
+        /// Its title.
+        title: String,
+        /// What is to be done: the text, `@FILE`, or `-` for the standard input [default: the title].
+        #[arg(long, value_name = "TEXT|@FILE|-")]
+        description: Option<String>,
+        /// What it needs somebody to be good at: `backend`, `frontend`, `writer`, `ops` or `data`.
+        #[arg(long)]
+        specialty: Option<String>,
+    },
+    /// Make the same workflow anew.
+    Clone { id: IdRef },
+    /// Agree to the plan or the result that a workflow waits with.
+    Approve {
+        id: IdRef,
+        /// Do not agree: what is to be different.
+        #[arg(long, value_name = "WHAT")]
+        reject: Option<String>,
+    },
+    /// Write charter or design in the role's place, while the workflow is paused or waits for you.
+    Edit {
+        id: IdRef,
+        /// `charter` or `design`.
+        step: Step,
+        /// The whole document as JSON: the text, `@FILE`, or `-` for the standard input.
+        document: String,
+    },
+    /// List the templates.
+    Templates,
+}
+
+#[derive(Debug, Args)]
+pub struct WorkflowRun {
+    /// What is asked for: the text, `@FILE`, or `-` for the standard input.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub request: String,
+    /// Its title [default: the Director finds one].
+    #[arg(long)]
+    pub title: Option<String>,
+    /// The repository: a folder of this machine or an address.
+    #[arg(long, value_name = "PATH|URL", conflicts_with = "project", value_hint = ValueHint::DirPath)]
+    pub repo: Option<String>,
+    /// The project, instead of a repository.
+    #[arg(long, value_name = "ID")]
+    pub project: Option<IdRef>,
+    /// The base branch [default: the repository's default branch].
+    #[arg(long, value_name = "BRANCH")]
+    pub base: Option<BranchName>,
+    /// What kind of work it is: `software`, `content`, `docs`, `research`, `ops` or `mixed` [default: the Director says].
+    #[arg(long)]
+    pub mode: Option<String>,
+    /// The kind of agent that plays what no other is named for.
+    #[arg(long, value_name = "KIND")]
+    pub agent: Option<String>,
+    /// Its model.
+    #[arg(long)]
+    pub model: Option<String>,
+    /// Another agent for a role, `ROLE=KIND` or `ROLE=KIND:MODEL`. May be given several times.
+    #[arg(long, value_name = "ROLE=KIND[:MODEL]", value_parser = persona)]
+    pub persona: Vec<(Persona, PersonaChoice)>,
+    /// How the result is delivered: `pull_request` or `answer` [default: the Director says].
+    #[arg(long, value_name = "ACTION")]
+    pub delivery: Option<String>,
+    /// Merge the pull request without asking anybody.
+    #[arg(long)]
+    pub merge: bool,
+    /// A command that checks the work besides those of the project. May be given several times.
+    #[arg(long, value_name = "NAME=COMMAND", value_parser = check)]
+    pub check: Vec<Check>,
+    /// Call the work good although nothing checks it.
+    #[arg(long)]
+    pub without_checks: bool,
+    /// How often the result is repaired before it gives up [default: 2].
+    #[arg(long, value_name = "N")]
+    pub max_repairs: Option<u32>,
+    /// Look at the plan before anything is written.
+    #[arg(long)]
+    pub approve_plan: bool,
+    /// Look at the result before it is delivered.
+    #[arg(long)]
+    pub approve_delivery: bool,
+    /// End without looking back.
+    #[arg(long)]
+    pub no_refiner: bool,
+    /// A template, which supplies what is left open; `orcha workflow templates` lists them.
+    #[arg(long, value_name = "ID")]
+    pub template: Option<String>,
+    /// Higher goes first.
+    #[arg(long, allow_negative_numbers = true)]
+    pub priority: Option<i32>,
+    /// A limit of its own, `NAME=N`, for instance `same_error=5`; 0 switches it off. May be given several times.
+    #[arg(long, value_name = "NAME=N")]
+    pub limit: Vec<Limit>,
     /// Do not wait for its end.
     #[arg(long)]
     pub detach: bool,

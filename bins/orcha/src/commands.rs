@@ -5,6 +5,7 @@ mod doctor;
 mod look;
 mod place;
 mod run;
+pub mod workflow;
 
 pub use doctor::Report as DoctorReport;
 
@@ -32,6 +33,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
     let client = connect::client(&cli.connection)?;
     match cli.command {
         Command::Run(options) => return run::run(&client, say, options).await,
+        Command::Workflow(command) => return workflow::go(&client, say, command).await,
         Command::Ls(options) => look::list(&client, say, &options).await?,
         Command::Show { id } => look::show(&client, say, id).await?,
         Command::Logs(options) => return look::logs(&client, say, options).await,

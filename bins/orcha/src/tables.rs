@@ -532,6 +532,101 @@ pub fn question(question: &Question, out: &mut dyn Write) -> io::Result<()> {
     facts.long("answer", question.answer.as_deref())
 }
 
+pub fn workflows(rows: &[WorkflowRow], out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Rows::new([
+        ("ID", Nothing),
+        ("STATE", Nothing),
+        ("STEP", Nothing),
+        ("MODE", Place),
+        ("TITLE", Width),
+        ("AGE", Nothing),
+    ]);
+    for it in rows {
+        let state = table.state(it.status.as_str());
+        table.row(vec![
+            Cell::new(it.id.short()),
+            state,
+            Cell::new(it.step),
+            Cell::new(&it.mode),
+            foreign(&it.title, TITLE),
+            Cell::new(age(now().since(it.created_at))),
+        ]);
+    }
+    table.write("no workflows; make one with `orcha workflow run`", out)
+}
+
+pub fn templates(rows: &[WorkflowTemplate], out: &mut dyn Write) -> io::Result<()> {
+    for it in rows {
+        writeln!(out, "{:<20} {}", it.id, it.description)?;
+    }
+    Ok(())
+}
+
+/// A workflow with what a person wants to know of it: tasks, receipts, what blocks, the delivery.
+pub fn workflow(it: &Workflow, out: &mut dyn Write) -> io::Result<()> {
+    let row = &it.row;
+    {
+        let mut facts = Facts(out);
+        facts.fact("workflow", row.id)?;
+        facts.text("title", Some(&row.title))?;
+        facts.fact("state", format!("{}, at {}", toned(row.status.as_str(), 0), row.step))?;
+        facts.text("reason", row.error_message.as_deref())?;
+        facts.text("waits for", it.execution.waits_for.as_deref())?;
+        facts.text("mode", Some(&row.mode))?;
+        facts.text("delivery", Some(&it.delivery_action))?;
+        if it.execution.qa_cycle > 0 {
+            facts.fact("repairs", format!("{} of {}", it.execution.qa_cycle, it.execution.max_qa_retries))?;
+        }
+    }
+    for task in &it.tasks {
+        let state = toned(task.status.as_str(), 10);
+        writeln!(out, "  task {:<2} {state} {}", task.number, cut(&line(&task.title), 80))?;
+    }
+    for run in &it.execution.validation_runs {
+        let commit = run.commit_sha.as_ref().map(|it| it.short().to_string()).unwrap_or_default();
+        writeln!(out, "  checks  {:<16} {commit} {}", run.phase, line(&run.summary))?;
+        for step in &run.steps {
+            let state = if step.passed { toned("passing", 8) } else { toned("failing", 8) };
+            let code = step.exit_code.map_or_else(|| "ended".to_owned(), |it| format!("exit {it}"));
+            let what = cut(&line(&format!("{}: {}", step.capability, step.tool)), 80);
+            writeln!(out, "    {state} {what} ({code}, {} ms)", step.duration_ms)?;
+        }
+    }
+    for issue in &it.blocking_issues {
+        writeln!(out, "  blocks  {}", cut(&line(issue), 200))?;
+    }
+    if let Some(end) = &it.finalization {
+        writeln!(out, "  result  {}", cut(&line(&end.summary), 400))?;
+        for link in &end.links {
+            writeln!(out, "          {}", line(link))?;
+        }
+        for one in &end.refiner_improvements {
+            let said = |key: &str| one.get(key).and_then(|it| it.as_str()).unwrap_or_default();
+            let what = format!("{} {}: {}", said("component_type"), said("component_name"), said("proposed_fix"));
+            writeln!(out, "  propose {}", cut(&line(&what), 200))?;
+        }
+    }
+    let used = &it.used;
+    let tokens = used.input + used.output + used.cache_read + used.cache_write;
+    let health = it.health_score.map_or_else(String::new, |it| format!(", health {it} of 100"));
+    let money = if used.micro_usd > 0 { format!(", {}", text::dollars(used.micro_usd)) } else { String::new() };
+    writeln!(out, "  {} tokens{money}{health}", amount(tokens))
+}
+
+pub fn workflow_event(it: &WorkflowEvent, out: &mut dyn Write) -> io::Result<()> {
+    let at = it.occurred_at.to_string();
+    let clock = at.get(11..19).unwrap_or(&at);
+    let who = it.persona.map_or("", |it| it.as_str());
+    let said = ["says", "summary", "title", "error", "question", "suggestion"];
+    let said = said.iter().find_map(|key| it.payload.get(*key)?.as_str()).map(str::to_owned);
+    let from_to = || {
+        let of = |key: &str| it.payload.get(key).and_then(|it| it.as_str()).map(str::to_owned);
+        Some(format!("{} → {}", of("from")?, of("to")?))
+    };
+    let said = said.or_else(from_to).or_else(|| it.reason.clone()).unwrap_or_default();
+    writeln!(out, "{clock}  {:<22} {who:<16} {}", it.kind, cut(&line(&said), 200))
+}
+
 pub fn tokens(rows: &[ApiToken], out: &mut dyn Write) -> io::Result<()> {
     let columns = [("ID", Nothing), ("NAME", Width), ("TENANT", Width), ("SCOPES", Width), ("MADE", Nothing)];
     let mut table = Rows::new(columns);

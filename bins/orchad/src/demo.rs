@@ -4,6 +4,7 @@
 //! played by `reviewer`. Everything is shown by the same view that `orcha run` has.
 
 pub mod daemon;
+pub mod pipeline;
 pub mod reviewer;
 pub mod sample;
 
@@ -29,9 +30,21 @@ pub struct Options {
     /// Keep serving afterwards, until Ctrl-C.
     #[arg(long)]
     keep: bool,
+    /// What runs it: a manager that steers three implementers, or the pipeline of roles with its repair loop.
+    #[arg(long, value_enum, default_value_t = Strategy::Manager)]
+    strategy: Strategy,
     /// Print every event as a JSON line, and the summary as the last one.
     #[arg(long)]
     json: bool,
+}
+
+/// What runs the demo's wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Strategy {
+    /// A manager.
+    Manager,
+    /// A fixed row of roles.
+    Pipeline,
 }
 
 /// Runs the demo.
@@ -45,7 +58,10 @@ pub fn main(options: Options) -> Result<ExitCode> {
 async fn run(options: &Options) -> Result<ExitCode> {
     let folder =
         tempfile::Builder::new().prefix("orcha-demo-").tempdir().context("no temporary folder could be made")?;
-    let sample = Sample::make(folder.path())?;
+    let sample = match options.strategy {
+        Strategy::Manager => Sample::make(folder.path())?,
+        Strategy::Pipeline => Sample::make_for_pipeline(folder.path())?,
+    };
     let cut_off = signals::first_of(&signals::ALL)?;
     let played = tokio::select! {
         played = play(options, &sample) => played,
@@ -74,8 +90,14 @@ async fn play(options: &Options, sample: &Sample) -> Result<ExitCode> {
         println!("  origin {}", sample.origin.display());
         println!();
     }
-    let outcome = show(&client, sample, output).await?;
-    summarise(&outcome, sample, output)?;
+    let succeeded = match options.strategy {
+        Strategy::Manager => {
+            let outcome = show(&client, sample, output).await?;
+            summarise(&outcome, sample, output)?;
+            outcome.succeeded()
+        }
+        Strategy::Pipeline => pipeline::show(&client, sample, output).await?,
+    };
     if options.keep {
         if people {
             println!("\nServing on; stop with Ctrl-C. A link for the browser: {}", client.login_link().await?.url);
@@ -83,7 +105,7 @@ async fn play(options: &Options, sample: &Sample) -> Result<ExitCode> {
         daemon.wait().await?;
     }
     daemon.stop().await?;
-    Ok(if outcome.succeeded() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Makes the objective, plays the person, and shows everything until the end.

@@ -9,9 +9,9 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 /// Starts the demo with a place of its own for temporary folders.
-fn start(tmp: &Path) -> Child {
+fn start(tmp: &Path, strategy: &str) -> Child {
     Command::new(env!("CARGO_BIN_EXE_orchad"))
-        .args(["demo", "--json"])
+        .args(["demo", "--json", "--strategy", strategy])
         .env("TMPDIR", tmp)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -46,7 +46,7 @@ fn left_over(tmp: &Path) -> Vec<String> {
 #[test]
 fn it_goes_the_whole_way_and_sums_up_in_the_last_line() {
     let tmp = tempfile::tempdir().unwrap();
-    let mut demo = start(tmp.path());
+    let mut demo = start(tmp.path(), "manager");
     let lines: Vec<Value> = BufReader::new(demo.stdout.take().unwrap())
         .lines()
         .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
@@ -62,10 +62,38 @@ fn it_goes_the_whole_way_and_sums_up_in_the_last_line() {
 }
 
 #[test]
+fn the_pipeline_repairs_what_its_check_finds_and_delivers_what_was_checked() {
+    let tmp = tempfile::tempdir().unwrap();
+    let mut demo = start(tmp.path(), "pipeline");
+    let lines: Vec<Value> = BufReader::new(demo.stdout.take().unwrap())
+        .lines()
+        .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
+        .collect();
+    let (status, errors) = end(demo);
+    assert!(status.success(), "{status}: {errors}\n{:#?}", lines.last());
+    let summary = lines.last().unwrap();
+    let workflow = &summary["workflow"];
+    assert_eq!((&workflow["status"], &workflow["step"]), (&"completed".into(), &"done".into()), "{workflow}");
+    let runs = workflow["execution"]["validation_runs"].as_array().unwrap();
+    let passed: Vec<bool> = runs.iter().map(|it| it["passed"].as_bool().unwrap()).collect();
+    assert_eq!(passed, [false, true], "{runs:#?}");
+    assert!(runs[0]["steps"][0]["output"].as_str().unwrap().contains("FAILED: greet.sh --bye Ada"), "{runs:#?}");
+    assert_eq!(workflow["execution"]["qa_cycle"], 1);
+    let said = workflow["review_thread"].as_array().unwrap();
+    assert!(said.iter().any(|it| it["kind"] == "blocking_issue"), "{said:#?}");
+    assert_eq!(summary["pull_requests"][0]["status"], "merged", "{summary}");
+    assert_eq!(summary["pull_requests"].as_array().unwrap().len(), 1);
+    assert_eq!(workflow["finalization"]["refiner_improvements"].as_array().unwrap().len(), 1);
+    assert_eq!(workflow["health_score"], 78);
+    assert!(workflow["used"]["micro_usd"].as_u64().unwrap() > 0);
+    assert_eq!(left_over(tmp.path()), [""; 0]);
+}
+
+#[test]
 fn cut_off_it_leaves_nothing_behind() {
     for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let tmp = tempfile::tempdir().unwrap();
-        let mut demo = start(tmp.path());
+        let mut demo = start(tmp.path(), "manager");
         // An agent runs: there is somebody to be ended. The pipe stays open, as a terminal does.
         let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines();
         assert!(lines.any(|line| line.unwrap().contains("session_started")));

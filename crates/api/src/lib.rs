@@ -24,7 +24,9 @@ mod serve;
 mod shared;
 mod stream;
 mod tag;
+mod told;
 mod translate;
+mod workflow;
 
 pub use auth::Asker;
 pub use serve::serve;
@@ -61,6 +63,9 @@ pub fn router_with(orch: Orch, settings: ApiSettings, pages: Router) -> Router {
             error!(route = ?route, "a route has no handler");
             continue;
         };
+        if let Some(path) = routes::published(route) {
+            closed = closed.route(&path, handler.clone());
+        }
         if is_open(route) {
             open = open.route(route.path, handler);
         } else {

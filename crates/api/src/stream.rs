@@ -7,7 +7,9 @@
 use crate::auth::Asker;
 use crate::input::{Id, Query};
 use crate::problem::{ApiError, chain};
+use crate::rest::workflows;
 use crate::shared::Api;
+use crate::told::{Known, Place, Teller};
 use crate::translate;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -17,7 +19,7 @@ use orcha_base::{ObjectiveId, ScopeId, SessionId, TenantId};
 use orcha_model::Effect;
 use orcha_orch::Activity;
 use orcha_store::{Event, EventFilter, Owned, ReadError, Span, Viewer};
-use orcha_wire::{Code, END, LAST_EVENT_ID, StreamEvents, StreamMessages};
+use orcha_wire::{Code, END, LAST_EVENT_ID, StreamEvents, StreamMessages, StreamWorkflow};
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -34,6 +36,8 @@ use tracing::warn;
 const PAGE: u32 = 500;
 /// How many rendered events are kept for other readers.
 const KEPT: usize = 1024;
+/// How long a stream of a workflow may be asked to last, in seconds.
+const LONGEST: u64 = 86_400;
 /// How long is waited when the store does not answer, and while the last words of a session are read.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -84,6 +88,37 @@ pub(crate) async fn messages(
         sent,
     };
     Ok(respond(api, seat, Source::Messages(reader)))
+}
+
+/// Answers with the events of a workflow as they come.
+pub(crate) async fn workflow(
+    State(api): State<Api>,
+    asker: Asker,
+    Id(id): Id,
+    headers: HeaderMap,
+    Query(query): Query<StreamWorkflow>,
+) -> Result<Response, ApiError> {
+    let (_, workflow) = workflows::load(&api, &asker, &id).await?;
+    let seat = Seat::take(&api)?;
+    let header =
+        headers.get(LAST_EVENT_ID).map(|it| it.to_str().unwrap_or_default().trim()).filter(|it| !it.is_empty());
+    let after = header.or(query.after.as_deref()).map(workflows::place).transpose()?.unwrap_or_default();
+    let timeout = match query.timeout {
+        None => None,
+        Some(secs) if (1..=LONGEST).contains(&secs) => Some(Instant::now() + Duration::from_secs(secs)),
+        Some(_) => return Err(ApiError::invalid("timeout", &format!("must be between 1 and {LONGEST} seconds"))),
+    };
+    let reader = Told {
+        viewer: asker.viewer,
+        journal: api.orch.journal(),
+        teller: Teller::new(workflow.objective, workflow.tenant, workflow.scope),
+        objective: workflow.objective,
+        read: 0,
+        after,
+        timeout,
+        closed: false,
+    };
+    Ok(respond(api, seat, Source::Told(reader)))
 }
 
 /// Returns the number that the reader saw last; the header wins.
@@ -146,6 +181,7 @@ struct Stream {
 enum Source {
     Events(Events),
     Messages(Messages),
+    Told(Told),
 }
 
 /// What a source says when it is asked to go on.
@@ -201,6 +237,7 @@ impl Source {
         match self {
             Self::Events(reader) => reader.step(api).await,
             Self::Messages(reader) => reader.step(api).await,
+            Self::Told(reader) => reader.step(api).await,
         }
     }
 }
@@ -339,6 +376,81 @@ impl Messages {
     }
 }
 
+/// The events of one workflow, told from the first line of its journal on; what its reader saw is told in silence.
+struct Told {
+    viewer: Viewer,
+    journal: broadcast::Receiver<Arc<Owned>>,
+    teller: Teller,
+    objective: ObjectiveId,
+    /// The last line that was read.
+    read: i64,
+    /// The last event that was sent.
+    after: Place,
+    timeout: Option<Instant>,
+    closed: bool,
+}
+
+impl Told {
+    async fn step(&mut self, api: &Api) -> Result<Step, ReadError> {
+        if self.closed {
+            return Ok(Step::Complete);
+        }
+        let filter = EventFilter::Objective(self.objective);
+        let page = api.orch.store().events(&self.viewer, filter, Span::After(self.read), PAGE).await?;
+        if let Some(last) = page.last() {
+            // What the lines speak of is there by now.
+            let Some(world) = api.orch.store().load_world(self.objective).await? else { return Ok(Step::Gone) };
+            let known = Known::of(&world);
+            let mut frames = VecDeque::new();
+            for event in page.iter().flat_map(|line| self.teller.tell(line, &known)) {
+                if let Ok(place) = event.id.parse::<Place>()
+                    && place > self.after
+                {
+                    self.after = place;
+                    frames.push_back(frame(place, &event));
+                }
+            }
+            self.read = last.seq;
+            return Ok(if frames.is_empty() { Step::Nothing } else { Step::Read(frames) });
+        }
+        let reason = if self.teller.is_over() {
+            Some("workflow_terminal")
+        } else if self.timeout.is_some_and(|it| it <= Instant::now()) {
+            Some("timeout")
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            self.closed = true;
+            let last = self.teller.closed(self.after, reason, api.orch.now());
+            return Ok(Step::Read(VecDeque::from([unnumbered(&last)])));
+        }
+        self.wait().await;
+        Ok(Step::Nothing)
+    }
+
+    /// Waits until something may have happened.
+    async fn wait(&mut self) {
+        let moved = async {
+            loop {
+                match self.journal.recv().await {
+                    Ok(line) if line.event.objective != Some(self.objective) => {}
+                    Ok(_) | Err(_) => return,
+                }
+            }
+        };
+        match self.timeout {
+            Some(at) => {
+                tokio::select! {
+                    () = moved => {}
+                    () = tokio::time::sleep_until(at) => {}
+                }
+            }
+            None => moved.await,
+        }
+    }
+}
+
 /// Events that were rendered lately, so that a thousand readers cost one rendering.
 #[derive(Debug, Default)]
 pub(crate) struct Rendered {
@@ -380,8 +492,19 @@ fn named(name: &str, document: &impl Serialize) -> Bytes {
     }
 }
 
+/// Writes an event that is no place to go on from.
+fn unnumbered(document: &impl Serialize) -> Bytes {
+    match serde_json::to_string(document) {
+        Ok(json) => Bytes::from(format!("data: {json}\n\n")),
+        Err(fault) => {
+            warn!(error = %fault, "an event could not be written");
+            Bytes::from_static(b": \n\n")
+        }
+    }
+}
+
 /// Writes one event. JSON has no line breaks of its own.
-fn frame(seq: i64, document: &impl Serialize) -> Bytes {
+fn frame(seq: impl std::fmt::Display, document: &impl Serialize) -> Bytes {
     match serde_json::to_string(document) {
         Ok(json) => Bytes::from(format!("id: {seq}\ndata: {json}\n\n")),
         Err(fault) => {

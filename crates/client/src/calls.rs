@@ -1,7 +1,7 @@
 //! Every call, one line each: what goes in, what comes out, and its route.
 
 use crate::client::with_query;
-use crate::stream::{Resuming, Start};
+use crate::stream::{Place, Resuming, Start};
 use crate::{Client, ClientError, Page};
 use futures::stream::BoxStream;
 use orcha_wire::*;
@@ -164,6 +164,31 @@ calls! {
     /// Lets a workspace go if that loses nothing.
     at reclaim_workspace() -> Workspace = RECLAIM_WORKSPACE;
 
+    /// Makes a workflow.
+    send create_workflow(CreateWorkflow) -> Workflow = CREATE_WORKFLOW;
+    /// Returns a workflow, whole.
+    at workflow() -> Workflow = GET_WORKFLOW;
+    /// Ends a workflow.
+    send_at cancel_workflow(Cancel) -> WorkflowMoved = CANCEL_WORKFLOW;
+    /// Lets a workflow rest.
+    at pause_workflow() -> WorkflowMoved = PAUSE_WORKFLOW;
+    /// Lets a workflow go on.
+    at resume_workflow() -> WorkflowMoved = RESUME_WORKFLOW;
+    /// Sends a workflow back to a step.
+    send_at retry_workflow(RetryWorkflow) -> WorkflowMoved = RETRY_WORKFLOW;
+    /// Does without a task.
+    send_at skip_task(SkipTask) -> WorkflowMoved = SKIP_TASK;
+    /// Adds a task by hand.
+    send_at add_task(AddTask) -> WorkflowMoved = ADD_TASK;
+    /// Makes the same workflow anew.
+    at clone_workflow() -> WorkflowMoved = CLONE_WORKFLOW;
+    /// Agrees to what a workflow waits with, or says what is to be different.
+    send_at approve_workflow(Approve) -> WorkflowMoved = APPROVE_WORKFLOW;
+    /// Writes a document in a role's place.
+    send_at edit_workflow(EditDocument) -> WorkflowMoved = EDIT_WORKFLOW;
+    /// Lists the templates of workflows.
+    plain templates() -> WorkflowTemplates = LIST_TEMPLATES;
+
     /// Explains why something does not move; takes the id of any noun.
     at why() -> Why = WHY;
     /// Looks at what the daemon and all its targets need.
@@ -185,10 +210,31 @@ calls! {
 }
 
 impl Client {
+    /// Lists workflows, newest first.
+    pub async fn workflows(&self, query: &ListWorkflows) -> Result<WorkflowList, ClientError> {
+        self.take(with_query(self.ask(&routes::LIST_WORKFLOWS), query)).await
+    }
+
+    /// Returns the journal of a workflow behind an event, or from its beginning, oldest first.
+    pub async fn workflow_events(
+        &self,
+        id: impl Into<IdRef>,
+        query: &ListWorkflowEvents,
+    ) -> Result<WorkflowEvents, ClientError> {
+        self.take(with_query(self.ask_at(&routes::WORKFLOW_EVENTS, &id.into()), query)).await
+    }
+
+    /// Streams the journal of a workflow from its beginning until it has ended, without a gap and without a repeat,
+    /// through lost connections and restarts of the daemon.
+    pub fn follow_workflow(&self, id: impl Into<IdRef>) -> BoxStream<'static, Result<WorkflowEvent, ClientError>> {
+        let path = routes::WORKFLOW_STREAM.at(&id.into());
+        Resuming::new(self.clone(), path, Vec::new(), Start::After(Place::default())).into_stream()
+    }
+
     /// Streams the journal from `query.after` on, or from now on, for ever: neither a gap nor a repeat, through lost
     /// connections and restarts of the daemon. Gives up, with the last error, when nobody answered for a minute.
     pub fn follow_events(&self, query: StreamEvents) -> BoxStream<'static, Result<Event, ClientError>> {
-        let start = query.after.map_or(Start::Now, Start::After);
+        let start = query.after.map_or(Start::Now, |it| Start::After(it.into()));
         let filter = query.objective_id.iter().map(|id| ("objective_id", id.to_string())).collect();
         Resuming::new(self.clone(), routes::STREAM.path.to_owned(), filter, start).into_stream()
     }
@@ -200,6 +246,6 @@ impl Client {
         after: u64,
     ) -> BoxStream<'static, Result<TranscriptEntry, ClientError>> {
         let path = routes::SESSION_STREAM.at(&session.into());
-        Resuming::new(self.clone(), path, Vec::new(), Start::After(after)).into_stream()
+        Resuming::new(self.clone(), path, Vec::new(), Start::After(after.into())).into_stream()
     }
 }

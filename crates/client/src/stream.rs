@@ -7,8 +7,9 @@ use crate::{Client, ClientError, Link};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use orcha_base::Backoff;
-use orcha_wire::{END, Event, LAST_EVENT_ID, ListEvents, TranscriptEntry};
+use orcha_wire::{END, Event, LAST_EVENT_ID, ListEvents, TranscriptEntry, WorkflowEvent};
 use serde::de::DeserializeOwned;
+use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -17,27 +18,54 @@ const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), cap: Durati
 /// How long a daemon may stay away once it had answered.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An item of a stream, with the number that counts up.
+/// An item of a stream, with the place that only grows.
 pub trait Numbered {
-    /// Returns its number.
-    fn number(&self) -> u64;
+    /// Returns its place.
+    fn number(&self) -> Place;
+}
+
+/// A place in a stream: a number, and for what has the same number a second one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place(u64, u64);
+
+impl From<u64> for Place {
+    fn from(number: u64) -> Self {
+        Self(number, 0)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self(number, 0) => write!(f, "{number}"),
+            Self(number, second) => write!(f, "{number}.{second}"),
+        }
+    }
 }
 
 impl Numbered for Event {
-    fn number(&self) -> u64 {
-        self.id
+    fn number(&self) -> Place {
+        self.id.into()
     }
 }
 
 impl Numbered for TranscriptEntry {
-    fn number(&self) -> u64 {
-        self.seq
+    fn number(&self) -> Place {
+        self.seq.into()
+    }
+}
+
+impl Numbered for WorkflowEvent {
+    fn number(&self) -> Place {
+        let (number, second) = self.id.split_once('.').unwrap_or((&self.id, "0"));
+        // What is no place is where nothing is: it is shown, and nothing goes on from it.
+        Place(number.parse().unwrap_or(u64::MAX), second.parse().unwrap_or(0))
     }
 }
 
 /// Where a stream begins.
 pub(crate) enum Start {
-    After(u64),
+    After(Place),
     /// After the newest event at the moment of the first connection.
     Now,
 }
@@ -49,7 +77,7 @@ pub(crate) struct Resuming<T> {
     path: String,
     filter: Vec<(&'static str, String)>,
     /// The last item that was handed out; `None` while "now" has no number yet.
-    last: Option<u64>,
+    last: Option<Place>,
     connection: Option<Connection>,
     /// Connections in a row that brought no item.
     fruitless: u32,
@@ -131,7 +159,7 @@ impl<T: DeserializeOwned + Numbered + Send + 'static> Resuming<T> {
             // "Now" must have a number before anything can be missed.
             None => {
                 let newest = self.client.events(&ListEvents { limit: Some(1), ..ListEvents::default() }).await?;
-                newest.items.last().map_or(0, |event| event.id)
+                newest.items.last().map_or(Place::default(), |event| event.id.into())
             }
         };
         self.last = Some(last);

@@ -303,7 +303,8 @@ fn all_answered(objective: &Objective, now: Timestamp) -> Decision<Objective> {
 fn pause(objective: &Objective, now: Timestamp) -> Result<Decision<Objective>, Refusal> {
     match objective.state {
         State::Active | State::WaitingUser => {
-            let note = Note::new(NoteKind::ObjectiveChanged, format!("{} was paused", objective.title));
+            let note = Note::new(NoteKind::ObjectiveChanged, format!("{} was paused", objective.title))
+                .with("state", State::Paused.name());
             Ok(objective.with(|next| next.state = State::Paused, now).note(note))
         }
         State::Paused => Ok(Decision::ignore(objective.clone(), "paused already")),
@@ -314,7 +315,8 @@ fn pause(objective: &Objective, now: Timestamp) -> Result<Decision<Objective>, R
 fn resume(objective: &Objective, now: Timestamp) -> Result<Decision<Objective>, Refusal> {
     match objective.state {
         State::Paused => {
-            let note = Note::new(NoteKind::ObjectiveChanged, format!("{} goes on", objective.title));
+            let note = Note::new(NoteKind::ObjectiveChanged, format!("{} goes on", objective.title))
+                .with("state", State::Active.name());
             let go_on = |next: &mut Objective| {
                 next.state = State::Active;
                 // Otherwise the limit that was reached would pause it again at once.

@@ -36,6 +36,7 @@ pub mod target;
 pub mod token;
 pub mod transcript;
 pub mod why;
+pub mod workflow;
 pub mod workspace;
 
 pub use doctor::{CheckGrade, Doctor, DoctorCheck, TargetDoctor};
@@ -67,6 +68,11 @@ pub use target::{CreateTarget, EditTarget, Target, TargetKind, TargetReport, Tar
 pub use token::{ApiToken, CreateToken, CreatedToken};
 pub use transcript::{MessageKind, MessageSource, Steer, Steered, SteeringMessage, SteeringState, TranscriptEntry};
 pub use why::Why;
+pub use workflow::{
+    AddTask, Approvals, Approve, CreateWorkflow, EditDocument, EventType, ListWorkflowEvents, ListWorkflows, Persona,
+    PersonaChoice, RetryWorkflow, SkipTask, Step, StreamWorkflow, Task, TaskStatus, Workflow, WorkflowEvent,
+    WorkflowEvents, WorkflowList, WorkflowMoved, WorkflowRow, WorkflowStatus, WorkflowTemplate, WorkflowTemplates,
+};
 pub use workspace::{
     RestoreWorkspace, Restored, Snapshot, Vcs, Workspace, WorkspaceDetail, WorkspaceKind, WorkspaceStatus,
 };

@@ -48,6 +48,11 @@ impl Route {
     }
 }
 
+/// Returns the published path of a route of workflows, which serves as well: clients of that API find it there.
+pub fn published(route: &Route) -> Option<String> {
+    route.path.starts_with("/workflow").then(|| format!("/api/v1{}", route.path))
+}
+
 /// What goes into a route and comes out of it. Types stand as what makes their schemas.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Described {
@@ -254,6 +259,40 @@ routes! {
     RESTORE_WORKSPACE = Post "/api/workspaces/{id}/restore" may RestoreWorkspace => 200 Restored;
     /// Lets a workspace go if that loses nothing.
     RECLAIM_WORKSPACE = Post "/api/workspaces/{id}/reclaim" => 200 Workspace;
+
+    /// Lists workflows, newest first.
+    LIST_WORKFLOWS = Get "/workflows" query ListWorkflows => 200 WorkflowList;
+    /// Makes a workflow and starts it.
+    CREATE_WORKFLOW = Post "/workflows" body CreateWorkflow => 201 Workflow;
+    /// Shows a workflow, whole.
+    GET_WORKFLOW = Get "/workflows/{id}" => 200 Workflow;
+    /// Reads the journal of a workflow, oldest first.
+    WORKFLOW_EVENTS = Get "/workflows/{id}/events" query ListWorkflowEvents => 200 WorkflowEvents;
+    /// Streams the journal of a workflow from its beginning. The `id` of an event is that of the document. When the
+    /// workflow has ended and everything was sent, `stream.closed` comes last.
+    WORKFLOW_STREAM = Get "/workflows/{id}/stream" query StreamWorkflow => 200 {WorkflowEvent};
+    /// Ends a workflow with all its sessions; running calls are cut off.
+    CANCEL_WORKFLOW = Post "/workflows/{id}/cancel" may Cancel => 200 WorkflowMoved;
+    /// Lets a workflow rest.
+    PAUSE_WORKFLOW = Post "/workflows/{id}/pause" => 200 WorkflowMoved;
+    /// Lets a workflow go on with the very step that it stood at.
+    RESUME_WORKFLOW = Post "/workflows/{id}/resume" => 200 WorkflowMoved;
+    /// Sends a workflow back to a step, which is done anew with all after it.
+    RETRY_WORKFLOW = Post "/workflows/{id}/retry" body RetryWorkflow => 200 WorkflowMoved;
+    /// Does without a task.
+    SKIP_TASK = Post "/workflows/{id}/skip" body SkipTask => 200 WorkflowMoved;
+    /// Adds a task by hand.
+    ADD_TASK = Post "/workflows/{id}/tasks" body AddTask => 200 WorkflowMoved;
+    /// Makes the same workflow anew, under an id of its own.
+    CLONE_WORKFLOW = Post "/workflows/{id}/clone" => 201 WorkflowMoved;
+    /// Agrees to the plan or the result that a workflow waits with, or says what is to be different.
+    APPROVE_WORKFLOW = Post "/workflows/{id}/approve" body Approve => 200 WorkflowMoved;
+    /// Writes charter or design in the role's place, while the workflow is paused or waits for a person.
+    EDIT_WORKFLOW = Post "/workflows/{id}/edit" body EditDocument => 200 WorkflowMoved;
+    /// Lists the templates.
+    LIST_TEMPLATES = Get "/workflow-templates" => 200 WorkflowTemplates;
+    /// Shows a template. Its id is its name.
+    GET_TEMPLATE = Get "/workflow-templates/{id}" => 200 WorkflowTemplate;
 
     /// Tells why something does not move, for the id of any noun.
     WHY = Get "/api/why/{id}" => 200 Why;

@@ -8,6 +8,14 @@ use std::process::Command;
 /// What the scripted agents do.
 const SCRIPT: &str = include_str!("script.json");
 
+/// What they do when a pipeline runs them.
+const PIPELINE: &str = include_str!("pipeline.json");
+/// The project's own check, and where it is named.
+const CHECK: &str = "#!/bin/sh\n# The project's own test.\nset -eu\n\
+    [ \"$(sh greet.sh Ada)\" = 'Hello, Ada!' ] || { echo 'FAILED: greet.sh Ada'; exit 1; }\n\
+    for it in checks/*.sh; do\n    [ ! -e \"$it\" ] || sh \"$it\"\ndone\necho 'all is well'\n";
+const CHECKS: &str = "[[check]]\nname = \"test\"\ncommand = [\"sh\", \"check.sh\"]\n";
+
 /// The folders of one demo.
 #[derive(Debug, Clone)]
 pub struct Sample {
@@ -22,8 +30,17 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Makes everything below a folder.
+    /// Makes everything below a folder, for an objective that a manager runs.
     pub fn make(root: &Path) -> Result<Self> {
+        Self::with(root, SCRIPT, &[])
+    }
+
+    /// Makes everything below a folder, for a request that the pipeline runs: the project has a check of its own.
+    pub fn make_for_pipeline(root: &Path) -> Result<Self> {
+        Self::with(root, PIPELINE, &[("check.sh", CHECK), (".orcha/checks.toml", CHECKS)])
+    }
+
+    fn with(root: &Path, script: &str, more: &[(&str, &str)]) -> Result<Self> {
         let sample = Self {
             data: root.join("data"),
             home: root.join("home"),
@@ -34,12 +51,17 @@ impl Sample {
         for folder in [&sample.home, &first] {
             fs::create_dir_all(folder).with_context(|| format!("{} could not be made", folder.display()))?;
         }
-        fs::write(&sample.script, SCRIPT)?;
+        fs::write(&sample.script, script)?;
         fs::write(first.join("README.md"), "# greeter\n\nA program that greets. Everything else is up to you.\n")?;
         fs::write(
             first.join("greet.sh"),
             "#!/bin/sh\n# Greets whoever is named.\nset -eu\nprintf 'Hello, %s!\\n' \"${1-World}\"\n",
         )?;
+        for (path, text) in more {
+            let path = first.join(path);
+            fs::create_dir_all(path.parent().context("a file lies nowhere")?)?;
+            fs::write(path, text)?;
+        }
         let origin = sample.origin.display().to_string();
         sample.git(root, &["init", "--quiet", "--bare", "--initial-branch=main", &origin])?;
         sample.git(&first, &["init", "--quiet", "--initial-branch=main"])?;

@@ -12,8 +12,10 @@ mod questions;
 mod sessions;
 mod steering;
 mod targets;
+mod templates;
 mod tokens;
 mod why;
+pub(crate) mod workflows;
 mod workspaces;
 
 use crate::auth::Asker;
@@ -94,6 +96,23 @@ pub(crate) fn handler(route: &Route) -> Option<MethodRouter<Api>> {
         at::GET_WORKSPACE => get(workspaces::show),
         at::RESTORE_WORKSPACE => post(workspaces::restore),
         at::RECLAIM_WORKSPACE => post(workspaces::reclaim),
+
+        at::LIST_WORKFLOWS => get(workflows::list),
+        at::CREATE_WORKFLOW => post(workflows::create),
+        at::GET_WORKFLOW => get(workflows::show),
+        at::WORKFLOW_EVENTS => get(workflows::events),
+        at::WORKFLOW_STREAM => get(stream::workflow),
+        at::CANCEL_WORKFLOW => post(workflows::cancel),
+        at::PAUSE_WORKFLOW => post(workflows::pause),
+        at::RESUME_WORKFLOW => post(workflows::resume),
+        at::RETRY_WORKFLOW => post(workflows::retry),
+        at::SKIP_TASK => post(workflows::skip),
+        at::ADD_TASK => post(workflows::add_task),
+        at::CLONE_WORKFLOW => post(workflows::clone),
+        at::APPROVE_WORKFLOW => post(workflows::approve),
+        at::EDIT_WORKFLOW => post(workflows::edit),
+        at::LIST_TEMPLATES => get(templates::list),
+        at::GET_TEMPLATE => get(templates::show),
 
         at::WHY => get(why::why),
         at::HEALTH => get(daemon::health),

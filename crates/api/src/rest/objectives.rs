@@ -64,7 +64,7 @@ pub(crate) async fn create(
 }
 
 /// Translates a request: the project supplies what the request leaves open.
-async fn wish(api: &Api, asker: &Asker, body: CreateObjective) -> Result<NewObjective, ApiError> {
+pub(super) async fn wish(api: &Api, asker: &Asker, body: CreateObjective) -> Result<NewObjective, ApiError> {
     let settings = api.orch.settings();
     let mut new = NewObjective::new(body.prompt);
     new.title = body.title;
@@ -114,7 +114,7 @@ async fn wish(api: &Api, asker: &Asker, body: CreateObjective) -> Result<NewObje
 }
 
 /// An agent that no target has would wait for ever.
-async fn check_agent(api: &Api, asker: &Asker, agent: &AgentChoice) -> Result<(), ApiError> {
+pub(super) async fn check_agent(api: &Api, asker: &Asker, agent: &AgentChoice) -> Result<(), ApiError> {
     let usual = api.orch.settings().agent.program.as_ref();
     if agent.program.is_some() && agent.program.as_ref() != usual && asker.operates().is_err() {
         return Err(ApiError::new(Code::Forbidden, "only the operator may name a program").at("agent_program"));

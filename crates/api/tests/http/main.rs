@@ -9,3 +9,4 @@ mod serving;
 mod stage;
 mod streams;
 mod tenants;
+mod workflows;

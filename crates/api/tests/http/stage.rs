@@ -291,8 +291,11 @@ impl Events {
                     block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).map(ToOwned::to_owned)
                 };
                 let data = field("data").map(|it| serde_json::from_str(&it).unwrap());
-                let sent =
-                    data.map(|data| Sent { id: field("id").map(|it| it.parse().unwrap()), name: field("event"), data });
+                let sent = data.map(|data| Sent {
+                    id: field("id").and_then(|it| it.parse().ok()),
+                    name: field("event"),
+                    data,
+                });
                 self.text = rest.to_owned();
                 if sent.is_some() {
                     return sent;

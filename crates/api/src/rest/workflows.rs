@@ -1,0 +1,386 @@
+//! Workflows: made, looked at, and moved by a person. A workflow has the id of its objective.
+
+use super::{Wheel, objectives, templates};
+use crate::auth::Asker;
+use crate::input::{Id, Json, Nothing, OptionalJson, Query};
+use crate::problem::ApiError;
+use crate::shared::Api;
+use crate::told::{Known, Place, Teller};
+use crate::workflow as project;
+use axum::Json as Answer;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use orcha_base::{ObjectiveId, TaskId};
+use orcha_model::contract::{CheckCommand, Specialty};
+use orcha_model::objective::{self, Strategy};
+use orcha_model::question::{self, About, Gate};
+use orcha_model::session::AgentChoice;
+use orcha_model::workflow::{Action, Input, Mode, Wish, Workflow};
+use orcha_model::{task, workflow};
+use orcha_orch::NewObjective;
+use orcha_plan::{OfWorkflow, Stimulus};
+use orcha_store::{EventFilter, Loaded, Page, Span};
+use orcha_wire::{
+    AddTask, Approve, Cancel, Code, CreateObjective, CreateWorkflow, EditDocument, IdRef, ListWorkflowEvents,
+    ListWorkflows, RetryWorkflow, SkipTask, WorkflowEvent, WorkflowEvents, WorkflowList, WorkflowMoved, WorkflowStatus,
+};
+
+/// How many workflows are listed when nothing is said, and at most.
+const LIMITS: (u32, u32) = (20, 100);
+/// How many may be passed over.
+const OFFSET: u32 = 10_000;
+/// How often a result may be repaired at most.
+const REPAIRS: u32 = 20;
+/// How many commands may check a result besides the project's own.
+const CHECKS: usize = 20;
+/// How many lines of a journal are read at once.
+const LINES: u32 = Page::MAX;
+
+pub(crate) async fn list(
+    State(api): State<Api>,
+    asker: Asker,
+    Query(query): Query<ListWorkflows>,
+) -> Result<Answer<WorkflowList>, ApiError> {
+    let (usual, most) = LIMITS;
+    let limit = query.limit.unwrap_or(usual);
+    if !(1..=most).contains(&limit) {
+        return Err(ApiError::invalid("limit", &format!("must be between 1 and {most}")));
+    }
+    let offset = query.offset.unwrap_or(0);
+    if offset > OFFSET {
+        return Err(ApiError::invalid("offset", &format!("must be at most {OFFSET}")));
+    }
+    let states: &[&str] = match query.status {
+        None => &[],
+        Some(WorkflowStatus::Pending | WorkflowStatus::Running) => &["active", "waiting_user"],
+        Some(WorkflowStatus::Paused) => &["paused"],
+        Some(WorkflowStatus::Completed) => &["succeeded"],
+        Some(WorkflowStatus::Failed) => &["failed"],
+        Some(WorkflowStatus::Cancelled) => &["canceled"],
+    };
+    let begun = match query.status {
+        Some(WorkflowStatus::Pending) => Some(false),
+        Some(WorkflowStatus::Running) => Some(true),
+        _ => None,
+    };
+    let found = api.orch.store().workflows(&asker.viewer, states, begun, limit, offset).await?;
+    let workflows = found.iter().map(|it| project::row(&it.workflow, &it.objective, it.begun)).collect();
+    Ok(Answer(WorkflowList { workflows, limit, offset }))
+}
+
+pub(crate) async fn create(
+    State(api): State<Api>,
+    asker: Asker,
+    wheel: Wheel,
+    Json(body): Json<CreateWorkflow>,
+) -> Result<Response, ApiError> {
+    let body = templates::fill(body)?;
+    if body.title.as_ref().is_some_and(|it| it.trim().is_empty() || it.len() > 200 || it.contains('\n')) {
+        return Err(ApiError::invalid("title", "must be one line of 1 to 200 bytes"));
+    }
+    let wish = wish(&api, &asker, &body).await?;
+    let mut new = objectives::wish(
+        &api,
+        &asker,
+        CreateObjective {
+            title: body.title,
+            prompt: body.request,
+            agent: body.provider,
+            model: body.model,
+            project_id: body.project_id,
+            repo: body.repo,
+            base_branch: body.base_branch,
+            priority: body.priority,
+            limits: body.limits,
+            strategy: Some(orcha_wire::Strategy::Pipeline),
+            ..CreateObjective::default()
+        },
+    )
+    .await?;
+    new.workflow = Wish { titled: new.title.is_some(), ..wish };
+    let (objective, _) = wheel.orch.create_objective(&asker.actor, new).await?;
+    let (world, workflow) = load(&api, &asker, &objective.id.into()).await?;
+    let mut response = (StatusCode::CREATED, Answer(project::whole(&world, &workflow))).into_response();
+    if let Ok(location) = HeaderValue::try_from(format!("/workflows/{}", objective.id)) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Translates what is asked for besides the prompt.
+async fn wish(api: &Api, asker: &Asker, body: &CreateWorkflow) -> Result<Wish, ApiError> {
+    let mut wish = Wish::default();
+    if let Some(words) = body.mode.as_deref().filter(|it| !matches!(*it, "" | "auto")) {
+        let rule = "must be software, content, docs, research, ops or mixed; or auto, to let the Director say";
+        wish.mode = Some(Mode::said(words).ok_or_else(|| ApiError::invalid("mode", rule))?);
+    }
+    if let Some(delivery) = &body.delivery {
+        let rule = format!("names no action that there is; there are {}", Action::names());
+        let action = Action::said(&delivery.action).ok_or_else(|| ApiError::invalid("delivery", &rule))?;
+        if action == Action::PullRequest && body.repo.is_none() && body.project_id.is_none() {
+            return Err(ApiError::invalid("delivery", "is a pull request, which needs a repository or a project"));
+        }
+        wish.action = Some(action);
+        wish.merge = delivery.merge;
+    }
+    if body.checks.len() > CHECKS {
+        return Err(ApiError::invalid("checks", &format!("must be at most {CHECKS}")));
+    }
+    for it in &body.checks {
+        let fits = |text: &str, most: usize| !text.trim().is_empty() && text.len() <= most;
+        let program = it.command.first().is_some_and(|it| fits(it, 1000));
+        if !fits(&it.name, 100) || !program || it.command.len() > 100 || it.command.iter().any(|it| it.len() > 10_000) {
+            let rule = "must each have a name of 1 to 100 bytes, and a program with at most 99 arguments";
+            return Err(ApiError::invalid("checks", rule));
+        }
+        wish.checks.push(CheckCommand { name: it.name.clone(), command: it.command.clone() });
+    }
+    wish.without_checks = body.without_checks;
+    if let Some(most) = body.max_qa_retries {
+        if most > REPAIRS {
+            return Err(ApiError::invalid("max_qa_retries", &format!("must be at most {REPAIRS}")));
+        }
+        wish.max_repairs = most;
+    }
+    let approvals = body.approvals.unwrap_or_default();
+    (wish.approve_plan, wish.approve_delivery) = (approvals.plan, approvals.delivery);
+    wish.skip_refiner = body.skip_refiner;
+    let usual = &api.orch.settings().agent;
+    for (persona, choice) in &body.personas {
+        let kind = choice.provider.clone().or_else(|| body.provider.clone()).unwrap_or_else(|| usual.kind.clone());
+        let program = choice.program.clone().or_else(|| usual.program.clone().filter(|_| kind == usual.kind));
+        let agent = AgentChoice { kind, program, model: choice.model.clone(), fallback: None };
+        objectives::check_agent(api, asker, &agent).await.map_err(|it| it.at("personas"))?;
+        wish.agents.insert(project::role(*persona), agent);
+    }
+    Ok(wish)
+}
+
+/// Loads a workflow that the asker may see, with everything that belongs to it.
+pub(crate) async fn load(api: &Api, asker: &Asker, id: &IdRef) -> Result<(Loaded, Workflow), ApiError> {
+    let unknown = || ApiError::unknown("workflow", id);
+    let found = api.objective(asker, id).await.map_err(|it| match it.problem().known() {
+        Some(Code::NotFound) => unknown(),
+        _ => it,
+    })?;
+    let world = api.orch.store().load_world(found.id).await?.ok_or_else(unknown)?;
+    let workflow = world.workflow.clone().ok_or_else(unknown)?;
+    Ok((world, workflow))
+}
+
+pub(crate) async fn show(
+    State(api): State<Api>,
+    asker: Asker,
+    Id(id): Id,
+) -> Result<Answer<orcha_wire::Workflow>, ApiError> {
+    let (world, workflow) = load(&api, &asker, &id).await?;
+    Ok(Answer(project::whole(&world, &workflow)))
+}
+
+pub(crate) async fn events(
+    State(api): State<Api>,
+    asker: Asker,
+    Id(id): Id,
+    Query(query): Query<ListWorkflowEvents>,
+) -> Result<Answer<WorkflowEvents>, ApiError> {
+    let (world, workflow) = load(&api, &asker, &id).await?;
+    let after = query.after.as_deref().map(place).transpose()?.unwrap_or_default();
+    let known = Known::of(&world);
+    let mut teller = Teller::new(workflow.objective, workflow.tenant.clone(), workflow.scope.clone());
+    let mut events: Vec<WorkflowEvent> = Vec::new();
+    let mut last = 0;
+    loop {
+        let filter = EventFilter::Objective(workflow.objective);
+        let page = api.orch.store().events(&asker.viewer, filter, Span::After(last), LINES).await?;
+        let Some(end) = page.last() else { break };
+        last = end.seq;
+        events.extend(page.iter().flat_map(|it| teller.tell(it, &known)));
+    }
+    events.retain(|it| it.id.parse::<Place>().is_ok_and(|it| it > after));
+    let count = events.len() as u64;
+    Ok(Answer(WorkflowEvents { events, count }))
+}
+
+/// Reads the place that a reader goes on from.
+pub(crate) fn place(text: &str) -> Result<Place, ApiError> {
+    text.trim().parse().map_err(|_| ApiError::invalid("after", "must be the `id` of an event of this workflow"))
+}
+
+/// Answers with where a workflow stands now.
+async fn moved(api: &Api, asker: &Asker, id: ObjectiveId) -> Result<Answer<WorkflowMoved>, ApiError> {
+    let (world, workflow) = load(api, asker, &id.into()).await?;
+    let status = project::status(&workflow, &world.objective, project::begun(&world));
+    Ok(Answer(WorkflowMoved { status, id, step: project::step(workflow.phase) }))
+}
+
+pub(crate) async fn cancel(
+    State(api): State<Api>,
+    asker: Asker,
+    wheel: Wheel,
+    Id(id): Id,
+    OptionalJson(body): OptionalJson<Cancel>,
+) -> Result<Answer<WorkflowMoved>, ApiError> {
+    let (_, workflow) = load(&api, &asker, &id).await?;
+    let input = objective::Input::Cancel { reason: objectives::reason(body)? };
+    wheel.orch.submit(workflow.objective, Stimulus::Objective(input)).await?;
+    moved(&api, &asker, workflow.objective).await
+}
+
+pub(crate) async fn pause(
+    State(api): State<Api>,
+    asker: Asker,
+    wheel: Wheel,
+    Id(id): Id,
+    OptionalJson(Nothing {}): OptionalJson<Nothing>,
+) -> Result<Answer<WorkflowMoved>, ApiError> {
+    let (_, workflow) = load(&api, &asker, &id).await?;
+    wheel.orch.submit(workflow.objective, Stimulus::Objective(objective::Input::Pause)).await?;
+    moved(&api, &asker, workflow.objective).await
+}
+
+pub(crate) async fn resume(
+    State(api): State<Api>,
+    asker: Asker,
+    wheel: Wheel,
+    Id(id): Id,
+    OptionalJson(Nothing {}): OptionalJson<Nothing>,
+) -> Result<Answer<WorkflowMoved>, ApiError> {
+    let (_, workflow) = load(&api, &asker, &id).await?;
+    wheel.orch.resume_objective(workflow.objective).await?;
+    moved(&api, &asker, workflow.objective).await
+}
+
+pub(crate) async fn retry(
+    State(api): State<Api>,
+    asker: Asker,
+    wheel: Wheel,
+    Id(id): Id,
+    Json(body): Json<RetryWorkflow>,
+) -> Result<Answer<WorkflowMoved>, ApiError> {
+    let (_, workflow) = load(&api, &asker, &id).await?;
+    let words = body.reason.map(|it| text("reason", it, 10_000)).transpose()?;
+    let input = Input::Back { to: project::phase(body.from), words };
+    wheel.orch.of_workflow(workflow.objective, OfWorkflow::It(input)).await?;
+    moved(&api, &asker, workflow.objective).await
+}
+
+pub(crate) async fn skip(
+    State(api): State<Api>,
+    asker: Asker,
+    wheel: Wheel,
+    Id(id): Id,
+    Json(body): Json<SkipTask>,
+) -> Result<Answer<WorkflowMoved>, ApiError> {
+    let (world, workflow) = load(&api, &asker, &id).await?;
+    let reason = text("reason", body.reason, 1000)?;
+    let task = task_of(&world, &body.task)?;
+    wheel.orch.of_workflow(workflow.objective, OfWorkflow::Task(task, task::Input::Skip { reason })).await?;
+    moved(&api, &asker, workflow.objective).await
+}
+
+/// Finds a task by its number, or by its id.
+fn task_of(world: &Loaded, named: &str) -> Result<TaskId, ApiError> {
+    let named = named.trim();
+    let by_number = named.parse::<u32>().ok().filter(|_| named.len() < 8);
+    let fits = |it: &&task::Task| match by_number {
+        Some(number) => it.number == number,
+        None => it.id.to_string() == named || it.id.short() == named,
+    };
+    let found = world.tasks.iter().rev().find(fits).map(|it| it.id);
+    found.ok_or_else(|| ApiError::unknown("task", named.chars().take(80).collect::<String>()))
+}
+
+pub(crate) async fn add_task(
+    State(api): State<Api>,
+    asker: Asker,
+    wheel: Wheel,
+    Id(id): Id,
+    Json(body): Json<AddTask>,
+) -> Result<Answer<WorkflowMoved>, ApiError> {
+    let (_, workflow) = load(&api, &asker, &id).await?;
+    let title = text("title", body.title, 200)?;
+    if title.contains('\n') {
+        return Err(ApiError::invalid("title", "must be one line"));
+    }
+    let specialty = body
+        .specialty
+        .map(|it| {
+            it.parse::<Specialty>()
+                .map_err(|_| ApiError::invalid("specialty", "must be backend, frontend, writer, ops or data"))
+        })
+        .transpose()?;
+    let task = orcha_plan::AddTask { title, description: text("description", body.description, 20_000)?, specialty };
+    wheel.orch.of_workflow(workflow.objective, OfWorkflow::AddTask(task)).await?;
+    moved(&api, &asker, workflow.objective).await
+}
+
+pub(crate) async fn clone(
+    State(api): State<Api>,
+    asker: Asker,
+    wheel: Wheel,
+    Id(id): Id,
+    OptionalJson(Nothing {}): OptionalJson<Nothing>,
+) -> Result<(StatusCode, Answer<WorkflowMoved>), ApiError> {
+    let (world, workflow) = load(&api, &asker, &id).await?;
+    let old = world.objective;
+    let mut new = NewObjective::new(old.prompt);
+    new.title = workflow.wish.titled.then_some(old.title);
+    new.strategy = Strategy::Pipeline;
+    new.repo = old.repo;
+    new.project = old.project;
+    new.agent = Some(old.agent);
+    new.priority = old.priority;
+    new.limits = Some(old.limits);
+    new.workflow = workflow.wish;
+    let (made, _) = wheel.orch.create_objective(&asker.actor, new).await?;
+    Ok((StatusCode::CREATED, moved(&api, &asker, made.id).await?))
+}
+
+pub(crate) async fn approve(
+    State(api): State<Api>,
+    asker: Asker,
+    wheel: Wheel,
+    Id(id): Id,
+    Json(body): Json<Approve>,
+) -> Result<Answer<WorkflowMoved>, ApiError> {
+    let (world, workflow) = load(&api, &asker, &id).await?;
+    let waits = |it: &&orcha_model::Question| {
+        it.state == question::State::Open && matches!(it.about, About::Workflow { gate: Gate::Plan | Gate::Delivery })
+    };
+    let open = world.questions.iter().find(waits).map(|it| it.id);
+    let open = open.ok_or_else(|| ApiError::new(Code::State, "the workflow does not wait for anybody's agreement"))?;
+    let answer = match (body.approve, body.reason) {
+        (true, None) => "approve".to_owned(),
+        (true, Some(_)) => return Err(ApiError::invalid("reason", "is for a no: it says what is to be different")),
+        (false, Some(reason)) => text("reason", reason, 10_000)?,
+        (false, None) => return Err(ApiError::invalid("reason", "must say what is to be different")),
+    };
+    let input = question::Input::Answer { answer };
+    wheel.orch.submit(workflow.objective, Stimulus::Question(open, input)).await?;
+    moved(&api, &asker, workflow.objective).await
+}
+
+pub(crate) async fn edit(
+    State(api): State<Api>,
+    asker: Asker,
+    wheel: Wheel,
+    Id(id): Id,
+    Json(body): Json<EditDocument>,
+) -> Result<Answer<WorkflowMoved>, ApiError> {
+    let (_, workflow) = load(&api, &asker, &id).await?;
+    let phase = project::phase(body.step);
+    if !matches!(phase, workflow::Phase::Charter | workflow::Phase::Design) {
+        return Err(ApiError::invalid("step", "must be charter or design"));
+    }
+    let edit = OfWorkflow::Edit { phase, output: serde_json::Value::Object(body.document) };
+    wheel.orch.of_workflow(workflow.objective, edit).await?;
+    moved(&api, &asker, workflow.objective).await
+}
+
+fn text(field: &str, text: String, most: usize) -> Result<String, ApiError> {
+    if text.trim().is_empty() || text.len() > most {
+        return Err(ApiError::invalid(field, &format!("must have between 1 and {most} bytes")));
+    }
+    Ok(text)
+}

@@ -1,0 +1,195 @@
+//! Workflows in the published shapes: made, refused, moved, told.
+
+use crate::stage::{Stage, repo, request, text};
+use axum::body::Body;
+use http::Method;
+use orcha_wire::END;
+use serde_json::{Value, json};
+
+async fn make(stage: &Stage) -> String {
+    let wish = json!({"request": "Say goodbye", "mode": "code", "repo": repo(), "delivery": {"action": "github-pr"}});
+    let made = stage.post("/workflows", wish).await.ok(201);
+    assert_eq!((&made["tenant_id"], &made["scope_id"]), (&json!("default"), &json!("global")));
+    assert_eq!(
+        (&made["request"], &made["mode"], &made["step"]),
+        (&json!("Say goodbye"), &json!("software"), &json!("direct"))
+    );
+    assert_eq!(made["delivery_action"], "pull_request");
+    for list in ["tasks", "artifacts", "review_thread", "blocking_issues", "all_suggestions"] {
+        assert_eq!(made[list], json!([]), "{list}");
+    }
+    text(&made["id"])
+}
+
+/// The id of an event as it is compared.
+fn place(event: &Value) -> (u64, u64) {
+    let id = text(&event["id"]);
+    let (number, second) = id.split_once('.').unwrap_or((&id, "0"));
+    (number.parse().unwrap(), second.parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_workflow_is_made_rests_goes_on_and_is_ended_and_all_of_it_is_told() {
+    let stage = Stage::open().await;
+    let id = make(&stage).await;
+    let at = |verb: &str| format!("/workflows/{id}/{verb}");
+    assert_eq!(stage.verb(&at("pause")).await.ok(200)["status"], "paused");
+    let resumed = stage.verb(&at("resume")).await.ok(200);
+    assert!(["running", "pending"].contains(&resumed["status"].as_str().unwrap()), "{resumed}");
+    assert_eq!(stage.post(&at("cancel"), json!({"reason": "enough"})).await.ok(200)["status"], "cancelled");
+    let over = stage.get(&format!("/workflows/{id}")).await.ok(200);
+    assert_eq!((&over["status"], &over["error_message"]), (&json!("cancelled"), &json!("enough")));
+    assert_eq!(stage.verb(&at("resume")).await.problem(), (409, "over".into()));
+
+    let all = stage.get(&at("events")).await.ok(200);
+    let events = all["events"].as_array().unwrap().clone();
+    assert_eq!(all["count"], events.len());
+    let kinds: Vec<&str> = events.iter().map(|it| it["type"].as_str().unwrap()).collect();
+    for kind in ["workflow.created", "workflow.paused", "workflow.resumed", "workflow.cancelled", "state.transition"] {
+        assert!(kinds.contains(&kind), "{kind} was not told: {kinds:?}");
+    }
+    assert!(events.is_sorted_by(|a, b| place(a) < place(b)), "{events:?}");
+    assert!(events.iter().all(|it| it["workflow_id"] == json!(id)));
+
+    // From anywhere on, listed or streamed, comes the rest: no gap, no repeat; and then the end.
+    for (seen, event) in events.iter().enumerate() {
+        let after = text(&event["id"]);
+        let rest = stage.get(&format!("{}?after={after}", at("events"))).await.ok(200);
+        assert_eq!(rest["events"].as_array().unwrap()[..], events[seen + 1..], "after {after}");
+        let mut stream = stage.stream(&format!("{}?after={after}", at("stream")), None).await;
+        for expected in &events[seen + 1..] {
+            assert_eq!(stream.next().await.unwrap().data, *expected);
+        }
+        let closed = stream.next().await.unwrap();
+        assert_eq!(
+            (&closed.data["type"], &closed.data["reason"]),
+            (&json!("stream.closed"), &json!("workflow_terminal"))
+        );
+        assert_eq!(stream.next().await.unwrap().name.as_deref(), Some(END));
+        assert!(stream.next().await.is_none());
+    }
+    let wrong = stage.get(&format!("{}?after=x", at("events"))).await;
+    assert_eq!((wrong.problem(), wrong.json()["field"].clone()), ((422, "invalid".into()), json!("after")));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_asked_for_a_time_ends_by_it() {
+    let stage = Stage::open().await;
+    let id = make(&stage).await;
+    stage.verb(&format!("/workflows/{id}/pause")).await.ok(200);
+    let mut stream = stage.stream(&format!("/workflows/{id}/stream?timeout=1"), None).await;
+    loop {
+        let sent = stream.next().await.unwrap();
+        if sent.data["type"] == "stream.closed" {
+            assert_eq!(sent.data["reason"], "timeout");
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn workflows_are_listed_where_published_clients_look() {
+    let stage = Stage::open().await;
+    stage.post("/api/objectives", json!({"prompt": "wait"})).await.ok(201);
+    let (first, second) = (make(&stage).await, make(&stage).await);
+    stage.verb(&format!("/workflows/{first}/cancel")).await.ok(200);
+    let ids = |list: &Value| -> Vec<String> {
+        list["workflows"].as_array().unwrap().iter().map(|it| text(&it["id"])).collect()
+    };
+    let list = stage.get("/workflows").await.ok(200);
+    assert_eq!(
+        (ids(&list), &list["limit"], &list["offset"]),
+        (vec![second.clone(), first.clone()], &json!(20), &json!(0))
+    );
+    assert_eq!(ids(&stage.get("/workflows?limit=1&offset=1").await.ok(200)), std::slice::from_ref(&first));
+    assert_eq!(ids(&stage.get("/workflows?status=cancelled").await.ok(200)), [first]);
+    for (query, field) in [("limit=0", "limit"), ("limit=101", "limit"), ("offset=10001", "offset")] {
+        let refused = stage.get(&format!("/workflows?{query}")).await;
+        assert_eq!((refused.problem().0, refused.json()["field"].as_str()), (422, Some(field)));
+    }
+    let published = request(Method::GET, "/api/v1/workflows?limit=2").body(Body::empty()).unwrap();
+    let published = stage.send_unseen(published).await.ok(200);
+    assert_eq!(ids(&published).len(), 2);
+    // An objective that no pipeline runs is no workflow.
+    let other = stage.get("/api/objectives").await.ok(200);
+    let other = other.as_array().unwrap().iter().map(|it| text(&it["id"])).find(|it| !ids(&list).contains(it)).unwrap();
+    assert_eq!(stage.get(&format!("/workflows/{other}")).await.problem(), (404, "not_found".into()));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_wish_is_named() {
+    let stage = Stage::open().await;
+    for (change, field, said) in [
+        (json!({"constitution_override": {}}), "constitution_override", "unknown field"),
+        (json!({"mode": "knitting"}), "mode", "software"),
+        (json!({"delivery": {"action": "carrier-pigeon"}}), "delivery", "pull_request"),
+        (json!({"delivery": {"action": "github-pr"}, "repo": null}), "delivery", "repository"),
+        (json!({"delivery": {"action": "github-pr", "token": "secret"}}), "delivery", "token"),
+        (json!({"max_qa_retries": 21}), "max_qa_retries", "20"),
+        (json!({"checks": [{"name": "", "command": ["true"]}]}), "checks", "name"),
+        (json!({"checks": [{"name": "x", "command": []}]}), "checks", "program"),
+        (json!({"personas": {"chef": {}}}), "personas", "chef"),
+        (json!({"personas": {"qa": {"provider": "nobody"}}}), "personas", "nobody"),
+        (json!({"template_id": "none"}), "template_id", "software-default"),
+        (json!({"title": "two\nlines"}), "title", ""),
+    ] {
+        let mut wish = json!({"request": "Say goodbye", "repo": repo()});
+        for (key, value) in change.as_object().unwrap() {
+            wish[key] = value.clone();
+        }
+        let refused = stage.post("/workflows", wish).await;
+        assert_eq!(refused.status.as_u16(), 422, "{change}: {}", refused.text);
+        assert_eq!(refused.problem(), (422, "invalid".into()), "{change}");
+        let problem = refused.json();
+        assert_eq!(problem["field"], field, "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(said), "{problem}");
+    }
+    assert_eq!(stage.post("/workflows", json!({})).await.problem(), (422, "invalid".into()));
+    assert_eq!(stage.get("/workflows").await.ok(200)["workflows"], json!([]));
+}
+
+#[tokio::test]
+async fn what_the_step_does_not_allow_is_refused_and_changes_nothing() {
+    let stage = Stage::open().await;
+    let id = make(&stage).await;
+    stage.verb(&format!("/workflows/{id}/pause")).await.ok(200);
+    for (verb, body, problem) in [
+        ("skip", json!({"task": "7", "reason": "no need"}), (404, "not_found")),
+        ("skip", json!({"task": "7"}), (422, "invalid")),
+        ("tasks", json!({"title": "More", "description": "Do more"}), (409, "state")),
+        ("tasks", json!({"title": "More", "description": "Do more", "specialty": "chef"}), (422, "invalid")),
+        ("approve", json!({"approve": true}), (409, "state")),
+        ("retry", json!({"from": "deliver"}), (409, "state")),
+        ("retry", json!({"from": "dessert"}), (422, "invalid")),
+        ("edit", json!({"step": "deliver", "document": {}}), (422, "invalid")),
+        ("edit", json!({"step": "charter", "document": []}), (422, "invalid")),
+    ] {
+        let refused = stage.post(&format!("/workflows/{id}/{verb}"), body.clone()).await;
+        assert_eq!(refused.problem(), (problem.0, problem.1.to_owned()), "{verb} {body}: {}", refused.text);
+    }
+    let now = stage.get(&format!("/workflows/{id}")).await.ok(200);
+    assert_eq!((&now["status"], &now["step"], &now["tasks"]), (&json!("paused"), &json!("direct"), &json!([])));
+}
+
+#[tokio::test]
+async fn a_clone_is_the_same_wish_under_another_id() {
+    let stage = Stage::open().await;
+    let wish = json!({"request": "Say goodbye", "repo": repo(), "template_id": "software-careful"});
+    let first = text(&stage.post("/workflows", wish).await.ok(201)["id"]);
+    stage.verb(&format!("/workflows/{first}/cancel")).await.ok(200);
+    let second = text(&stage.verb(&format!("/workflows/{first}/clone")).await.ok(201)["id"]);
+    assert_ne!(first, second);
+    let (old, new) = (
+        stage.get(&format!("/workflows/{first}")).await.ok(200),
+        stage.get(&format!("/workflows/{second}")).await.ok(200),
+    );
+    for field in ["request", "mode", "delivery_action", "provider_name"] {
+        assert_eq!(old[field], new[field], "{field}");
+    }
+    // What the template filled in came along.
+    assert_eq!((&new["execution"]["max_qa_retries"], &new["mode"]), (&json!(3), &json!("software")));
+    let templates = stage.get("/workflow-templates").await.ok(200);
+    assert_eq!(templates["templates"].as_array().unwrap().len(), 4);
+    assert_eq!(stage.get("/workflow-templates/software-careful").await.ok(200)["fills"]["approve_plan"], true);
+    assert_eq!(stage.get("/workflow-templates/none").await.problem(), (404, "not_found".into()));
+}
