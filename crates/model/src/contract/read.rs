@@ -91,7 +91,7 @@ fn object(value: Value) -> Result<Map<String, Value>, Wrong> {
         }
         Value::Object(map) => Ok(map),
         Value::String(text) => match from_text(&text) {
-            Some(map) => Ok(map),
+            Some(map) => object(Value::Object(map)),
             None => Err(Wrong(vec!["`output` must be one JSON object; no whole one was found in the text".into()])),
         },
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
