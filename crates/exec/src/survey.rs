@@ -169,7 +169,7 @@ pub fn room(folder: &str, free: Option<u64>) -> Finding {
     let advice = || "make room: `orcha workspace reclaim` lets finished checkouts go".to_owned();
     match free {
         ..NO_ROOM => Finding::lacking(Grade::Stops, "disk", detail, advice()),
-        ..LITTLE_ROOM => Finding::lacking(Grade::Gap, "disk", detail, advice()),
+        NO_ROOM..LITTLE_ROOM => Finding::lacking(Grade::Gap, "disk", detail, advice()),
         _ => Finding::fine("disk", detail),
     }
 }

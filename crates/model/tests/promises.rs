@@ -1,5 +1,7 @@
 //! What the nouns promise, one example for each thought, and properties over whole lives.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use expect_test::{Expect, expect};
 use orcha_base::{Timestamp, WorkspaceId};
 use orcha_model::effect::Effect;

@@ -540,14 +540,11 @@ fn cycle(tasks: &[PlannedTask]) -> Option<Vec<usize>> {
             if met == 0 && visit(*next, tasks, seen, way) {
                 return true;
             }
-            match met {
-                1 => {
-                    let from = way.iter().position(|it| it == next).unwrap_or(0);
-                    way.drain(..from);
-                    way.push(*next);
-                    return true;
-                }
-                _ => {}
+            if met == 1 {
+                let from = way.iter().position(|it| it == next).unwrap_or(0);
+                way.drain(..from);
+                way.push(*next);
+                return true;
             }
         }
         way.pop();

@@ -316,7 +316,7 @@ async fn ten_sessions_with_a_cap_spend_no_more_than_it_hand_back_what_they_have_
         })
     };
     let (settled, questions, began, over) = stage.until(objective, rests).await;
-    assert!(settled <= 100 * CENT && settled >= 90 * CENT, "{settled}");
+    assert!((90 * CENT..=100 * CENT).contains(&settled), "{settled}");
     assert_eq!(questions.len(), 1);
     assert!(questions[0].text.contains("0.90 USD of the objective's 1.00 USD are spent"), "{}", questions[0].text);
     // Whoever spent something handed back what it has, in one more turn.

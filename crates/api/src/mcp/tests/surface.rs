@@ -27,7 +27,9 @@ async fn one_of_each(stage: &Stage) -> Vec<(Role, Agent)> {
 async fn promise_15_each_role_has_its_tools_and_no_other() {
     let stage = Stage::open().await;
     let sessions = one_of_each(&stage).await;
-    assert_eq!(sessions.len(), Role::iter().count());
+    // The roles of a workflow have one tool more; see the tests of workflows.
+    let of_workflows = Role::iter().filter(|it| it.traits().tools.contains(&Tool::HandIn) && *it != Role::Implementer);
+    assert_eq!(sessions.len() + of_workflows.count(), Role::iter().count());
     for (role, agent) in &sessions {
         assert_eq!(stage.session(agent).await.role, *role);
         let mine: Vec<String> = role.traits().tools.iter().map(ToString::to_string).collect();
@@ -67,7 +69,8 @@ async fn every_schema_is_complete() {
             }
         }
     }
-    assert_eq!(seen.len(), Tool::iter().count());
+    // Only a part of a workflow hands in.
+    assert_eq!(seen.len(), Tool::iter().filter(|it| *it != Tool::HandIn).count());
 }
 
 #[tokio::test]
