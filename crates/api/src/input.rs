@@ -84,7 +84,7 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
         });
     }
     serde_json::from_slice(body).map_err(|fault| {
-        let detail = fault.to_string();
+        let detail = within(&fault.to_string());
         if !fault.is_data() {
             return ApiError::new(Code::BadRequest, format!("the body is not JSON: {detail}"));
         }
@@ -94,6 +94,19 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
             None => refused,
         }
     })
+}
+
+/// Leaves out the middle of a text that quotes a whole document: the rule stands at its end.
+fn within(text: &str) -> String {
+    const HEAD: usize = 300;
+    const TAIL: usize = 900;
+    let chars = text.chars().count();
+    if chars <= HEAD + TAIL {
+        return text.to_owned();
+    }
+    let head: String = text.chars().take(HEAD).collect();
+    let tail: String = text.chars().skip(chars - TAIL).collect();
+    format!("{head} … {tail}")
 }
 
 /// Finds the field of an object that cannot be read; none if a field is missing.
@@ -179,6 +192,23 @@ mod tests {
         title: String,
         priority: Option<i32>,
         sub: Option<Vec<i32>>,
+    }
+
+    #[test]
+    fn a_refusal_does_not_repeat_a_whole_document_and_still_says_the_rule() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Method {
+            Merge,
+        }
+        #[derive(Debug, serde::Deserialize)]
+        #[expect(dead_code, reason = "only its reading is tested")]
+        struct Wish {
+            method: Method,
+        }
+        let body = format!(r#"{{"method":"{}"}}"#, "x".repeat(100_000));
+        let said = format!("{:?}", read::<Wish>(body.as_bytes()).unwrap_err());
+        assert!(said.len() < 2000 && said.contains("expected `merge`"), "{} bytes: {said}", said.len());
     }
 
     #[test]

@@ -214,6 +214,8 @@ impl Words {
             ("system", "usage") => Self::Used(entry.content.split(' ').next()?.parse().ok()?),
             ("system", "status") => of("key").map_or(Self::TurnEnded, Self::Heard),
             ("system", "error") => Self::TurnEnded,
+            // What was said to it: no line of its own.
+            ("user" | "system", "text") => return None,
             _ => Self::Raw(entry.content.clone()),
         })
     }
