@@ -21,7 +21,7 @@ fn edit(paths: &[&str]) -> Wish {
     Wish {
         tool: "Edit".into(),
         paths: paths.iter().map(|it| (*it).to_owned()).collect(),
-        roots: vec!["/work/checkout".into()],
+        roots: vec!["/place/checkout".into()],
         resolved: true,
         ..Wish::default()
     }
@@ -181,29 +181,29 @@ fn paths_are_compared_part_by_part_and_all_of_them_must_fit() {
         &[rule("", "", "src/secret"), rule("", "", "**/*.pem")],
     );
     for (path, is) in [
-        ("/work/checkout/src/lib.rs", "allow"),
-        ("/work/checkout/src", "allow"),
-        ("/work/checkout/./src//a/../b.rs", "allow"),
-        ("/work/checkout/docs/a.md", "allow"),
-        ("/work/checkout/docs/a/b/c.md", "allow"),
+        ("/place/checkout/src/lib.rs", "allow"),
+        ("/place/checkout/src", "allow"),
+        ("/place/checkout/./src//a/../b.rs", "allow"),
+        ("/place/checkout/docs/a.md", "allow"),
+        ("/place/checkout/docs/a/b/c.md", "allow"),
         ("/tmp/x/y", "allow"),
-        ("/work/checkout/srcs/lib.rs", "ask"),
-        ("/work/checkout_evil/src/lib.rs", "ask"),
-        ("/work/checkout/src/../../../etc/passwd", "ask"),
-        ("/work/checkout/docs/a.txt", "ask"),
+        ("/place/checkout/srcs/lib.rs", "ask"),
+        ("/place/checkout_evil/src/lib.rs", "ask"),
+        ("/place/checkout/src/../../../etc/passwd", "ask"),
+        ("/place/checkout/docs/a.txt", "ask"),
         ("/tmp/xy", "ask"),
         ("src/lib.rs", "ask"),
-        ("/work/checkout/src/secret/key", "deny"),
-        ("/work/checkout/src/a/b.pem", "deny"),
-        ("/work/checkout/b.pem", "deny"),
+        ("/place/checkout/src/secret/key", "deny"),
+        ("/place/checkout/src/a/b.pem", "deny"),
+        ("/place/checkout/b.pem", "deny"),
     ] {
         assert_eq!(verdict(&edit(&[path]), &policy), is, "{path}");
     }
-    assert_eq!(verdict(&edit(&["/work/checkout/src/a", "/etc/passwd"]), &policy), "ask");
-    assert_eq!(verdict(&edit(&["/work/checkout/src/a", "/work/checkout/src/secret"]), &policy), "deny");
-    assert_eq!(verdict(&Wish { resolved: false, ..edit(&["/work/checkout/src/a"]) }, &policy), "ask");
+    assert_eq!(verdict(&edit(&["/place/checkout/src/a", "/etc/passwd"]), &policy), "ask");
+    assert_eq!(verdict(&edit(&["/place/checkout/src/a", "/place/checkout/src/secret"]), &policy), "deny");
+    assert_eq!(verdict(&Wish { resolved: false, ..edit(&["/place/checkout/src/a"]) }, &policy), "ask");
     assert_eq!(verdict(&edit(&[]), &policy), "ask");
-    let command = Wish { command: Some("rm -r .".into()), ..edit(&["/work/checkout/src/a"]) };
+    let command = Wish { command: Some("rm -r .".into()), ..edit(&["/place/checkout/src/a"]) };
     assert_eq!(verdict(&command, &policy), "ask", "a rule about paths says nothing of commands");
 }
 
@@ -219,11 +219,11 @@ fn a_tool_is_named_with_stars() {
 #[test]
 fn what_was_allowed_for_the_session_covers_its_like_and_no_more() {
     let policy = policy(Mode::Ask, &[], &[]);
-    let grants = [bash("make; make test").grant(), edit(&["/work/checkout/a"]).grant()];
+    let grants = [bash("make; make test").grant(), edit(&["/place/checkout/a"]).grant()];
     assert_eq!(judged(&bash("make; make test"), &policy, &grants), "allow");
     assert_eq!(judged(&bash("make; make test2"), &policy, &grants), "ask");
-    assert_eq!(judged(&edit(&["/work/checkout/a"]), &policy, &grants), "allow");
-    assert_eq!(judged(&edit(&["/work/checkout/a", "/work/checkout/b"]), &policy, &grants), "ask");
+    assert_eq!(judged(&edit(&["/place/checkout/a"]), &policy, &grants), "allow");
+    assert_eq!(judged(&edit(&["/place/checkout/a", "/place/checkout/b"]), &policy, &grants), "ask");
     let fetch = Wish { tool: "WebFetch".into(), ..Wish::default() };
     assert_eq!(judged(&fetch, &policy, &[fetch.grant()]), "allow");
     assert_eq!(judged(&Wish { command: Some("x".into()), ..fetch.clone() }, &policy, &[fetch.grant()]), "ask");
