@@ -133,60 +133,116 @@ fn nasty_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The fields that a request takes.
-fn fields(route: &routes::Route) -> Vec<String> {
-    let document = openapi::document("0");
+/// The fields that a request takes, each with its schema.
+fn fields(route: &routes::Route, document: &Value) -> Vec<(String, Value)> {
     let operation = &document["paths"][route.path][route.method.as_str().to_ascii_lowercase()];
-    let schema = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str();
-    let schema = schema.and_then(|it| document.pointer(it.strip_prefix('#')?)).unwrap_or(&Value::Null);
-    schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect()
+    let schema = resolved(&operation["requestBody"]["content"]["application/json"]["schema"], document);
+    let all = schema["properties"].as_object().into_iter().flatten();
+    all.map(|(name, schema)| (name.clone(), schema.clone())).collect()
 }
 
-/// A value that fits a field, more or less.
-fn fitting(field: &str) -> Value {
-    match field {
-        "repo" => json!("/srv/site.git"),
-        "labels" => json!(["a"]),
-        "limits" => json!({"same_error": 5}),
-        "priority" | "line" | "capacity_sessions" => json!(3),
-        "interrupt" => json!(false),
-        "strategy" => json!("direct"),
-        "method" => json!("merge"),
-        "verdict" => json!("approve"),
-        "state" => json!("passing"),
-        "kind" => json!("local"),
-        "agent" => json!("claude"),
-        _ => json!("wait"),
+/// Follows a reference to what it stands for.
+fn resolved<'a>(schema: &'a Value, document: &'a Value) -> &'a Value {
+    let named = schema["$ref"].as_str().and_then(|it| document.pointer(it.strip_prefix('#')?));
+    named.map_or(schema, |it| resolved(it, document))
+}
+
+/// What is there to be named in a request.
+#[derive(Clone)]
+struct There {
+    objective: String,
+    session: String,
+    pull_request: String,
+    target: String,
+    project: String,
+    workflow: String,
+}
+
+impl There {
+    /// The id that fits the path of a route.
+    fn for_path(&self, path: &str) -> &str {
+        match path.split('/').find(|it| !matches!(*it, "" | "api")) {
+            Some("sessions" | "messages") => &self.session,
+            Some("pull-requests") => &self.pull_request,
+            Some("targets") => &self.target,
+            Some("projects") => &self.project,
+            Some("workflows") => &self.workflow,
+            Some("workflow-templates") => "software-default",
+            _ => &self.objective,
+        }
+    }
+
+    /// A value that fits a field: what its schema says, and for some names more than a schema can say.
+    fn fitting(&self, field: &str, schema: &Value, document: &Value) -> Value {
+        let named = match field {
+            "repo" => Some(json!("/srv/site.git")),
+            "project_id" => Some(json!(self.project)),
+            "base_branch" => Some(json!("main")),
+            "agent" | "provider" => Some(json!("claude")),
+            "agent_program" => Some(json!(["/bin/true"])),
+            "work_root" => Some(json!("/srv/work")),
+            "mode" => Some(json!("software")),
+            "action" => Some(json!("answer")),
+            "template_id" => Some(json!("software-default")),
+            "specialty" => Some(json!("backend")),
+            "step" => Some(json!("charter")),
+            // Only with `line`, and of a file that is there.
+            "path" => Some(json!("README.md")),
+            _ => None,
+        };
+        named.unwrap_or_else(|| self.by_schema(schema, document))
+    }
+
+    fn by_schema(&self, schema: &Value, document: &Value) -> Value {
+        let schema = resolved(schema, document);
+        let choices = ["anyOf", "oneOf"].iter().find_map(|it| schema[it].as_array());
+        if let Some(first) = choices.and_then(|it| it.iter().find(|it| it["type"] != "null")) {
+            return self.by_schema(first, document);
+        }
+        if let Some(only) = schema.get("const").or_else(|| schema["enum"].get(0)) {
+            return only.clone();
+        }
+        let kind = match &schema["type"] {
+            Value::Array(kinds) => kinds.iter().find(|it| *it != "null").unwrap_or(&Value::Null),
+            kind => kind,
+        };
+        match kind.as_str() {
+            Some("integer" | "number") => json!(3),
+            Some("boolean") => json!(false),
+            Some("array") => json!([]),
+            Some("object") => {
+                let needed = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                needed.map(|it| (it.to_owned(), self.fitting(it, &schema["properties"][it], document))).collect()
+            }
+            _ => json!("wait"),
+        }
     }
 }
 
-fn body(route: &routes::Route) -> impl Strategy<Value = Vec<u8>> + use<> {
-    let known = fields(route);
-    let mostly = known.clone();
+fn body(route: &routes::Route, there: &There, document: &Value) -> impl Strategy<Value = Vec<u8>> + use<> {
+    let known = fields(route, document);
+    let names = known.iter().map(|(name, _)| name.clone());
+    let names: Vec<String> = FIELDS.iter().map(|it| (*it).to_owned()).chain(names).collect();
+    // Besides what it needs, a request says where the work is: there is a repository in the stage.
+    let always = ["prompt", "message", "answer", "name", "body", "verdict", "state", "repo", "request", "reason"];
+    let mostly: Vec<(String, Value)> =
+        known.iter().map(|(name, schema)| (name.clone(), there.fitting(name, schema, document))).collect();
+    let count = mostly.len();
     // A request that is right but for one thing gets further than one that is wrong everywhere.
     let nearly = (
-        prop::collection::vec(prop::bool::weighted(0.5), known.len()),
+        prop::collection::vec(prop::bool::weighted(0.3), count),
         any::<prop::sample::Index>(),
         nasty_value(),
         any::<bool>(),
     );
     let nearly = nearly.prop_map(move |(takes, at, value, spoils)| {
-        let mut all: serde_json::Map<String, Value> = mostly
-            .iter()
-            .zip(takes)
-            .filter(|(name, takes)| {
-                *takes
-                    || ["prompt", "message", "answer", "name", "body", "verdict", "state", "repo"]
-                        .contains(&name.as_str())
-            })
-            .map(|(name, _)| (name.clone(), fitting(name)))
-            .collect();
+        let wanted = mostly.iter().zip(takes).filter(|((name, _), takes)| *takes || always.contains(&name.as_str()));
+        let mut all: serde_json::Map<String, Value> = wanted.map(|(it, _)| it.clone()).collect();
         if spoils && !mostly.is_empty() {
-            all.insert(mostly[at.index(mostly.len())].clone(), value);
+            all.insert(mostly[at.index(mostly.len())].0.clone(), value);
         }
         Value::Object(all).to_string().into_bytes()
     });
-    let names: Vec<String> = FIELDS.iter().map(|it| (*it).to_owned()).chain(known).collect();
     let object = prop::collection::vec((select(names), nasty_value()), 0..5);
     prop_oneof![
         12 => nearly,
@@ -251,8 +307,7 @@ fn query() -> impl Strategy<Value = String> {
         .prop_map(|all| all.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&"))
 }
 
-fn hostile(ids: Vec<String>) -> impl Strategy<Value = Hostile> {
-    let mut places: Vec<String> = ids.iter().cycle().take(ids.len() * 6).cloned().collect();
+fn hostile(there: &There) -> impl Strategy<Value = Hostile> + use<> {
     let tricks = [
         "00000000",
         "deadbeef",
@@ -274,8 +329,14 @@ fn hostile(ids: Vec<String>) -> impl Strategy<Value = Hostile> {
         "*",
         ".%00.",
     ];
-    places.extend(tricks.map(str::to_owned));
+    let mut places: Vec<String> = tricks.map(str::to_owned).to_vec();
+    // What is there, and belongs elsewhere.
+    places.extend(
+        [&there.objective, &there.session, &there.pull_request, &there.target, &there.project].map(Clone::clone),
+    );
     places.push("a".repeat(5000));
+    // Mostly the id of what the route is about.
+    let place = prop_oneof![2 => Just(None), 1 => select(places).prop_map(Some)];
     let header = prop_oneof![
         (Just("if-match"), select(vec![&b"*"[..], b"\"x\"", b"\xff", b"W/\"1\"", b""])),
         (Just("idempotency-key"), select(vec![&b"k"[..], b"\xff", b"", b"a b", &[b'k'; 300]])),
@@ -290,12 +351,14 @@ fn hostile(ids: Vec<String>) -> impl Strategy<Value = Hostile> {
         12 => Just(None),
         1 => select(vec!["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "BREW"]).prop_map(Some),
     ];
+    let document = openapi::document("0");
     let routes = routes::ALL.iter().filter(|it| **it != routes::SHUTDOWN);
-    let bodies: Vec<_> = routes.map(|it| (Just(it), body(it)).boxed()).collect();
+    let bodies: Vec<_> = routes.map(|it| (Just(it), body(it, there, &document)).boxed()).collect();
+    let there = there.clone();
     let query = prop_oneof![2 => Just(String::new()), 1 => query()];
-    (prop::strategy::Union::new(bodies), method, select(places), query, prop::collection::vec(header, 0..3)).prop_map(
-        |((route, body), method, place, query, mut headers)| {
-            let path = route.path.replace("{id}", &place);
+    (prop::strategy::Union::new(bodies), method, place, query, prop::collection::vec(header, 0..3)).prop_map(
+        move |((route, body), method, place, query, mut headers)| {
+            let path = route.path.replace("{id}", place.as_deref().unwrap_or_else(|| there.for_path(route.path)));
             let path = if query.is_empty() { path } else { format!("{path}?{query}") };
             if !headers.iter().any(|(name, _)| *name == "content-type") {
                 headers.push(("content-type", b"application/json"));
@@ -311,11 +374,10 @@ fn judged(reply: &Reply, stage: &Stage, it: &Hostile) -> Result<(), String> {
     let head = it.method == "HEAD";
     // The doctor tells the operator where the data lies; nobody else does.
     let examined = reply.status.is_success() && it.path.contains("/doctor");
-    let folder = if examined { "panicked" } else { stage.folder.path().to_str().unwrap() };
-    for inside in [folder, "panicked", ".rs:", "SQLITE", "rusqlite", "no such column", TOKEN, "RUST_BACKTRACE"] {
-        if reply.text.contains(inside) {
-            return Err(format!("it tells of `{inside}`"));
-        }
+    let folder = stage.folder.path().to_str().filter(|_| !examined);
+    let insides = ["panicked", ".rs:", "SQLITE", "rusqlite", "no such column", TOKEN, "RUST_BACKTRACE"];
+    if let Some(inside) = insides.into_iter().chain(folder).find(|it| reply.text.contains(it)) {
+        return Err(format!("it tells of `{inside}`"));
     }
     let status = reply.status.as_u16();
     if status == 500 || status == 502 {
@@ -340,10 +402,11 @@ fn judged(reply: &Reply, stage: &Stage, it: &Hostile) -> Result<(), String> {
 async fn promise_17_whatever_comes_in_is_done_or_refused_with_a_reason() {
     let stage = Stage::open().await;
     let (objective, session) = stage.one("wait", "running").await;
-    let (_, pr) = stage.pull_request().await;
+    let (_, pull_request) = stage.pull_request().await;
     let target = text(&stage.get("/api/targets").await.ok(200)[0]["id"]);
     let project = text(&stage.get("/api/projects").await.ok(200)[0]["id"]);
-    let strategy = hostile(vec![objective, session, pr, target, project]);
+    let workflow = text(&stage.post("/workflows", json!({"request": "wait"})).await.ok(201)["id"]);
+    let strategy = hostile(&There { objective, session, pull_request, target, project, workflow });
     let mut runner = TestRunner::deterministic();
     let cases: usize = std::env::var("PROPTEST_CASES").ok().and_then(|it| it.parse().ok()).unwrap_or(1500);
     let mut tally = std::collections::BTreeMap::<u16, usize>::new();
@@ -367,7 +430,7 @@ async fn promise_17_whatever_comes_in_is_done_or_refused_with_a_reason() {
     }
     assert!(bad.is_empty(), "{} of {cases}, such as\n{}", bad.len(), bad[..bad.len().min(8)].join("\n"));
     // It is no test if everything is refused at the door.
-    for status in [200, 400, 404, 405, 413, 415, 422] {
+    for status in [200, 201, 400, 404, 405, 409, 413, 415, 422] {
         assert!(tally.contains_key(&status), "{status} never came: {tally:?}");
     }
     assert_eq!(stage.get("/api/health").await.ok(200)["status"], "ok");
