@@ -3,7 +3,6 @@
 use crate::problem::ApiError;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue};
-use orcha_base::Timestamp;
 use orcha_store::{Cursor, InvalidCursor, Page, Paged, ReadError};
 use orcha_wire::{Code, DEFAULT_LIMIT, MAX_LIMIT, NEXT_CURSOR};
 use serde::Serialize;
@@ -63,18 +62,6 @@ impl Wanted {
             after = next;
         }
     }
-
-    /// Cuts the page out of a list that is there as a whole, oldest first, and turns it round.
-    pub fn newest_first<T>(self, mut all: Vec<T>, key: impl Fn(&T) -> (Timestamp, String)) -> Paged<T> {
-        all.reverse();
-        if let Some(Cursor { at, id }) = self.after {
-            all.retain(|it| key(it) < (at, id.clone()));
-        }
-        let more = all.len() > self.limit;
-        all.truncate(self.limit);
-        let next = all.last().filter(|_| more).map(&key).map(|(at, id)| Cursor { at, id });
-        Paged { items: all, next }
-    }
 }
 
 /// Reads a list as a whole: what belongs to one objective or one session.
@@ -111,6 +98,7 @@ pub(crate) fn array<W: Serialize>(rows: Vec<W>, next: Option<String>) -> Respons
 #[cfg(test)]
 mod tests {
     use super::*;
+    use orcha_base::Timestamp;
 
     fn key(n: &i64) -> Cursor {
         Cursor { at: Timestamp::from_micros(*n), id: "x".into() }
@@ -140,16 +128,5 @@ mod tests {
             }
             assert_eq!(seen, (1..=100).rev().filter(|it| it % 3 == 0).collect::<Vec<i64>>(), "limit {limit}");
         }
-    }
-
-    #[tokio::test]
-    async fn whole_lists_are_turned_round_and_cut() {
-        let all: Vec<i64> = (1..=10).collect();
-        let key = |n: &i64| (Timestamp::from_micros(*n), "x".to_owned());
-        let first = Wanted::new(None, Some(4)).unwrap().newest_first(all.clone(), key);
-        assert_eq!(first.items, [10, 9, 8, 7]);
-        let after = first.next.unwrap().to_string();
-        let second = Wanted::new(Some(after), Some(6)).unwrap().newest_first(all, key);
-        assert_eq!((second.items, second.next), (vec![6, 5, 4, 3, 2, 1], None));
     }
 }

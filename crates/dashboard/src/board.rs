@@ -150,6 +150,7 @@ impl Detail {
         sessions.sort_by_key(|it| (it.created_at, it.id));
         let mut questions = questions.items;
         questions.retain(|it| it.state == orcha_model::question::State::Open);
+        questions.reverse();
         let artifacts = artifacts.items;
         Ok(Some(Self { row, objective, sessions, pull_requests, artifacts, questions, names }))
     }

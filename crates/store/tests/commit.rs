@@ -482,7 +482,9 @@ async fn rows_of_another_tenant_do_not_exist() {
         assert_eq!(store.objective(&stranger, ObjectiveId::fixed(1)).await.unwrap(), None);
         assert_eq!(store.objectives(&stranger, Default::default(), Page::first(9)).await.unwrap().items, []);
         assert_eq!(store.sessions(&stranger, Default::default(), Page::first(9)).await.unwrap().items, []);
-        assert_eq!(store.messages_of(&stranger, session, Page::first(9)).await.unwrap().items, []);
+        assert_eq!(store.messages(&stranger, Page::first(9)).await.unwrap().items, []);
+        assert_eq!(store.messages_to(&stranger, session, Page::first(9)).await.unwrap().items, []);
+        assert_eq!(store.messages_in(&stranger, ObjectiveId::fixed(1), Page::first(9)).await.unwrap().items, []);
         assert_eq!(store.events(&stranger, EventFilter::Session(session), Span::Latest, 9).await.unwrap(), []);
     }
     // Machines belong to the house: those of its own tenant serve everybody, and those of another one nobody else.
@@ -492,6 +494,6 @@ async fn rows_of_another_tenant_do_not_exist() {
         let seen = store.targets(&stranger).await.unwrap();
         assert_eq!(seen.iter().map(|it| it.target.id).collect::<Vec<_>>(), [TargetId::fixed(1)]);
     }
-    let mine = store.messages_of(&viewer(), SessionId::fixed(1), Page::first(9)).await.unwrap();
+    let mine = store.messages_to(&viewer(), SessionId::fixed(1), Page::first(9)).await.unwrap();
     assert_eq!(mine.items.iter().map(|it| it.id).collect::<Vec<_>>(), [MessageId::fixed(1)]);
 }

@@ -69,7 +69,7 @@ async fn pages_have_no_gap_and_no_repeat() {
     assert_eq!(pull_requests, [pull_request(2, 1, Some(2)), pull_request(1, 1, Some(1))]);
     let of = ObjectiveId::fixed(1);
     let of_objective = walk(async |page| store.pull_requests_of(&viewer(), of, page).await.unwrap()).await;
-    assert_eq!(of_objective, [pull_request(1, 1, Some(1)), pull_request(2, 1, Some(2))]);
+    assert_eq!(of_objective, [pull_request(2, 1, Some(2)), pull_request(1, 1, Some(1))]);
     let repo = "/srv/a.git".parse().unwrap();
     let found = store.pull_request_by_number(&viewer(), &repo, 2).await.unwrap();
     assert_eq!(found, Some(pull_request(2, 1, Some(2))));

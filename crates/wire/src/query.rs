@@ -57,7 +57,9 @@ queries! {
     }
     /// Which steering messages, newest first.
     ListSteering {
-        /// Only those to this session; needed where the path does not name one.
+        /// Only those to sessions of this objective; not where a session is named.
+        objective_id: IdRef,
+        /// Only those to this session; not where the path names one.
         session_id: IdRef,
         /// The cursor of the page before.
         #[schemars(regex(pattern = "^-?[0-9]{1,19}~.{1,64}$"))]

@@ -188,7 +188,7 @@ pub(crate) async fn show(State(api): State<Api>, asker: Asker, id: Id) -> Result
         objective: translate::objective(&world.objective, &world.sessions),
         sessions: world.sessions.iter().map(|it| translate::full_session_row(it, ran_on(it))).collect(),
         pull_requests: world.pull_requests.iter().map(translate::pull_request).collect(),
-        questions: questions.iter().map(translate::question).collect(),
+        questions: questions.iter().rev().map(translate::question).collect(),
         artifacts: artifacts.iter().map(translate::artifact).collect(),
         usage: translate::objective_usage(&world.objective, &world.sessions),
     }))

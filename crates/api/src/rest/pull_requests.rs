@@ -16,7 +16,7 @@ use orcha_forge::{Author, Check, CheckState, Key, Place, Post, PrNumber, Review,
 use orcha_model::effect::MergeMethod;
 use orcha_model::pull_request::Input;
 use orcha_model::{PullRequest, Refusal};
-use orcha_store::{Cursor, Page};
+use orcha_store::Cursor;
 use orcha_wire::{
     CheckPr, CheckVerdict, ClosePr, CommentPr, ListPullRequests, MergePr, PullRequestDetail, ReviewPr, ReviewVerdict,
 };
@@ -33,18 +33,14 @@ pub(crate) async fn list(
 ) -> Result<Response, ApiError> {
     let wanted = Wanted::new(query.after, query.limit)?;
     let keep = |it: &PullRequest| query.state.is_none_or(|state| translate::pull_request(it).status == state);
-    let store = api.orch.store();
+    let (store, viewer) = (api.orch.store(), &asker.viewer);
+    let key = |it: &PullRequest| Cursor { at: it.created_at, id: it.id.to_string() };
     let page = match &query.objective_id {
         Some(id) => {
             let objective = api.objective(&asker, id).await?.id;
-            let mut all = whole(|page| store.pull_requests_of(&asker.viewer, objective, page)).await?;
-            all.retain(keep);
-            wanted.newest_first(all, |it| (it.created_at, it.id.to_string()))
+            wanted.pages(|page| store.pull_requests_of(viewer, objective, page), keep, key).await?
         }
-        None => {
-            let key = |it: &PullRequest| Cursor { at: it.created_at, id: it.id.to_string() };
-            wanted.pages(|page: Page| store.pull_requests(&asker.viewer, page), keep, key).await?
-        }
+        None => wanted.pages(|page| store.pull_requests(viewer, page), keep, key).await?,
     };
     Ok(answer(page, |it| translate::pull_request(&it)))
 }

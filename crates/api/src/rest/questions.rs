@@ -3,7 +3,7 @@
 use super::Wheel;
 use crate::auth::Asker;
 use crate::input::{Id, Json, Query};
-use crate::list::{Wanted, answer as page, whole};
+use crate::list::{Wanted, answer as page};
 use crate::problem::ApiError;
 use crate::shared::Api;
 use crate::translate;
@@ -11,9 +11,10 @@ use axum::Json as Answered;
 use axum::extract::State;
 use axum::response::Response;
 use orcha_base::QuestionId;
+use orcha_model::Question;
 use orcha_model::question::{Input, State as Stands};
 use orcha_plan::Stimulus;
-use orcha_store::{Page, Paged};
+use orcha_store::{Cursor, Page, Paged};
 use orcha_wire::{Answer, ListQuestions, QuestionStatus};
 
 pub(crate) async fn list(
@@ -38,10 +39,12 @@ pub(crate) async fn list(
     };
     let wanted = Wanted::new(query.after, query.limit)?;
     let objective = api.objective(&asker, objective).await?.id;
-    let mut all = whole(|page| api.orch.store().questions_of(&asker.viewer, objective, page)).await?;
+    let (store, viewer) = (api.orch.store(), &asker.viewer);
     let state = query.state.unwrap_or(QuestionStatus::Open);
-    all.retain(|it| translate::question(it).status == state);
-    Ok(page(wanted.newest_first(all, |it| (it.created_at, it.id.to_string())), |it| translate::question(&it)))
+    let keep = |it: &Question| translate::question(it).status == state;
+    let key = |it: &Question| Cursor { at: it.created_at, id: it.id.to_string() };
+    let found = wanted.pages(|page| store.questions_of(viewer, objective, page), keep, key).await?;
+    Ok(page(found, |it| translate::question(&it)))
 }
 
 pub(crate) async fn show(

@@ -3,7 +3,7 @@
 use super::Wheel;
 use crate::auth::Asker;
 use crate::input::{Id, Json, Query};
-use crate::list::{Wanted, answer, whole};
+use crate::list::{Wanted, answer};
 use crate::problem::ApiError;
 use crate::shared::Api;
 use crate::translate;
@@ -11,8 +11,9 @@ use axum::Json as Answer;
 use axum::extract::State;
 use axum::response::Response;
 use orcha_base::{ObjectiveId, SessionId};
-use orcha_model::{Refusal, Session, message};
-use orcha_wire::{IdRef, ListSteering, Steer, Steered};
+use orcha_model::{Message, Refusal, Session, message};
+use orcha_store::Cursor;
+use orcha_wire::{ListSteering, Steer, Steered};
 
 pub(crate) async fn session(
     State(api): State<Api>,
@@ -86,7 +87,7 @@ pub(crate) async fn of_session(
     if query.session_id.is_some() {
         return Err(ApiError::invalid("session_id", "stands in the path already"));
     }
-    messages(&api, &asker, &id, query).await
+    messages(&api, &asker, ListSteering { session_id: Some(id), ..query }).await
 }
 
 pub(crate) async fn list(
@@ -94,15 +95,26 @@ pub(crate) async fn list(
     asker: Asker,
     Query(query): Query<ListSteering>,
 ) -> Result<Response, ApiError> {
-    match query.session_id.clone() {
-        Some(id) => messages(&api, &asker, &id, query).await,
-        None => Err(ApiError::invalid("session_id", "must be given")),
-    }
+    messages(&api, &asker, query).await
 }
 
-async fn messages(api: &Api, asker: &Asker, session: &IdRef, query: ListSteering) -> Result<Response, ApiError> {
+async fn messages(api: &Api, asker: &Asker, query: ListSteering) -> Result<Response, ApiError> {
+    let (store, viewer) = (api.orch.store(), &asker.viewer);
     let wanted = Wanted::new(query.after, query.limit)?;
-    let session = api.session(asker, session).await?.id;
-    let all = whole(|page| api.orch.store().messages_of(&asker.viewer, session, page)).await?;
-    Ok(answer(wanted.newest_first(all, |it| (it.created_at, it.id.to_string())), |it| translate::message(&it)))
+    let key = |it: &Message| Cursor { at: it.created_at, id: it.id.to_string() };
+    let page = match (&query.session_id, &query.objective_id) {
+        (Some(_), Some(_)) => {
+            return Err(ApiError::invalid("objective_id", "is that of the session, which is named already"));
+        }
+        (Some(id), None) => {
+            let session = api.session(asker, id).await?.id;
+            wanted.pages(|page| store.messages_to(viewer, session, page), |_| true, key).await?
+        }
+        (None, Some(id)) => {
+            let objective = api.objective(asker, id).await?.id;
+            wanted.pages(|page| store.messages_in(viewer, objective, page), |_| true, key).await?
+        }
+        (None, None) => wanted.pages(|page| store.messages(viewer, page), |_| true, key).await?,
+    };
+    Ok(answer(page, |it| translate::message(&it)))
 }

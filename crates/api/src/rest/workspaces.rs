@@ -3,7 +3,7 @@
 use super::Wheel;
 use crate::auth::Asker;
 use crate::input::{Id, Nothing, OptionalJson, Query};
-use crate::list::{Wanted, answer, whole};
+use crate::list::{Wanted, answer};
 use crate::problem::{ApiError, chain};
 use crate::shared::Api;
 use crate::translate;
@@ -14,7 +14,7 @@ use orcha_base::WorkspaceId;
 use orcha_model::workspace::Input;
 use orcha_model::{NoteKind, Workspace};
 use orcha_plan::Stimulus;
-use orcha_store::{Cursor, Page};
+use orcha_store::Cursor;
 use orcha_wire::{Code, ListWorkspaces, RestoreWorkspace, Restored, Snapshot, WorkspaceDetail};
 use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
@@ -29,17 +29,14 @@ pub(crate) async fn list(
     Query(query): Query<ListWorkspaces>,
 ) -> Result<Response, ApiError> {
     let wanted = Wanted::new(query.after, query.limit)?;
-    let store = api.orch.store();
+    let (store, viewer) = (api.orch.store(), &asker.viewer);
+    let key = |it: &Workspace| Cursor { at: it.created_at, id: it.id.to_string() };
     let page = match &query.objective_id {
         Some(id) => {
             let objective = api.objective(&asker, id).await?.id;
-            let all = whole(|page| store.workspaces_of(&asker.viewer, objective, page)).await?;
-            wanted.newest_first(all, |it| (it.created_at, it.id.to_string()))
+            wanted.pages(|page| store.workspaces_of(viewer, objective, page), |_| true, key).await?
         }
-        None => {
-            let key = |it: &Workspace| Cursor { at: it.created_at, id: it.id.to_string() };
-            wanted.pages(|page: Page| store.workspaces(&asker.viewer, page), |_| true, key).await?
-        }
+        None => wanted.pages(|page| store.workspaces(viewer, page), |_| true, key).await?,
     };
     Ok(answer(page, |it| translate::workspace(&it)))
 }

@@ -206,12 +206,14 @@ const SESSIONS_LIVE_OF: &str = sessions!(
 );
 
 const PULL_REQUESTS: &str = newest_first!("body", "pull_requests WHERE", "created_at");
-const PULL_REQUESTS_OF: &str = oldest_first!("body", "pull_requests WHERE objective_id = ?6 AND");
+const PULL_REQUESTS_OF: &str = newest_first!("body", "pull_requests WHERE objective_id = ?6 AND", "created_at");
 const WORKSPACES: &str = newest_first!("body", "workspaces WHERE", "created_at");
-const WORKSPACES_OF: &str = oldest_first!("body", "workspaces WHERE objective_id = ?6 AND");
+const WORKSPACES_OF: &str = newest_first!("body", "workspaces WHERE objective_id = ?6 AND", "created_at");
 const ARTIFACTS_OF: &str = oldest_first!("body", "artifacts WHERE objective_id = ?6 AND");
-const MESSAGES_OF: &str = oldest_first!("body", "messages WHERE session_id = ?6 AND");
-const QUESTIONS_OF: &str = oldest_first!("body", "questions WHERE objective_id = ?6 AND");
+const MESSAGES: &str = newest_first!("body", "messages WHERE", "created_at");
+const MESSAGES_IN: &str = newest_first!("body", "messages WHERE objective_id = ?6 AND", "created_at");
+const MESSAGES_TO: &str = newest_first!("body", "messages WHERE session_id = ?6 AND", "created_at");
+const QUESTIONS_OF: &str = newest_first!("body", "questions WHERE objective_id = ?6 AND", "created_at");
 const FEEDBACK_OF: &str = oldest_first!("body", "feedback WHERE pull_request_id = ?6 AND");
 
 const OPEN_QUESTIONS: &str = "SELECT body FROM questions WHERE state = 'open' AND tenant = ?1 \
@@ -259,7 +261,9 @@ pub(super) const PLANNED: &[&str] = &[
     WORKSPACES,
     WORKSPACES_OF,
     ARTIFACTS_OF,
-    MESSAGES_OF,
+    MESSAGES,
+    MESSAGES_IN,
+    MESSAGES_TO,
     QUESTIONS_OF,
     FEEDBACK_OF,
     OPEN_QUESTIONS,
@@ -415,29 +419,31 @@ singles! {
 }
 
 macro_rules! lists_of {
-    ($($(#[$doc:meta])* $name:ident($of:ty) -> $noun:ty = $sql:ident;)*) => {
+    ($($(#[$doc:meta])* $name:ident($of:ty) -> $noun:ty = $sql:ident, $order:ident;)*) => {
         impl Store {$(
             $(#[$doc])*
             pub async fn $name(&self, viewer: &Viewer, of: $of, page: Page) -> Result<Paged<$noun>, ReadError> {
                 let of = Some(of.to_string());
-                self.by_age(viewer, $sql, Order::OldestFirst, page, of, |it: &$noun| (it.created_at, it.id.to_string())).await
+                self.by_age(viewer, $sql, Order::$order, page, of, |it: &$noun| (it.created_at, it.id.to_string())).await
             }
         )*}
     };
 }
 lists_of! {
-    /// Returns an objective's pull requests, oldest first.
-    pull_requests_of(ObjectiveId) -> PullRequest = PULL_REQUESTS_OF;
-    /// Returns an objective's workspaces, oldest first.
-    workspaces_of(ObjectiveId) -> Workspace = WORKSPACES_OF;
+    /// Returns an objective's pull requests, newest first.
+    pull_requests_of(ObjectiveId) -> PullRequest = PULL_REQUESTS_OF, NewestFirst;
+    /// Returns an objective's workspaces, newest first.
+    workspaces_of(ObjectiveId) -> Workspace = WORKSPACES_OF, NewestFirst;
     /// Returns an objective's artifacts, oldest first.
-    artifacts_of(ObjectiveId) -> Artifact = ARTIFACTS_OF;
-    /// Returns an objective's questions whatever their state, oldest first.
-    questions_of(ObjectiveId) -> Question = QUESTIONS_OF;
-    /// Returns what was said to a session, oldest first.
-    messages_of(SessionId) -> Message = MESSAGES_OF;
+    artifacts_of(ObjectiveId) -> Artifact = ARTIFACTS_OF, OldestFirst;
+    /// Returns an objective's questions whatever their state, newest first.
+    questions_of(ObjectiveId) -> Question = QUESTIONS_OF, NewestFirst;
+    /// Returns what was said to the sessions of an objective, newest first.
+    messages_in(ObjectiveId) -> Message = MESSAGES_IN, NewestFirst;
+    /// Returns what was said to a session, newest first.
+    messages_to(SessionId) -> Message = MESSAGES_TO, NewestFirst;
     /// Returns the feedback on a pull request, oldest first.
-    feedback_of(PullRequestId) -> Feedback = FEEDBACK_OF;
+    feedback_of(PullRequestId) -> Feedback = FEEDBACK_OF, OldestFirst;
 }
 
 impl Store {
@@ -534,6 +540,12 @@ impl Store {
     pub async fn workspaces(&self, viewer: &Viewer, page: Page) -> Result<Paged<Workspace>, ReadError> {
         let key = |it: &Workspace| (it.created_at, it.id.to_string());
         self.by_age(viewer, WORKSPACES, Order::NewestFirst, page, None, key).await
+    }
+
+    /// Returns what was said to sessions, newest first.
+    pub async fn messages(&self, viewer: &Viewer, page: Page) -> Result<Paged<Message>, ReadError> {
+        let key = |it: &Message| (it.created_at, it.id.to_string());
+        self.by_age(viewer, MESSAGES, Order::NewestFirst, page, None, key).await
     }
 
     /// Returns questions that wait for a person: the most urgent first, then the oldest.
