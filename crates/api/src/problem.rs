@@ -85,6 +85,7 @@ impl From<Refusal> for ApiError {
         let refused = Self::new(code_of(&refusal), refusal.to_string());
         match refusal {
             Refusal::Invalid { field, .. } => refused.at(field),
+            Refusal::Changed { .. } => refused.at(header::IF_MATCH.as_str()),
             _ => refused,
         }
     }
@@ -104,6 +105,7 @@ const fn code_of(refusal: &Refusal) -> Code {
         Refusal::OpenPullRequests { .. } => Code::OpenPullRequests,
         Refusal::PushForbidden { .. } => Code::PushForbidden,
         Refusal::AlreadyAsked { .. } => Code::AlreadyAsked,
+        Refusal::Changed { .. } => Code::Changed,
         Refusal::OtherAttempt { .. } => Code::OtherAttempt,
     }
 }
@@ -205,6 +207,7 @@ mod tests {
             Refusal::WorkspaceBusy { holder: SessionId::fixed(1) },
             Refusal::OpenPullRequests { open: vec!["#1".into()] },
             Refusal::PushForbidden { state: "merged", rule: "no" },
+            Refusal::Changed { noun: "target", id: "1".into() },
         ];
         for refusal in refusals {
             assert_eq!(code_of(&refusal).as_str(), refusal.code());

@@ -21,30 +21,35 @@ impl Tag {
         Self(format!("\"{}\"", HEXLOWER.encode(&hash[..12])))
     }
 
-    /// What can be edited of an objective.
+    /// The tag of an objective.
     pub fn objective(it: &Objective) -> Self {
-        Self::of(&json!([it.id, it.title, it.priority, it.limits]))
+        Self::of(&json!([it.id, it.editable()]))
     }
 
-    /// What can be edited of a target.
+    /// The tag of a target.
     pub fn target(it: &Target) -> Self {
-        Self::of(&json!([it.id, it.name, it.labels, it.capacity]))
+        Self::of(&json!([it.id, it.editable()]))
     }
 
-    /// What can be edited of a project.
+    /// The tag of a project.
     pub fn project(it: &Project) -> Self {
-        Self::of(&json!([it.id, it.name, it.repo, it.base_branch]))
+        Self::of(&json!([it.id, it.name, it.repo, it.base_branch, it.permissions]))
     }
 
-    /// Refuses an edit that was made on something older, if the request says on what it was made.
-    pub fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+    /// Tells whether a request says on what its edit was made. Refuses one that was made on something older; that it is
+    /// still so when it takes effect is for the commit to say.
+    pub fn is_named(&self, headers: &HeaderMap) -> Result<bool, ApiError> {
         let mut named = headers.get_all(header::IF_MATCH).iter().peekable();
         if named.peek().is_none() {
-            return Ok(());
+            return Ok(false);
         }
-        let mut tags = named.filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(','));
-        if tags.any(|it| it.trim() == "*" || it.trim() == self.0) {
-            return Ok(());
+        let tags: Vec<&str> =
+            named.filter_map(|it| it.to_str().ok()).flat_map(|it| it.split(',')).map(str::trim).collect();
+        if tags.contains(&self.0.as_str()) {
+            return Ok(true);
+        }
+        if tags.contains(&"*") {
+            return Ok(false);
         }
         let rule = "it was edited since you looked at it; look again and repeat what you still want";
         Err(ApiError::new(Code::Changed, rule).at(header::IF_MATCH.as_str()))

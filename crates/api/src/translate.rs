@@ -44,23 +44,19 @@ pub(crate) fn limits(it: &orcha_model::guard::Limits) -> orcha_wire::Limits {
     }
 }
 
-/// Lays the limits that a request names over others.
-pub(crate) fn limits_over(
-    changed: &orcha_wire::Limits,
-    base: orcha_model::guard::Limits,
-) -> orcha_model::guard::Limits {
-    orcha_model::guard::Limits {
-        same_error: changed.same_error.unwrap_or(base.same_error),
-        any_error: changed.any_error.unwrap_or(base.any_error),
-        no_progress: changed.no_progress.unwrap_or(base.no_progress),
-        session_calls_per_hour: changed.session_calls_per_hour.unwrap_or(base.session_calls_per_hour),
-        objective_calls_per_hour: changed.objective_calls_per_hour.unwrap_or(base.objective_calls_per_hour),
-        wall_clock_secs: changed.wall_clock_secs.unwrap_or(base.wall_clock_secs),
-        stall_secs: changed.stall_secs.unwrap_or(base.stall_secs),
-        session_tokens: changed.session_tokens.unwrap_or(base.session_tokens),
-        session_micro_usd: changed.session_micro_usd.unwrap_or(base.session_micro_usd),
-        objective_tokens: changed.objective_tokens.unwrap_or(base.objective_tokens),
-        objective_micro_usd: changed.objective_micro_usd.unwrap_or(base.objective_micro_usd),
+pub(crate) fn limit_changes(it: &orcha_wire::Limits) -> orcha_model::guard::LimitChanges {
+    orcha_model::guard::LimitChanges {
+        same_error: it.same_error,
+        any_error: it.any_error,
+        no_progress: it.no_progress,
+        session_calls_per_hour: it.session_calls_per_hour,
+        objective_calls_per_hour: it.objective_calls_per_hour,
+        wall_clock_secs: it.wall_clock_secs,
+        stall_secs: it.stall_secs,
+        session_tokens: it.session_tokens,
+        session_micro_usd: it.session_micro_usd,
+        objective_tokens: it.objective_tokens,
+        objective_micro_usd: it.objective_micro_usd,
     }
 }
 

@@ -146,6 +146,14 @@ pub enum Refusal {
         /// The question.
         question: QuestionId,
     },
+    /// The edit was made on something older.
+    #[error("{noun} {id} was edited since you looked at it; look again and repeat what you still want")]
+    Changed {
+        /// The noun's name.
+        noun: &'static str,
+        /// Its id.
+        id: String,
+    },
     /// The fact or intent belongs to another attempt.
     #[error("attempt {got} is not the current attempt {current}")]
     OtherAttempt {
@@ -176,6 +184,7 @@ impl Refusal {
             Self::OpenPullRequests { .. } => "open_pull_requests",
             Self::PushForbidden { .. } => "push_forbidden",
             Self::AlreadyAsked { .. } => "already_asked",
+            Self::Changed { .. } => "changed",
             Self::OtherAttempt { .. } => "other_attempt",
         }
     }

@@ -9,52 +9,63 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
-/// What a session and an objective may use up before somebody is asked. Every limit can be changed per
-/// objective; zero switches a limit off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Limits {
-    /// The same class of error so many times in a row.
-    pub same_error: u32,
-    /// Errors of any class, so many in a row: classes that take turns are a loop too.
-    pub any_error: u32,
-    /// So many turns in a row without a tool call or a report.
-    pub no_progress: u32,
-    /// Model calls of one session in any hour.
-    pub session_calls_per_hour: u32,
-    /// Model calls of one objective in any hour.
-    pub objective_calls_per_hour: u32,
-    /// Seconds that one attempt of a worker may run.
-    pub wall_clock_secs: u64,
-    /// Seconds that a turn may stand without any output.
-    pub stall_secs: u64,
-    /// Tokens of one session: read, written and cached ones.
-    pub session_tokens: u64,
-    /// Money of one session in millionths of a US dollar.
-    pub session_micro_usd: u64,
-    /// Tokens of one objective.
-    pub objective_tokens: u64,
-    /// Money of one objective in millionths of a US dollar.
-    pub objective_micro_usd: u64,
-}
+macro_rules! limits {
+    ($($(#[$doc:meta])* $name:ident: $type:ty = $usual:expr,)+) => {
+        /// What a session and an objective may use up before somebody is asked. Every limit can be changed per
+        /// objective; zero switches a limit off.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct Limits {$(
+            $(#[$doc])*
+            pub $name: $type,
+        )+}
 
-impl Default for Limits {
-    /// The first four figures are those of the published supervisor; the others are ours.
-    fn default() -> Self {
-        Self {
-            same_error: 3,
-            any_error: 6,
-            no_progress: 5,
-            session_calls_per_hour: 120,
-            objective_calls_per_hour: 300,
-            wall_clock_secs: 4 * 3600,
-            stall_secs: 1800,
-            session_tokens: 20_000_000,
-            session_micro_usd: 0,
-            objective_tokens: 100_000_000,
-            objective_micro_usd: 0,
+        impl Default for Limits {
+            /// The figures of calls, errors and progress are those of the published supervisor; the others are ours.
+            fn default() -> Self {
+                Self { $($name: $usual,)+ }
+            }
         }
-    }
+
+        /// Limits that are set anew; `None` leaves one as it is.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct LimitChanges {$(
+            $(#[$doc])*
+            pub $name: Option<$type>,
+        )+}
+
+        impl Limits {
+            /// Returns the limits with some of them set anew.
+            #[must_use]
+            pub fn with(self, changes: &LimitChanges) -> Self {
+                Self { $($name: changes.$name.unwrap_or(self.$name),)+ }
+            }
+        }
+    };
+}
+limits! {
+    /// The same class of error so many times in a row.
+    same_error: u32 = 3,
+    /// Errors of any class, so many in a row: classes that take turns are a loop too.
+    any_error: u32 = 6,
+    /// So many turns in a row without a tool call or a report.
+    no_progress: u32 = 5,
+    /// Model calls of one session in any hour.
+    session_calls_per_hour: u32 = 120,
+    /// Model calls of one objective in any hour.
+    objective_calls_per_hour: u32 = 300,
+    /// Seconds that one attempt of a worker may run.
+    wall_clock_secs: u64 = 4 * 3600,
+    /// Seconds that a turn may stand without any output.
+    stall_secs: u64 = 1800,
+    /// Tokens of one session: read, written and cached ones.
+    session_tokens: u64 = 20_000_000,
+    /// Money of one session in millionths of a US dollar.
+    session_micro_usd: u64 = 0,
+    /// Tokens of one objective.
+    objective_tokens: u64 = 100_000_000,
+    /// Money of one objective in millionths of a US dollar.
+    objective_micro_usd: u64 = 0,
 }
 
 /// A limit that was reached, with the figure that reached it.

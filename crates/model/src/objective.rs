@@ -3,7 +3,7 @@
 //! Who works on it is not known here; see the session. What happens between them is `orcha-plan`'s.
 
 use crate::budget::Amount;
-use crate::guard::{CallWindow, Limits, Trip, Usage};
+use crate::guard::{CallWindow, LimitChanges, Limits, Trip, Usage};
 use crate::session::{AgentChoice, RepoChoice};
 use crate::{Decision, Note, NoteKind, Refusal};
 use orcha_base::{ObjectiveId, ProjectId, Revision, ScopeId, TenantId, Timestamp};
@@ -161,14 +161,31 @@ pub enum Input {
     /// A person lets it go on beyond the limit.
     Forgive,
     /// A person edits it.
-    Edit {
-        /// A new title.
-        title: Option<String>,
-        /// A new priority.
-        priority: Option<i32>,
-        /// New limits.
-        limits: Option<Limits>,
-    },
+    Edit(Edit),
+}
+
+/// What of an objective is edited; `None` leaves a field as it is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Edit {
+    /// A new title.
+    pub title: Option<String>,
+    /// A new priority.
+    pub priority: Option<i32>,
+    /// New limits.
+    pub limits: LimitChanges,
+    /// What it is made on; it is refused if that is no longer so. `None`: whatever there is by now.
+    pub on: Option<Editable>,
+}
+
+/// What can be edited of an objective.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Editable {
+    /// Its title.
+    pub title: String,
+    /// Its priority.
+    pub priority: i32,
+    /// Its limits.
+    pub limits: Limits,
 }
 
 impl State {
@@ -197,6 +214,11 @@ impl Objective {
     /// Tells whether it has ended.
     pub const fn is_over(&self) -> bool {
         self.state.is_over()
+    }
+
+    /// Returns what can be edited of it, as it is now.
+    pub fn editable(&self) -> Editable {
+        Editable { title: self.title.clone(), priority: self.priority, limits: self.limits }
     }
 
     /// Returns what its sessions used beyond what a person already allowed.
@@ -269,7 +291,7 @@ pub fn decide(objective: &Objective, input: Input, now: Timestamp) -> Result<Dec
         },
         Input::Used { usage } => Ok(used(objective, &usage, now)),
         Input::Trip { trip } => Ok(tripped(objective, trip, now)),
-        Input::Edit { title, priority, limits } => edit(objective, title, priority, limits, now),
+        Input::Edit(edit) => edited(objective, edit, now),
         Input::ManagerMade
         | Input::ManagerLost
         | Input::Poked
@@ -421,23 +443,20 @@ fn count(objective: &Objective, input: &Input, now: Timestamp) -> Decision<Objec
             | Input::Cancel { .. }
             | Input::Used { .. }
             | Input::Trip { .. }
-            | Input::Edit { .. } => {}
+            | Input::Edit(_) => {}
         },
         now,
     )
 }
 
-fn edit(
-    objective: &Objective,
-    title: Option<String>,
-    priority: Option<i32>,
-    limits: Option<Limits>,
-    now: Timestamp,
-) -> Result<Decision<Objective>, Refusal> {
+fn edited(objective: &Objective, edit: Edit, now: Timestamp) -> Result<Decision<Objective>, Refusal> {
     if objective.is_over() {
         return Err(objective.over());
     }
-    if let Some(title) = &title
+    if edit.on.is_some_and(|on| on != objective.editable()) {
+        return Err(Refusal::Changed { noun: "objective", id: objective.id.to_string() });
+    }
+    if let Some(title) = &edit.title
         && (title.trim().is_empty() || title.len() > 200)
     {
         return Err(Refusal::Invalid { field: "title", rule: "must have between 1 and 200 bytes".into() });
@@ -446,9 +465,9 @@ fn edit(
     Ok(objective
         .with(
             |next| {
-                next.title = title.unwrap_or_else(|| next.title.clone());
-                next.priority = priority.unwrap_or(next.priority);
-                next.limits = limits.unwrap_or(next.limits);
+                next.title = edit.title.unwrap_or_else(|| next.title.clone());
+                next.priority = edit.priority.unwrap_or(next.priority);
+                next.limits = next.limits.with(&edit.limits);
             },
             now,
         )

@@ -91,6 +91,19 @@ pub struct Edit {
     pub labels: Option<Vec<String>>,
     /// A new capacity.
     pub capacity: Option<u32>,
+    /// What it is made on; it is refused if that is no longer so. `None`: whatever there is by now.
+    pub on: Option<Editable>,
+}
+
+/// What can be edited of a target.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Editable {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: Vec<String>,
+    /// Its capacity.
+    pub capacity: u32,
 }
 
 impl State {
@@ -118,6 +131,11 @@ impl Target {
     /// default tenant for everybody.
     pub fn serves(&self, tenant: &TenantId) -> bool {
         self.tenant == *tenant || self.tenant == TenantId::default()
+    }
+
+    /// Returns what can be edited of it, as it is now.
+    pub fn editable(&self) -> Editable {
+        Editable { name: self.name.clone(), labels: self.labels.clone(), capacity: self.capacity }
     }
 
     fn enter(&self, state: State, now: Timestamp) -> Decision<Self> {
@@ -177,6 +195,9 @@ fn unreached(target: &Target, problem: String, now: Timestamp) -> Decision<Targe
 }
 
 fn edited(target: &Target, edit: Edit, now: Timestamp) -> Result<Decision<Target>, Refusal> {
+    if edit.on.is_some_and(|on| on != target.editable()) {
+        return Err(Refusal::Changed { noun: "target", id: target.id.to_string() });
+    }
     let mut next = target.clone();
     if let Some(capacity) = edit.capacity {
         if capacity == 0 {

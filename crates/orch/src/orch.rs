@@ -30,7 +30,9 @@ use orcha_model::{
 use orcha_plan::{
     Mind, NewFeedback, NewMessage, NewPublication, NewQuestion, NewSession, OfWorkflow, Outlook, Stimulus, World, step,
 };
-use orcha_store::{Change, Commit, CommitError, Committed, CredentialOwner, JournalLine, Owned, ReadError, Row, Store};
+use orcha_store::{
+    Change, Commit, CommitError, Committed, CredentialOwner, Guard, JournalLine, Owned, ReadError, Row, Store,
+};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
@@ -1042,12 +1044,26 @@ impl Orch {
         fleet::change_target(&self.shared, id, input, None).await
     }
 
-    /// Stores a project.
+    /// Stores a new project.
     pub async fn put_project(&self, project: Project) -> Result<(), SubmitError> {
         let mut commit = Commit::at(self.now());
         commit.projects.push(project);
         self.shared.store(commit).await?;
         Ok(())
+    }
+
+    /// Stores an edited project, unless somebody changed the old one meanwhile.
+    pub async fn edit_project(&self, old: &Project, mut new: Project) -> Result<Project, SubmitError> {
+        // Whatever the clock says: each change is told from the one before it.
+        new.updated_at = self.now().max(old.updated_at + Duration::from_micros(1));
+        let mut commit = Commit::at(new.updated_at);
+        commit.guards.push(Guard::ProjectAsOf { project: old.id, updated_at: old.updated_at });
+        commit.projects.push(new.clone());
+        match self.shared.store(commit).await {
+            Ok(_) => Ok(new),
+            Err(CommitError::Guard(refusal)) => Err(refusal.into()),
+            Err(fault) => Err(fault.into()),
+        }
     }
 
     /// Forgets a project; what was made for it stays.

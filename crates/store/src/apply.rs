@@ -6,7 +6,7 @@ use crate::commit::{Committed, Guard};
 use crate::conn::{Cell, Conn, DbError, Value, json, row};
 use crate::encode::{Prepared, PreparedAppend, PreparedEntry, PreparedRow, PreparedSaid};
 use crate::error::{CommitError, Unique};
-use orcha_base::{SessionId, TargetId, Timestamp};
+use orcha_base::{ProjectId, SessionId, TargetId, Timestamp};
 use orcha_model::Refusal;
 use std::sync::Arc;
 use std::time::Duration;
@@ -226,6 +226,7 @@ fn receipt(conn: &dyn Conn, commit: &Prepared) -> Result<(), Failure> {
 pub(crate) const TAKEN_ON_TARGET: &str =
     "SELECT count(*) FROM sessions WHERE holds = 1 AND counts = 1 AND target_id = ?1 AND id <> ?2";
 pub(crate) const TAKEN_AT_ALL: &str = "SELECT count(*) FROM sessions WHERE holds = 1 AND counts = 1 AND id <> ?1";
+const PROJECT_CHANGED: &str = "SELECT updated_at FROM projects WHERE id = ?1";
 const CAPACITY: &str = "SELECT capacity FROM targets WHERE id = ?1";
 const TARGET_STATE: &str = "SELECT state FROM targets WHERE id = ?1";
 pub(crate) const WRITER_OF: &str = "SELECT id FROM sessions WHERE holds = 1 AND workspace_id = ?1 AND id <> ?2 LIMIT 1";
@@ -270,6 +271,12 @@ fn verdict(conn: &dyn Conn, guard: Guard) -> Result<Option<Refusal>, DbError> {
         Guard::WorkspaceFree { workspace, session } => {
             holder(conn, WRITER_OF, &workspace.to_string(), session)?.map(|holder| Refusal::WorkspaceBusy { holder })
         }
+        Guard::ProjectAsOf { project, updated_at } => match int(PROJECT_CHANGED, &[Value::Text(&project.to_string())])?
+        {
+            Some(at) if at == updated_at.as_micros() => None,
+            Some(_) => Some(Refusal::Changed { noun: ProjectId::NOUN, id: project.to_string() }),
+            None => Some(Refusal::Unknown { noun: ProjectId::NOUN, id: project.to_string(), hint: String::new() }),
+        },
         Guard::PullRequestFree { pull_request, session } => {
             holder(conn, UPDATER_OF, &pull_request.to_string(), session)?
                 .map(|holder| Refusal::PullRequestBusy { pull_request, holder })
@@ -358,6 +365,7 @@ pub(crate) const PLANNED: &[&str] = &[
     DELETE_ORDER,
     RETRY_ORDER,
     REMOVE_PROJECT,
+    PROJECT_CHANGED,
     REVOKE_TOKEN,
     LAST_ENTRY,
     FIND_CURSOR,

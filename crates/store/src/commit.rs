@@ -156,6 +156,13 @@ pub enum Guard {
         /// The session.
         session: SessionId,
     },
+    /// The project was not changed since.
+    ProjectAsOf {
+        /// The project.
+        project: ProjectId,
+        /// When it was last changed.
+        updated_at: Timestamp,
+    },
 }
 
 /// New lines of a session's transcript, and the cursor that moves with them.

@@ -13,9 +13,9 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use orcha_base::{ObjectiveId, ProjectId};
-use orcha_model::objective::{Input, Strategy};
+use orcha_model::objective::{Edit, Input, Strategy};
 use orcha_model::session::{AgentChoice, RepoChoice};
-use orcha_model::{Objective, Project, Role};
+use orcha_model::{Project, Role};
 use orcha_orch::{NewObjective, SubmitError};
 use orcha_plan::{NewSession, Stimulus};
 use orcha_store::{CommitError, Cursor, Loaded, Page, Unique, Which};
@@ -69,7 +69,7 @@ pub(super) async fn wish(api: &Api, asker: &Asker, body: CreateObjective) -> Res
     let mut new = NewObjective::new(body.prompt);
     new.title = body.title;
     new.priority = body.priority.unwrap_or(0);
-    new.limits = body.limits.map(|it| translate::limits_over(&it, settings.limits));
+    new.limits = body.limits.map(|it| settings.limits.with(&translate::limit_changes(&it)));
     if body.agent.is_some() || body.agent_program.is_some() || body.model.is_some() || body.fallback.is_some() {
         let kind = body.agent.unwrap_or_else(|| settings.agent.kind.clone());
         let usual = settings.agent.program.clone().filter(|_| kind == settings.agent.kind);
@@ -212,11 +212,11 @@ pub(crate) async fn edit(
     Json(body): Json<EditObjective>,
 ) -> Result<Tagged<orcha_wire::Objective>, ApiError> {
     let old = api.objective(&asker, &id).await?;
-    Tag::objective(&old).check(&headers)?;
-    let Objective { id, limits, .. } = old;
-    let limits = body.limits.map(|it| translate::limits_over(&it, limits));
-    let input = Input::Edit { title: body.title, priority: body.priority, limits };
-    wheel.orch.submit(id, Stimulus::Objective(input)).await?;
+    let on = Tag::objective(&old).is_named(&headers)?.then(|| old.editable());
+    let limits = translate::limit_changes(&body.limits.unwrap_or_default());
+    let edit = Edit { title: body.title, priority: body.priority, limits, on };
+    let id = old.id;
+    wheel.orch.submit(id, Stimulus::Objective(Input::Edit(edit))).await?;
     let now = shown(&api, id).await?;
     let new = api.objective(&asker, &id.into()).await?;
     Ok(Tag::objective(&new).with(now.0))

@@ -13,9 +13,13 @@ use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use orcha_base::ProjectId;
-use orcha_model::Project;
+use orcha_model::{Project, Refusal};
+use orcha_orch::SubmitError;
 use orcha_wire::{Code, CreateProject, Deleted, EditProject};
 use uuid::Uuid;
+
+/// How often an edit is made anew because of others.
+const TRIES: u32 = 10;
 
 pub(crate) async fn list(State(api): State<Api>, asker: Asker) -> Result<Response, ApiError> {
     let all = api.orch.store().projects(&asker.viewer).await?;
@@ -58,16 +62,30 @@ pub(crate) async fn edit(
     headers: HeaderMap,
     Json(body): Json<EditProject>,
 ) -> Result<Tagged<orcha_wire::Project>, ApiError> {
-    let mut project = api.project(&asker, &id).await?;
-    Tag::project(&project).check(&headers)?;
-    if let Some(name) = body.name {
+    for _ in 0..TRIES {
+        let old = api.project(&asker, &id).await?;
+        let named = Tag::project(&old).is_named(&headers)?;
+        let new = edited(&asker, &old, body.clone())?;
+        match api.orch.edit_project(&old, new).await {
+            Ok(project) => return Ok(Tag::project(&project).with(translate::project(&project))),
+            // Whoever did not say what it looked at edits whatever is there.
+            Err(SubmitError::Refused(Refusal::Changed { .. })) if !named => {}
+            Err(fault) => return Err(fault.into()),
+        }
+    }
+    Err(ApiError::new(Code::Conflict, "somebody else edits it all the time; try again"))
+}
+
+fn edited(asker: &Asker, old: &Project, edit: EditProject) -> Result<Project, ApiError> {
+    let mut project = old.clone();
+    if let Some(name) = edit.name {
         project.name = named(name)?;
     }
-    if let Some(repo) = body.repo {
+    if let Some(repo) = edit.repo {
         asker.may_name(&repo)?;
         project.repo = repo;
     }
-    match body.base_branch.as_deref() {
+    match edit.base_branch.as_deref() {
         None => {}
         Some("") => project.base_branch = None,
         Some(branch) => {
@@ -77,14 +95,12 @@ pub(crate) async fn edit(
             project.base_branch = Some(branch);
         }
     }
-    if let Some(rules) = body.permissions {
+    if let Some(rules) = edit.permissions {
         // They may loosen what the operator's settings say.
         asker.operates()?;
         project.permissions = permissions::from_wire(rules)?;
     }
-    project.updated_at = api.orch.now();
-    api.orch.put_project(project.clone()).await?;
-    Ok(Tag::project(&project).with(translate::project(&project)))
+    Ok(project)
 }
 
 pub(crate) async fn remove(State(api): State<Api>, asker: Asker, Id(id): Id) -> Result<Answer<Deleted>, ApiError> {

@@ -68,10 +68,10 @@ pub(crate) async fn edit(
 ) -> Result<Tagged<Target>, ApiError> {
     asker.operates()?;
     let old = api.target(&asker, &id).await?.target;
-    Tag::target(&old).check(&headers)?;
+    let on = Tag::target(&old).is_named(&headers)?.then(|| old.editable());
     checked_labels(body.labels.as_deref().unwrap_or_default())?;
     body.name.as_deref().map_or(Ok(()), checked_name)?;
-    let edit = Edit { name: body.name, labels: body.labels, capacity: body.capacity_sessions };
+    let edit = Edit { name: body.name, labels: body.labels, capacity: body.capacity_sessions, on };
     api.orch.change_target(old.id, Input::Edit(edit)).await?;
     Ok(tagged(&api.target(&asker, &old.id.into()).await?))
 }

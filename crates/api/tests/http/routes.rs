@@ -2,7 +2,7 @@
 
 use crate::stage::{Stage, repo, request, text};
 use axum::body::Body;
-use http::{Method, header};
+use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -240,7 +240,8 @@ async fn sessions_are_steered_paused_resumed_canceled_and_tried_again() {
     assert_eq!((&steering[0]["content"], &steering[0]["source"]), (&json!("wait more"), &json!("user")));
     let all = stage.get(&format!("/api/messages?session_id={session}")).await.ok(200);
     assert_eq!(all.as_array().unwrap().len(), steering.as_array().unwrap().len());
-    assert_eq!(stage.get("/api/messages").await.problem(), (422, "invalid".into()));
+    let both = format!("/api/messages?session_id={session}&objective_id={objective}");
+    assert_eq!(stage.get(&both).await.problem(), (422, "invalid".into()));
     assert_eq!(stage.post(&at("messages"), json!({"message": " "})).await.problem(), (422, "invalid".into()));
     let no_manager = stage.post(&format!("/api/objectives/{objective}/steer"), json!({"message": "x"})).await;
     assert_eq!(no_manager.problem(), (409, "state".into()));
@@ -437,6 +438,112 @@ async fn projects_are_made_edited_and_forgotten() {
     assert_eq!(taken.problem(), (409, "conflict".into()));
     assert_eq!(stage.call(Method::DELETE, &at, json!({})).await.ok(200), json!({"status": "deleted"}));
     assert_eq!(stage.call(Method::DELETE, &at, json!({})).await.problem(), (404, "not_found".into()));
+}
+
+#[tokio::test]
+async fn of_edits_at_the_same_instant_only_one_was_made_on_what_is_there() {
+    let stage = Stage::open().await;
+    let (objective, _) = stage.one("wait", "running").await;
+    let target = text(&stage.get("/api/targets").await.ok(200)[0]["id"]);
+    let project = text(&stage.get("/api/projects").await.ok(200)[0]["id"]);
+    let places = [
+        (Method::PATCH, format!("/api/objectives/{objective}"), "priority"),
+        (Method::PATCH, format!("/api/targets/{target}"), "capacity_sessions"),
+        (Method::PUT, format!("/api/projects/{project}"), "name"),
+    ];
+    for (method, path, field) in places {
+        let edit = |tag: Option<&http::HeaderValue>, n: usize| {
+            let value = if field == "name" { json!(format!("name {n}")) } else { json!(n) };
+            let mut request = request(method.clone(), &path).header(header::CONTENT_TYPE, "application/json");
+            if let Some(tag) = tag {
+                request = request.header(header::IF_MATCH, tag);
+            }
+            stage.send(request.body(Body::from(json!({field: value}).to_string())).unwrap())
+        };
+        for round in 1..=10 {
+            let seen = edit(None, 100 * round).await.headers[header::ETAG].clone();
+            let answers = futures::future::join_all((1..=8).map(|n| edit(Some(&seen), 100 * round + n))).await;
+            let done = answers.iter().filter(|it| it.status == StatusCode::OK).count();
+            assert_eq!(done, 1, "{path}: {:?}", answers.iter().map(|it| it.status).collect::<Vec<_>>());
+            for late in answers.iter().filter(|it| it.status != StatusCode::OK) {
+                assert_eq!(late.problem(), (412, "changed".into()));
+                assert_eq!(late.json()["field"], "if-match");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn edits_of_different_things_at_the_same_instant_are_all_kept() {
+    let stage = Stage::open().await;
+    let (objective, _) = stage.one("wait", "running").await;
+    let project = text(&stage.get("/api/projects").await.ok(200)[0]["id"]);
+    let at = (format!("/api/objectives/{objective}"), format!("/api/projects/{project}"));
+    let edits = [
+        (Method::PATCH, &at.0, json!({"limits": {"same_error": 7}})),
+        (Method::PATCH, &at.0, json!({"limits": {"no_progress": 8}})),
+        (Method::PATCH, &at.0, json!({"priority": 9})),
+        (Method::PUT, &at.1, json!({"name": "The site"})),
+        (Method::PUT, &at.1, json!({"base_branch": "dev"})),
+        (Method::PUT, &at.1, json!({"permissions": {"mode": "ask"}})),
+    ];
+    let answers = edits.map(|(method, path, body)| stage.call(method, path, body));
+    for answer in futures::future::join_all(answers).await {
+        answer.ok(200);
+    }
+    let one = stage.get(&at.0).await.ok(200)["objective"].clone();
+    assert_eq!(
+        (&one["limits"]["same_error"], &one["limits"]["no_progress"], &one["priority"]),
+        (&json!(7), &json!(8), &json!(9))
+    );
+    let one = stage.get("/api/projects").await.ok(200)[0].clone();
+    assert_eq!(
+        (&one["name"], &one["base_branch"], &one["permissions"]["mode"]),
+        (&json!("The site"), &json!("dev"), &json!("ask"))
+    );
+    // Rules can be edited, so they are part of what an edit was made on.
+    let tag = |reply: crate::stage::Reply| reply.headers[header::ETAG].clone();
+    let before = tag(stage.call(Method::PUT, &at.1, json!({"name": "The site"})).await);
+    let after = tag(stage.call(Method::PUT, &at.1, json!({"permissions": {"mode": "deny"}})).await);
+    assert_ne!(before, after);
+}
+
+#[tokio::test]
+async fn what_was_said_is_listed_for_a_session_an_objective_and_everybody_page_by_page() {
+    let stage = Stage::open().await;
+    let (first, one) = stage.one("wait", "running").await;
+    let (_, other) = stage.one("wait", "running").await;
+    for n in 0..3 {
+        for session in [&one, &other] {
+            let said = json!({"message": format!("wait {n}")});
+            stage.post(&format!("/api/sessions/{session}/messages"), said).await.ok(200);
+        }
+    }
+    // Each list is read by pages of two, and is whole, without a repeat, the newest first.
+    for (filter, to) in [
+        (String::new(), vec![&one, &other]),
+        (format!("objective_id={first}&"), vec![&one]),
+        (format!("session_id={other}&"), vec![&other]),
+    ] {
+        let (mut rows, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = stage.get(&format!("/api/messages?{filter}limit=2{after}")).await;
+            let part = page.ok(200).as_array().unwrap().clone();
+            assert!(part.len() <= 2);
+            rows.extend(part);
+            match page.headers.get(orcha_wire::NEXT_CURSOR) {
+                Some(next) => after = format!("&after={}", next.to_str().unwrap()),
+                None => break,
+            }
+        }
+        let said = |it: &&Value| it["source"] == "user" && it["content"].as_str().unwrap().starts_with("wait ");
+        let said: Vec<&Value> = rows.iter().filter(said).collect();
+        assert_eq!(said.len(), 3 * to.len(), "{filter}: {rows:?}");
+        let ids: std::collections::HashSet<String> = rows.iter().map(|it| text(&it["id"])).collect();
+        assert_eq!(ids.len(), rows.len(), "{filter}");
+        assert!(rows.is_sorted_by(|a, b| text(&a["created_at"]) >= text(&b["created_at"])), "{filter}");
+        assert!(rows.iter().all(|it| to.iter().any(|to| it["session_id"] == json!(to))), "{filter}");
+    }
 }
 
 #[tokio::test]

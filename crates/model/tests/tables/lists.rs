@@ -35,7 +35,7 @@ fn with<N, S>(states: Vec<(String, S)>, noun: impl Fn(S) -> N) -> Vec<(String, N
 }
 
 pub(super) fn objective() {
-    use objective::{Input, State};
+    use objective::{Edit, Editable, Input, State};
     let states = every!(State;
         State::Active => [("active", State::Active)],
         State::WaitingUser => [("waiting_user", State::WaitingUser)],
@@ -64,9 +64,10 @@ pub(super) fn objective() {
         ],
         Input::Trip { .. } => [("a turn does not fit", Input::Trip { trip: over_budget() })],
         Input::Forgive => [("forgive", Input::Forgive)],
-        Input::Edit { .. } => [
-            ("edit", Input::Edit { title: Some("Other".into()), priority: Some(3), limits: None }),
-            ("edit with an empty title", Input::Edit { title: Some(" ".into()), priority: None, limits: None }),
+        Input::Edit(_) => [
+            ("edit", Input::Edit(Edit { title: Some("Other".into()), priority: Some(3), ..Edit::default() })),
+            ("edit with an empty title", Input::Edit(Edit { title: Some(" ".into()), ..Edit::default() })),
+            ("edit of what was edited since", Input::Edit(Edit { on: Some(Editable { priority: 99, ..make::objective().editable() }), ..Edit::default() })),
         ],
     );
     Table {
@@ -621,7 +622,7 @@ pub(super) fn message() {
 }
 
 pub(super) fn target() {
-    use target::{Edit, Input, State};
+    use target::{Edit, Editable, Input, State};
     let states = every!(State;
         State::Online => [("online", State::Online)],
         State::Offline => [("offline", State::Offline)],
@@ -637,6 +638,7 @@ pub(super) fn target() {
         Input::Edit(_) => [
             ("edit", Input::Edit(Edit { capacity: Some(9), ..Edit::default() })),
             ("edit to no places", Input::Edit(Edit { capacity: Some(0), ..Edit::default() })),
+            ("edit of what was edited since", Input::Edit(Edit { on: Some(Editable { capacity: 99, ..make::target(1).editable() }), ..Edit::default() })),
         ],
     );
     Table {

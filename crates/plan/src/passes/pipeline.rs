@@ -214,7 +214,8 @@ fn taken(world: &World, workflow: &Workflow, hand_in: HandInId) -> Vec<Stimulus>
             let mut proposals = vec![it(Input::Directed { hand_in, mode, action })];
             if !workflow.wish.titled {
                 let title = Some(head(&said.title, 120).to_owned());
-                proposals.push(Stimulus::Objective(objective::Input::Edit { title, priority: None, limits: None }));
+                let edit = objective::Edit { title, ..objective::Edit::default() };
+                proposals.push(Stimulus::Objective(objective::Input::Edit(edit)));
             }
             proposals
         }
