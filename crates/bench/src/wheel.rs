@@ -136,7 +136,8 @@ async fn decide(folder: &Path, callers: usize, time: Duration) -> Result<Round> 
             while begin.elapsed() < time {
                 priority += 1;
                 let asked = Instant::now();
-                let input = objective::Input::Edit { title: None, priority: Some(priority), limits: None };
+                let edit = objective::Edit { priority: Some(priority), ..objective::Edit::default() };
+                let input = objective::Input::Edit(edit);
                 stage.orch.submit(id, Stimulus::Objective(input)).await?;
                 times.add(asked.elapsed());
             }
