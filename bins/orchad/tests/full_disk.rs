@@ -20,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The folder for the half of the test that runs on the small disk.
 const FOLDER: &str = "ORCHAD_TEST_SMALL_DISK";
 
+/// What the agent says first; nobody says this to it.
+const GREETING: &str = "the agent has begun to speak";
+
 /// How many lines the agent says while nothing can be stored.
 const LINES: usize = 30;
 
@@ -89,7 +92,7 @@ fn script(gates: &Path) -> String {
         let command = format!("until [ -e {}/{gate} ]; do sleep 0.05; done", gates.display());
         serde_json::json!({"run": {"argv": ["sh", "-c", command]}})
     };
-    let mut steps = vec![serde_json::json!({"say": "here"}), wait("full")];
+    let mut steps = vec![serde_json::json!({"say": GREETING}), wait("full")];
     steps.extend((0..LINES).map(|n| serde_json::json!({"say": format!("line <{n}> of the full disk")})));
     steps.push(wait("room"));
     let done = serde_json::json!({"tool": "mark_objective_done", "args": {"summary": "It was full, and is no more."}});
@@ -101,7 +104,7 @@ fn script(gates: &Path) -> String {
 
 async fn story(client: &Client, wish: &CreateObjective, disk: &Path, gates: &Path) {
     let objective = client.create_objective(wish).await.unwrap().objective.id;
-    eventually("the manager speaks", async || said(client).await.contains("here")).await;
+    eventually("the manager speaks", async || said(client).await.contains(GREETING)).await;
 
     // Somebody else takes the rest of the disk, to the last byte.
     let ballast = disk.join("ballast");

@@ -22,6 +22,7 @@ pub(crate) enum Cause {
     Billing,
     ModelMissing,
     ContextFull,
+    ConversationMissing,
     Network,
     OverBudget,
 }
@@ -39,6 +40,7 @@ impl Cause {
             Self::Billing => TurnEnd::Billing,
             Self::ModelMissing => TurnEnd::ModelMissing,
             Self::ContextFull => TurnEnd::ContextFull,
+            Self::ConversationMissing => TurnEnd::ConversationMissing,
             Self::Network => TurnEnd::Network,
             Self::OverBudget => TurnEnd::OverBudget,
         }

@@ -190,6 +190,8 @@ pub enum TurnEnd {
     ModelMissing,
     /// The conversation is too long.
     ContextFull,
+    /// The conversation that it was to go on with is not there.
+    ConversationMissing,
     /// The provider could not be reached.
     Network,
     /// The agent's process ended in the middle of it; `None`: without a trace.
@@ -226,6 +228,7 @@ impl fmt::Display for TurnEnd {
             Self::Billing => f.write_str("ended: the account has no credit"),
             Self::ModelMissing => f.write_str("ended: this account has no such model"),
             Self::ContextFull => f.write_str("ended: the conversation is too long"),
+            Self::ConversationMissing => f.write_str("ended: its conversation is not there"),
             Self::Network => f.write_str("ended: the provider could not be reached"),
             Self::Crashed { status: Some(status) } => write!(f, "was cut off: the agent ended with {status}"),
             Self::Crashed { status: None } => f.write_str("was cut off: the agent vanished"),

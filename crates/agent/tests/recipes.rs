@@ -275,7 +275,7 @@ fn a_configuration_that_says_nonsense_is_refused_with_its_place() {
         ---
         agent `a` has no `command`
         ---
-        unknown variant `bad_mood`, expected one of `interrupted`, `refused`, `rate_limited`, `usage_exhausted`, `overloaded`, `auth`, `billing`, `model_missing`, `context_full`, `network`, `over_budget`
+        unknown variant `bad_mood`, expected one of `interrupted`, `refused`, `rate_limited`, `usage_exhausted`, `overloaded`, `auth`, `billing`, `model_missing`, `context_full`, `conversation_missing`, `network`, `over_budget`
         ---
         invalid type: integer `1`, expected struct Recipe"#]].assert_eq(&refusals.join("\n---\n"));
 }

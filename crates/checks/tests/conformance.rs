@@ -48,7 +48,7 @@ impl Real {
 /// The checks as a daemon has them that has just started.
 fn open(root: &Path) -> Checks {
     let test = std::env::current_exe().unwrap();
-    let keeper = test.ancestors().nth(2).unwrap().join("examples").join("keeper");
+    let keeper = test.ancestors().nth(2).unwrap().join("examples").join("checks-keeper");
     let keeper = vec![keeper.to_str().unwrap().to_owned()];
     let settings = LocalSettings { cgroup_parent: None, ..LocalSettings::detect(root.join("root"), keeper) };
     std::fs::create_dir_all(root.join("root")).unwrap();

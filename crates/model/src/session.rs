@@ -131,7 +131,7 @@ impl AgentChoice {
     }
 }
 
-/// What a session takes along from an agent whose provider refused.
+/// What a session takes along from a conversation that nobody goes on with: its provider refuses, or it is not there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handover {
     /// Who played it before.
@@ -352,6 +352,8 @@ pub enum TurnEnd {
         /// The class.
         class: &'static str,
     },
+    /// The conversation that it was to go on with is not there: it begins anew.
+    ConversationMissing,
     /// Something else went wrong.
     Failed {
         /// The class, for the same-error guard.
@@ -1449,6 +1451,19 @@ fn turn_ended(
             let note = session.said(NoteKind::SessionWaiting, format!("{} needs help: {class}", session.title));
             let state = State::WaitingUser { why: UserWait::Help { class: class.into() }, answered: false };
             now_idle.leave_for(state, Patience::Patient, now).note(note)
+        }
+        // Nothing is lost by beginning anew: what it came to is told, and what it did lies in its folder.
+        TurnEnd::ConversationMissing if session.conversation.is_some() => {
+            let words = "the conversation that it was to go on with is not there".to_owned();
+            let mut decision = now_idle.back_off(words, now);
+            decision.next.conversation = None;
+            decision.next.handover =
+                Some(Handover { from: session.agent.clone(), attempt: session.attempt, brief: None });
+            decision
+        }
+        TurnEnd::ConversationMissing => {
+            let end = TurnEnd::Failed { class: "conversation_missing".into() };
+            turn_ended(session, of, end, around, limits, now)
         }
         TurnEnd::Failed { class } => {
             now_idle.counters.fail(&class);

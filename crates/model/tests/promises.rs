@@ -636,6 +636,7 @@ mod properties {
             1 => Just(TurnEnd::Interrupted),
             1 => Just(TurnEnd::Provider { class: "quota", until: None }),
             1 => Just(TurnEnd::Help { class: "auth" }),
+            1 => Just(TurnEnd::ConversationMissing),
             2 => Just(TurnEnd::Failed { class: "other".into() }),
         ]
     }

@@ -364,6 +364,7 @@ fn end_of(end: &TurnEnd) -> session::TurnEnd {
         TurnEnd::Billing => session::TurnEnd::Help { class: "billing" },
         TurnEnd::ModelMissing => session::TurnEnd::Help { class: "model_missing" },
         TurnEnd::ContextFull => session::TurnEnd::Help { class: "context_full" },
+        TurnEnd::ConversationMissing => session::TurnEnd::ConversationMissing,
         TurnEnd::Crashed { .. } => session::TurnEnd::Failed { class: "crashed".into() },
         TurnEnd::Stalled => session::TurnEnd::Failed { class: "stalled".into() },
         TurnEnd::OverBudget => session::TurnEnd::Help { class: "over_budget" },

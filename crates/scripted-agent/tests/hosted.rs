@@ -40,7 +40,7 @@ impl Target {
     /// A runner as a daemon makes it that has just started.
     fn runner(&self) -> HostedRunner {
         let program = Path::new(env!("CARGO_BIN_EXE_orcha-scripted-agent"));
-        let keeper = program.parent().unwrap().join("examples").join("keeper");
+        let keeper = program.parent().unwrap().join("examples").join("scripted-agent-keeper");
         let keeper = vec![keeper.to_str().unwrap().to_owned()];
         let settings = LocalSettings { cgroup_parent: None, ..LocalSettings::detect(self.path("root"), keeper) };
         let host = LocalHost::new(settings).unwrap();

@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// The error code for a method that the agent does not have.
 const NO_METHOD: i64 = -32601;
 
+/// The protocol's error code for something that is not there.
+const NOT_FOUND: i64 = -32002;
+
 /// How many calls are remembered while they run.
 const CALLS: usize = 16;
 
@@ -251,7 +254,11 @@ impl AcpDialogue {
     /// The conversation was refused. For want of a login that is tried, once.
     fn closed(&mut self, error: &Value) -> Heard {
         let resumed = self.brief.as_ref().is_some_and(|it| it.resume.is_some());
-        if resumed && self.memory.resumes.len() > 1 && error.get("code").and_then(Value::as_i64) == Some(NO_METHOD) {
+        let code = error.get("code").and_then(Value::as_i64).filter(|_| resumed);
+        if code == Some(NOT_FOUND) {
+            return self.shut(TurnEnd::ConversationMissing);
+        }
+        if self.memory.resumes.len() > 1 && code == Some(NO_METHOD) {
             // Some say that they can, and cannot.
             self.memory.resumes.remove(0);
             return self.open("open:other");

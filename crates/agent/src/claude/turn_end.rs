@@ -1,10 +1,14 @@
-//! Why a turn of Claude Code ended, from the typed fields of its `result` line. Prose is shown, never matched.
+//! Why a turn of Claude Code ended, from the typed fields of its `result` line. Prose is matched in one table only.
 
 use super::dialogue::Fault;
 use crate::TurnEnd;
+use crate::causes::Cause;
 use crate::text;
 use orcha_base::Timestamp;
 use serde_json::Value;
+
+/// What it has no field for, and says in `errors`.
+const SAYS: [(&str, Cause); 1] = [("No conversation found with session ID", Cause::ConversationMissing)];
 
 /// Reads the cause: the narrowest field first, the HTTP status last.
 ///
@@ -30,6 +34,7 @@ pub(super) fn turn_end(result: &Value, fault: &Fault, until: Option<Timestamp>) 
         .or_else(|| by_class(fault.class.as_deref(), until))
         .or_else(|| by_type(text("api_error_type").or(fault.kind.as_deref()), until))
         .or_else(|| by_status(status, until))
+        .or_else(|| by_words(result))
         .unwrap_or_else(|| TurnEnd::Failed { detail: detail(result) })
 }
 
@@ -73,6 +78,12 @@ fn by_status(status: Option<u64>, until: Option<Timestamp>) -> Option<TurnEnd> {
         500..=599 => Some(TurnEnd::Overloaded),
         _ => None,
     }
+}
+
+fn by_words(result: &Value) -> Option<TurnEnd> {
+    let words = || result.get("errors").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let (_, cause) = SAYS.iter().find(|(says, _)| words().any(|it| it.starts_with(says)))?;
+    Some(cause.turn_end(None))
 }
 
 /// A refusing window with a reset time is a spent quota; without one it is a burst.

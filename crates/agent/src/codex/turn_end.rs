@@ -1,17 +1,25 @@
-//! Why a turn of Codex failed, from `codexErrorInfo`. Prose is shown, never matched.
+//! Why a turn of Codex failed, from `codexErrorInfo`. Prose is matched in one table only.
 
 use crate::TurnEnd;
 use crate::causes::{Cause, by_status, unknown};
 use orcha_base::Timestamp;
 use serde_json::Value;
 
+/// What it has no class for, and says in `message`.
+const SAYS: [(&str, Cause); 1] = [("no rollout found", Cause::ConversationMissing)];
+
 /// Reads the cause of a failed turn; `until` when a window that is used up opens again.
 pub(super) fn failed(error: &Value, until: Option<Timestamp>) -> TurnEnd {
     match error.get("codexErrorInfo").and_then(cause) {
         Some(Cause::RateLimited) if until.is_some() => TurnEnd::UsageExhausted { until },
         Some(cause) => cause.turn_end(until),
-        None => unknown(error),
+        None => by_words(error).map_or_else(|| unknown(error), |cause| cause.turn_end(None)),
     }
+}
+
+fn by_words(error: &Value) -> Option<Cause> {
+    let message = error.get("message").and_then(Value::as_str)?;
+    SAYS.iter().find(|(says, _)| message.contains(says)).map(|(_, cause)| *cause)
 }
 
 /// Reads the class of an error; the version inside codex-acp writes the same names with underscores.

@@ -206,6 +206,7 @@ fn turn_ends() -> Vec<(String, session::Input)> {
             ("provider is overloaded", TurnEnd::Provider { class: "overloaded", until: None }),
         ],
         TurnEnd::Help { .. } => [("turn needs help", TurnEnd::Help { class: "auth" })],
+        TurnEnd::ConversationMissing => [("its conversation is not there", TurnEnd::ConversationMissing)],
         TurnEnd::Failed { .. } => [("turn failed", TurnEnd::Failed { class: "other".into() })],
     )
     .into_iter()

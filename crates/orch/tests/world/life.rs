@@ -24,6 +24,53 @@ async fn a_completed_turn_is_evidence_of_success() {
 }
 
 #[tokio::test]
+async fn a_conversation_that_is_not_there_is_begun_anew_with_what_it_came_to() {
+    let (tries, openings) = (Arc::new(AtomicU32::new(0)), Arc::new(parking_lot::Mutex::new(Vec::new())));
+    let (counted, heard) = (Arc::clone(&tries), Arc::clone(&openings));
+    let stage = Stage::open(Settings::default(), move |mut agent| {
+        let nth = counted.fetch_add(1, Ordering::SeqCst);
+        let heard = Arc::clone(&heard);
+        async move {
+            agent.ready();
+            if let Some(Say::Prompt { text, .. }) = agent.hear().await {
+                heard.lock().push(text);
+            }
+            match nth {
+                0 => {
+                    agent.text("I found the cause in parser.rs.");
+                    return ExitStatus::Signal(9);
+                }
+                1 => agent.end_turn(TurnEnd::ConversationMissing),
+                _ => agent.end_turn(TurnEnd::Completed),
+            }
+            while agent.hear().await.is_some() {}
+            ExitStatus::Code(0)
+        }
+    })
+    .await;
+    let (objective, session) = stage.one(Role::Researcher, Limits::default()).await;
+    for attempt in 1..=2 {
+        stage
+            .until(objective, move |world| {
+                let it = world.sessions.get(&session)?;
+                (it.attempt.0 == attempt && it.state.name() == "waiting_capacity").then_some(())
+            })
+            .await;
+        stage.clock.advance(Duration::from_secs(60));
+    }
+    let it = stage.until_state(objective, session, "succeeded").await;
+    assert_eq!(it.attempt.0, 3);
+    let goal = &it.goal;
+    let openings = openings.lock().clone();
+    assert!(openings[0].contains(goal), "{openings:?}");
+    assert!(!openings[1].contains(goal), "the second goes on with the conversation: {openings:?}");
+    for words in [goal.as_str(), "a conversation that is not there any more", "I found the cause in parser.rs."] {
+        assert!(openings[2].contains(words), "{words}: {openings:?}");
+    }
+    stage.close().await;
+}
+
+#[tokio::test]
 async fn a_vanished_agent_is_tried_again_and_never_taken_for_success() {
     let tries = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&tries);
