@@ -6,7 +6,8 @@
 
 use crate::shell;
 use anyhow::{Context, Result, bail};
-use orcha_scripted_model::programs::{self, CACHE_VARIABLE, CLAUDE_VARIABLE, PROGRAMS, Program, Terms};
+use orcha_scripted_model::isolation::hindrance;
+use orcha_scripted_model::programs::{self, CACHE_VARIABLE, PROGRAMS, Program};
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -76,6 +77,24 @@ pub fn prepare(program: &Program, cache: &Path) -> Result<Standing> {
     Ok(look(program, cache))
 }
 
+/// The programs that a usual run of all tests is made with.
+const TESTED: [&str; 3] = ["codex", "gemini", "opencode"];
+
+/// Has the programs there that the tests run, where that is possible, and says what is missing.
+pub fn prepare_for_tests(install: bool) -> Result<()> {
+    let cache = cache()?;
+    for program in TESTED.iter().filter_map(|name| programs::named(name)) {
+        let standing = if install { prepare(program, &cache)? } else { look(program, &cache) };
+        match standing {
+            Standing::Ready(_) => eprintln!("xtask: {} is in {}", program.spec(), program.folder(&cache).display()),
+            Standing::Absent(reason) => {
+                eprintln!("xtask: NO {}: {reason}; its tests will be skipped, and counted", program.spec())
+            }
+        }
+    }
+    Ok(())
+}
+
 fn known(name: &str) -> Result<&'static Program> {
     let names: Vec<&str> = PROGRAMS.iter().map(|program| program.name).collect();
     programs::named(name).with_context(|| format!("`{name}` is no known agent program; known are {}", names.join(", ")))
@@ -87,15 +106,6 @@ fn look(program: &Program, cache: &Path) -> Standing {
         (None, Some(command)) => Standing::Ready(command),
         (None, None) => Standing::Absent(format!("not installed in {}", program.folder(cache).display())),
     }
-}
-
-/// Returns why a program may not or cannot be used here, whether it is installed or not.
-fn hindrance(program: &Program) -> Option<String> {
-    let accepted = std::env::var_os(CLAUDE_VARIABLE).is_some_and(|value| value == "1");
-    if program.terms == Terms::OptIn && !accepted {
-        return Some(format!("it is under its maker's own terms; set {CLAUDE_VARIABLE}=1 if you have accepted them"));
-    }
-    (program.needs_node() && shell::find("node").is_none()).then(|| "it needs Node, which is not in PATH".to_owned())
 }
 
 /// Installs a program; returns why that was not possible.

@@ -56,6 +56,7 @@ impl Dialect for Acp {
             spec::other_minute(launch)?;
         }
         let (program, mut args) = spec::command(launch, &recipe.command)?;
+        args.extend(recipe.args.iter().cloned());
         let mut recipe_env = recipe.environment(launch.permissions);
         if let Some(model) = &launch.model {
             if model.chars().any(|it| it.is_control() || matches!(it, '"' | '\\')) {

@@ -197,6 +197,21 @@ fn gemini_gets_a_mode_a_login_and_settings_of_its_run() {
 }
 
 #[test]
+fn another_program_of_a_kind_is_made_to_speak_the_same_protocol() {
+    let program = Some(vec!["/opt/wrap".to_owned(), "it".to_owned()]);
+    for (kind, words) in [
+        ("gemini", &["it", "--acp", "--model=big-one"][..]),
+        ("opencode", &["it", "acp"]),
+        ("qwen", &["it", "--acp", "--model=big-one"]),
+        ("codex-acp", &["it", "-c", "model=\"big-one\""]),
+        ("claude-agent-acp", &["it"]),
+    ] {
+        let spec = spec(kind, &Launch { program: program.clone(), ..launch() });
+        assert_eq!((spec.program.as_str(), spec.args), ("/opt/wrap", words.iter().map(|it| it.to_string()).collect()));
+    }
+}
+
+#[test]
 fn opencode_asks_because_it_is_told_to() {
     check(
         "opencode",
@@ -271,7 +286,7 @@ fn a_configuration_that_says_nonsense_is_refused_with_its_place() {
         refusal("a = 1"),
     ];
     expect![[r#"
-        unknown field `colour`, expected one of `command`, `sees`, `env`, `env_for`, `model_args`, `model_env`, `modes`, `login`, `late_history`, `file_by_minute`, `files`, `mcp_calls`, `errors`
+        unknown field `colour`, expected one of `command`, `args`, `sees`, `env`, `env_for`, `model_args`, `model_env`, `modes`, `login`, `late_history`, `file_by_minute`, `files`, `mcp_calls`, `errors`
         ---
         agent `a` has no `command`
         ---

@@ -3,10 +3,12 @@
 //! It listens on loopback, in a thread of its own, and speaks four dialects: Anthropic Messages, OpenAI Responses,
 //! OpenAI Chat Completions and Gemini; and it can be an MCP server beside them. It keeps what it was asked. It will
 //! not think, reach another machine, check a real key or judge what an agent did. The words of a scenario are in
-//! this crate's `README.md`. [`programs`] says which agent programs are known to run against it, and how.
+//! this crate's `README.md`. [`programs`] says which agent programs are known to run against it, and how; [`isolation`]
+//! gives a test of them a place without a network.
 //!
-//! Without the feature `server` only [`programs`] is there, which needs nothing heavy.
+//! Without the feature `server` only [`programs`] and [`isolation`] are there, which need nothing heavy.
 
+pub mod isolation;
 pub mod programs;
 
 #[cfg(feature = "server")]

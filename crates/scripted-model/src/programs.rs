@@ -234,13 +234,15 @@ impl Program {
             Way::Codex => {
                 write(&home.join(".codex/config.toml"), &codex_settings(model))?;
                 env.insert("CODEX_HOME", home.join(".codex").into());
-                env.extend(["SCRIPTED_API_KEY", "CODEX_API_KEY"].map(|name| (name, KEY.into())));
+                env.insert("CODEX_API_KEY", KEY.into());
             }
             Way::Gemini => {
                 write(&home.join(".gemini/settings.json"), &gemini_settings().to_string())?;
                 env.extend(texts(&[
                     ("GEMINI_API_KEY", KEY),
                     ("GOOGLE_GEMINI_BASE_URL", model),
+                    // Left to choose, it asks a model which model to ask.
+                    ("GEMINI_MODEL", "gemini-2.5-pro"),
                     ("GEMINI_CLI_TRUST_WORKSPACE", "true"),
                     // One process, which hears signals.
                     ("GEMINI_CLI_NO_RELAUNCH", "true"),
@@ -302,7 +304,7 @@ check_for_update_on_startup = false
 [model_providers.scripted]
 name = "scripted"
 base_url = "{model}/v1"
-env_key = "SCRIPTED_API_KEY"
+env_key = "CODEX_API_KEY"
 wire_api = "responses"
 request_max_retries = 1
 stream_max_retries = 1

@@ -5,7 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise, also in its helpers")]
 
-use orcha_scripted_model::programs::{self, CLAUDE_VARIABLE, Program, Terms};
+use orcha_scripted_model::isolation::{self, Place};
+use orcha_scripted_model::programs::{self, Program};
 use orcha_scripted_model::{Options, Scenario, ScriptedModel};
 use serde_json::{Value, json};
 use std::ffi::{OsStr, OsString};
@@ -18,9 +19,6 @@ use std::time::Duration;
 
 /// The longest silence of a program; the slowest need a few seconds to start on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(240);
-
-/// Set for the run inside the namespace.
-const INSIDE: &str = "ORCHA_TEST_IN_NAMESPACE";
 
 macro_rules! real_programs {
     ($($test:ident: $name:literal,)*) => { $(
@@ -43,58 +41,13 @@ real_programs! {
 
 fn run(name: &str, test: &str) {
     let program = programs::named(name).unwrap();
-    let command = match usable(program) {
-        Ok(command) => command,
-        Err(reason) => return skip(test, &reason),
-    };
-    if std::env::var_os(INSIDE).is_some() {
-        return play(program, &command);
-    }
-    let Some(mut words) = namespace() else {
-        return skip(
-            test,
-            "no namespace without a network can be had here (unshare and ip are needed, and the right to use them)",
-        );
-    };
-    words.push(std::env::current_exe().unwrap().into());
-    words.extend(["--exact", test, "--nocapture"].map(OsString::from));
-    let status = Command::new(&words[0]).args(&words[1..]).env(INSIDE, "1").status().unwrap();
-    assert!(status.success(), "{status}; see above");
-}
-
-/// Returns what starts a program, or why it cannot be used.
-fn usable(program: &Program) -> Result<Vec<OsString>, String> {
-    if program.terms == Terms::OptIn && std::env::var_os(CLAUDE_VARIABLE).is_none_or(|value| value != "1") {
-        return Err(format!("its terms are its maker's own, and {CLAUDE_VARIABLE}=1 is not set"));
-    }
-    let cache = programs::cache(|name| std::env::var_os(name)).ok_or("there is no place for agent programs")?;
-    let hint = || format!("{} is not installed; `cargo xtask agents {}` does that", program.spec(), program.name);
-    let command = program.command(&cache).ok_or_else(hint)?;
-    if program.needs_node() && Command::new("node").arg("--version").output().is_err() {
-        return Err("it needs Node".to_owned());
-    }
-    Ok(command)
-}
-
-/// Returns the words before a command that must not reach the network, and whose processes all end with it.
-fn namespace() -> Option<Vec<OsString>> {
-    let own = ["--net", "--pid", "--fork", "--kill-child", "--mount-proc"];
-    let unprivileged = [&["--user", "--map-root-user"][..], &own].concat();
-    [&own[..], &unprivileged].into_iter().find_map(|flags| {
-        let inside = ["sh", "-c", r#"ip link set lo up && exec "$@""#, "sh"];
-        let words: Vec<OsString> = ["unshare"].iter().chain(flags).chain(&inside).map(OsString::from).collect();
-        let probe = Command::new(&words[0]).args(&words[1..]).arg("true").stderr(Stdio::null()).status();
-        probe.is_ok_and(|status| status.success()).then_some(words)
-    })
-}
-
-/// Says aloud that a test did not run, and has it counted.
-fn skip(test: &str, reason: &str) {
-    let line = format!("{test}: {reason}");
-    eprintln!("SKIPPED {line}");
-    if let Some(log) = std::env::var_os("ORCHA_SKIP_LOG") {
-        let mut log = File::options().create(true).append(true).open(log).unwrap();
-        writeln!(log, "{line}").unwrap();
+    match isolation::usable(program) {
+        Err(reason) => isolation::skip(test, &reason).unwrap(),
+        Ok(command) => match isolation::isolated(test).unwrap() {
+            Place::Here => play(program, &command),
+            Place::There(status) => assert!(status.success(), "{status}; see above"),
+            Place::Nowhere(reason) => isolation::skip(test, reason).unwrap(),
+        },
     }
 }
 

@@ -13,8 +13,10 @@ const BUILTIN: &str = include_str!("recipes.toml");
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
-    /// The program with its arguments.
+    /// The program, with what always stands before its arguments. A launch may name another one instead.
     pub command: Vec<String>,
+    /// The arguments that make it speak the protocol, whichever program is launched.
+    pub args: Vec<String>,
     /// What it may see of the daemon's environment, besides what every program needs: prefixes of names.
     pub sees: Vec<String>,
     /// Variables that are always set. `{run_dir}` is the folder of the run's private files.
