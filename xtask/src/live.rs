@@ -3,6 +3,8 @@
 //! It knows the commands of `orcha` and their JSON, and nothing of the workspace's crates. Everything lies in a temporary
 //! folder and a home of its own; no process stays behind, and that is looked at.
 
+mod agents;
+mod demo;
 mod house;
 
 use crate::shell;
@@ -15,7 +17,10 @@ use std::time::{Duration, Instant};
 
 /// The options of `live`.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Build and use release binaries.
     #[arg(long)]
     release: bool,
@@ -27,8 +32,21 @@ pub struct Args {
     agent_program: Option<String>,
 }
 
-/// Builds the two programs and walks the tour.
+#[derive(clap::Subcommand)]
+enum What {
+    /// Holds real agent programs against the list of what every agent must be able to do.
+    Agents(agents::Args),
+    /// Plays the demo with real agent programs, in a namespace without a network.
+    Demo(demo::Args),
+}
+
+/// Builds the two programs and walks the tour, or does what is named.
 pub fn run(args: &Args) -> Result<ExitCode> {
+    match &args.what {
+        Some(What::Agents(args)) => return agents::run(args),
+        Some(What::Demo(args)) => return demo::run(args),
+        None => {}
+    }
     let mut build = shell::cargo(&["build", "--locked", "-p", "orchad", "-p", "orcha"]);
     if args.release {
         build.arg("--release");

@@ -37,7 +37,8 @@ enum Command {
     Agents(agent_programs::Args),
     /// Kills the daemon in release builds at random instants, and checks that it converges each time.
     Crash(crash::Args),
-    /// Walks the README's tour on a real daemon with real processes, command by command.
+    /// Walks the README's tour on a real daemon with real processes, command by command; `live agents` holds real agent
+    /// programs against what every agent must be able to do, and `live demo` lets them play the demo.
     Live(live::Args),
     /// Runs the gates (fmt, tidy, deny, clippy), then the tests; `.ci/run` does the same in two calls.
     Ci(ci::Args),

@@ -3,7 +3,7 @@
 //! It says what it does. A program that cannot be had is no failure here: the tests that need it
 //! announce their own skip, and a program that everything needs fails the run.
 
-use crate::shell;
+use crate::{agent_programs, shell};
 use anyhow::{Result, bail};
 use std::path::PathBuf;
 
@@ -54,6 +54,7 @@ pub fn prepare(missing: Missing) -> Result<()> {
             None => eprintln!("xtask: NO {}: {} will be skipped, and counted", program.names[0], program.serves),
         }
     }
+    agent_programs::prepare_for_tests(missing == Missing::Install)?;
     check_git()
 }
 

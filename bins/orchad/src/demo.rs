@@ -1,10 +1,11 @@
 //! `orchad demo`: the whole way on a sample repository, with real processes, real checkouts and real git.
 //!
-//! A daemon of its own is started as a user would start it; agents are processes that follow a script; a person is
-//! played by `reviewer`. Everything is shown by the same view that `orcha run` has.
+//! A daemon of its own is started as a user would start it; agents are processes that follow a script, or real programs
+//! whose model follows one; a person is played by `reviewer`. Everything is shown by the same view that `orcha run` has.
 
 pub mod daemon;
 pub mod pipeline;
+pub mod real;
 pub mod reviewer;
 pub mod sample;
 
@@ -33,6 +34,9 @@ pub struct Options {
     /// What runs it: a manager that steers three implementers, or the pipeline of roles with its repair loop.
     #[arg(long, value_enum, default_value_t = Strategy::Manager)]
     strategy: Strategy,
+    /// Who plays the agents. Real ones must be installed; their model is on this machine and follows a script.
+    #[arg(long, value_enum, default_value_t = Agents::Scripted)]
+    agents: Agents,
     /// Print every event as a JSON line, and the summary as the last one.
     #[arg(long)]
     json: bool,
@@ -47,6 +51,15 @@ enum Strategy {
     Pipeline,
 }
 
+/// Who plays the demo's agents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Agents {
+    /// A program that follows a script.
+    Scripted,
+    /// Codex as the manager, Gemini CLI and opencode as workers.
+    Real,
+}
+
 /// Runs the demo.
 pub fn main(options: Options) -> Result<ExitCode> {
     let runtime =
@@ -58,9 +71,15 @@ pub fn main(options: Options) -> Result<ExitCode> {
 async fn run(options: &Options) -> Result<ExitCode> {
     let folder =
         tempfile::Builder::new().prefix("orcha-demo-").tempdir().context("no temporary folder could be made")?;
-    let sample = match options.strategy {
+    let mut sample = match options.strategy {
         Strategy::Manager => Sample::make(folder.path())?,
         Strategy::Pipeline => Sample::make_for_pipeline(folder.path())?,
+    };
+    // Held to the end: the model ends with it.
+    let cast = match (options.agents, options.strategy) {
+        (Agents::Scripted, _) => None,
+        (Agents::Real, Strategy::Manager) => Some(real::Cast::prepare(&mut sample, &[])?),
+        (Agents::Real, Strategy::Pipeline) => bail!("the pipeline's demo has no script for the model of real agents"),
     };
     let cut_off = signals::first_of(&signals::ALL)?;
     let played = tokio::select! {
@@ -68,6 +87,7 @@ async fn run(options: &Options) -> Result<ExitCode> {
         signal = cut_off => Ok(ExitCode::from(signals::exit_code(signal))),
     };
     let ended = daemon::end_runs(&sample).await;
+    drop(cast);
     match played {
         Ok(code) => ended.map(|()| code),
         Err(fault) => {
@@ -92,7 +112,11 @@ async fn play(options: &Options, sample: &Sample) -> Result<ExitCode> {
     }
     let succeeded = match options.strategy {
         Strategy::Manager => {
-            let outcome = show(&client, sample, output).await?;
+            let wish = match options.agents {
+                Agents::Scripted => objective(sample)?,
+                Agents::Real => real::objective(sample)?,
+            };
+            let outcome = show(&client, &wish, output).await?;
             summarise(&outcome, sample, output)?;
             outcome.succeeded()
         }
@@ -109,8 +133,8 @@ async fn play(options: &Options, sample: &Sample) -> Result<ExitCode> {
 }
 
 /// Makes the objective, plays the person, and shows everything until the end.
-async fn show(client: &Client, sample: &Sample, output: Output) -> Result<Outcome> {
-    let objective = client.create_objective(&objective(sample)?).await?.objective.id;
+async fn show(client: &Client, wish: &CreateObjective, output: Output) -> Result<Outcome> {
+    let objective = client.create_objective(wish).await?.objective.id;
     let person = tokio::spawn(reviewer::review(client.clone(), objective));
     let mut out = anstream::stdout();
     let outcome = follow(client, objective, output, &mut out).await?;

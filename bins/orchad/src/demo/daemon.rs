@@ -67,7 +67,14 @@ impl Daemon {
     pub fn spawn(program: &Path, sample: &Sample) -> Result<Starting> {
         std::fs::create_dir_all(&sample.data)?;
         let log = sample.log();
-        let mut process = Command::new(program)
+        let mut start = Command::new(program);
+        if let Some(folder) = &sample.programs {
+            let usual = std::env::var_os("PATH").unwrap_or_default();
+            let folders = std::iter::once(folder.clone()).chain(std::env::split_paths(&usual));
+            let path = std::env::join_paths(folders).context("a folder of programs cannot stand in PATH")?;
+            start.env_clear().env("PATH", path).env("LANG", "C.UTF-8");
+        }
+        let mut process = start
             .args(["serve", "--listen", "127.0.0.1:0", "--agent-permissions", "everything", "--data"])
             .arg(&sample.data)
             .env_remove("ORCHA_WORK_ROOT")

@@ -27,6 +27,8 @@ pub struct Sample {
     pub origin: PathBuf,
     /// The script of the agents.
     pub script: PathBuf,
+    /// Where the daemon finds programs before all others. With it, it sees nothing else of our environment.
+    pub programs: Option<PathBuf>,
 }
 
 impl Sample {
@@ -46,6 +48,7 @@ impl Sample {
             home: root.join("home"),
             origin: root.join("greeter.git"),
             script: root.join("script.json"),
+            programs: None,
         };
         let first = root.join("first-commit");
         for folder in [&sample.home, &first] {
