@@ -171,6 +171,11 @@ pub enum ForgeError {
 }
 
 impl ForgeError {
+    /// A line of a file was named that the pull request does not change.
+    pub(crate) fn not_in_pr() -> Self {
+        Self::Invalid { field: "path", rule: "must be a file that the pull request changes" }
+    }
+
     /// Tells whether the same call may succeed later. Every call of a [`crate::Forge`] may be repeated.
     pub fn retry(&self) -> Retry {
         match self {

@@ -7,8 +7,8 @@
 use crate::text::check_words;
 use crate::{
     Author, ChangesToken, Check, Checks, Comment, CommentId, CommentKind, CommentPage, Cursor, Edit, Filter, Forge,
-    ForgeError, Key, Merge, Mergeable, Merged, Method, Open, Opened, Post, Posted, Pr, PrNumber, PrState, PrStatus,
-    Review, ReviewMark, ReviewState, Trust, Verdict, WatchPoint, Which, without_markers,
+    ForgeError, Key, Merge, Mergeable, Merged, Method, Open, Opened, Place, Post, Posted, Pr, PrNumber, PrState,
+    PrStatus, Review, ReviewMark, ReviewState, Trust, Verdict, WatchPoint, Which, without_markers,
 };
 use async_trait::async_trait;
 use orcha_base::{BranchName, RepoUrl, Sha, Timestamp};
@@ -332,6 +332,19 @@ impl World {
         of.and_then(|sha| self.commits.get(sha)).map_or_else(Files::new, |commit| commit.files.clone())
     }
 
+    /// Refuses a file that an open pull request does not change.
+    fn changed(&mut self, repo: &RepoUrl, number: PrNumber, path: &str) -> Result<(), ForgeError> {
+        let entry = self.entry(repo, number)?;
+        if !entry.life.status().is_open() {
+            return Ok(());
+        }
+        let base = entry.open.base.clone();
+        let (base, head) = (self.branch(repo, &base)?, self.head(repo, number)?);
+        let fork = self.merge_base(&base, &head);
+        let (was, is) = (self.files(fork.as_ref()), self.files(Some(&head)));
+        if was.get(path) == is.get(path) { Err(ForgeError::not_in_pr()) } else { Ok(()) }
+    }
+
     /// Merges file by file: what only one side changed is taken from there.
     fn blend(&self, base: Option<&Sha>, ours: &Files, theirs: &Sha) -> Result<Files, Vec<String>> {
         let (base, theirs) = (self.files(base), self.files(Some(theirs)));
@@ -567,6 +580,9 @@ impl Forge for FakeForge {
             post.validate()?;
             if let Some(posted) = world.entry(repo, number)?.posted(&post.key) {
                 return Ok(posted);
+            }
+            if let Place::Line { path, .. } = &post.place {
+                world.changed(repo, number, path)?;
             }
             let new =
                 NewComment { key: &post.key, author: &post.author, kind: post.kind(), body: &post.body, at: post.at };

@@ -24,8 +24,8 @@ mod record;
 use crate::text::check_words;
 use crate::{
     ChangesToken, Check, CommentId, CommentKind, CommentPage, Cursor, Edit, Filter, Forge, ForgeError, Merge,
-    Mergeable, Merged, Open, Opened, Post, Posted, Pr, PrNumber, PrState, PrStatus, Review, Trust, Verdict, WatchPoint,
-    Which, add_marker, without_markers,
+    Mergeable, Merged, Open, Opened, Place, Post, Posted, Pr, PrNumber, PrState, PrStatus, Review, Trust, Verdict,
+    WatchPoint, Which, add_marker, without_markers,
 };
 use async_trait::async_trait;
 use merge::{NewCommit, Relation, Task, identity_line, relate};
@@ -657,6 +657,17 @@ impl Forge for LocalForge {
 
     async fn comment(&self, repo: &RepoUrl, number: PrNumber, post: &Post) -> Result<Posted, ForgeError> {
         post.validate()?;
+        if let Place::Line { path, .. } = &post.place {
+            let site = self.site(repo).await?;
+            let loaded = self.load(repo, &site, number).await?;
+            let known = loaded.files.index.keys.contains_key(&post.key);
+            // A merged one differs from its base no more; what it changed is there to be talked about.
+            if let (false, true, Some(base)) = (known, loaded.files.record.life.status().is_open(), &loaded.base)
+                && !self.git.changes(&site, base, loaded.head(), path).await?
+            {
+                return Err(ForgeError::not_in_pr());
+            }
+        }
         let new = NewComment { key: &post.key, author: &post.author, kind: post.kind(), body: &post.body, at: post.at };
         self.post(repo, number, "comment", new, |_, _| Ok(())).await
     }

@@ -438,6 +438,12 @@ impl Post {
         match &self.place {
             Place::Conversation => Ok(()),
             Place::Line { line: 0, .. } => Err(ForgeError::Invalid { field: "line", rule: "lines count from 1" }),
+            Place::Line { path, .. } if path.split('/').any(|it| matches!(it, "" | "." | "..")) => {
+                Err(ForgeError::Invalid {
+                    field: "path",
+                    rule: "must be the path of a file from the repository's top on",
+                })
+            }
             Place::Line { path, .. } => check_name("path", path),
         }
     }

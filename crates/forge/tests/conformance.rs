@@ -41,6 +41,7 @@ conformance! {
     the_head_follows_its_branch_and_outlives_it
     comments_page_to_the_end_and_continue
     an_edited_comment_appears_again
+    a_line_that_is_talked_about_is_in_a_file_of_the_pull_request
     own_comments_are_known_by_the_authors_marker_only
     a_comment_under_a_used_key_is_not_written_again
     concurrent_changes_are_all_kept
@@ -239,6 +240,7 @@ async fn comments_page_to_the_end_and_continue(stage: &impl Stage) {
 async fn an_edited_comment_appears_again(stage: &impl Stage) {
     let (forge, repo) = (stage.forge(), stage.repo());
     let number = opened(stage, "feature").await.number;
+    stage.commit("feature", "src/a b.rs", "text").await;
     let at_line = Place::Line { path: "src/a b.rs".to_owned(), line: 7 };
     let posted = forge.comment(&repo, number, &orcha_forge::Post { place: at_line, ..post("first") }).await.unwrap();
     let read = forge.comments(&repo, number, None).await.unwrap();
@@ -253,6 +255,27 @@ async fn an_edited_comment_appears_again(stage: &impl Stage) {
     assert_eq!(page.comments[0].kind, CommentKind::Inline { path: "src/a b.rs".to_owned(), line: 7 });
     let absent = forge.edit_comment(&repo, number, &CommentId("99".to_owned()), "x", at(80)).await.unwrap_err();
     assert!(matches!(absent, ForgeError::CommentAbsent { .. }), "{absent}");
+}
+
+async fn a_line_that_is_talked_about_is_in_a_file_of_the_pull_request(stage: &impl Stage) {
+    let (forge, repo) = (stage.forge(), stage.repo());
+    stage.commit("main", "src/old.rs", "old").await;
+    stage.commit("feature", "src/new.rs", "new").await;
+    let number = forge.open(&repo, &open("feature")).await.unwrap().pr.number;
+    // What the base got meanwhile is not the pull request's.
+    stage.commit("main", "src/later.rs", "later").await;
+    let beside = |path: &str| orcha_forge::Post {
+        key: key("beside"),
+        place: Place::Line { path: path.to_owned(), line: 1 },
+        ..post("look")
+    };
+    for path in ["src/old.rs", "src/later.rs", "src", "src/", "nowhere.rs", "*", ":(glob)**", "../src/new.rs"] {
+        let refused = forge.comment(&repo, number, &beside(path)).await.unwrap_err();
+        assert!(matches!(refused, ForgeError::Invalid { field: "path", .. }), "{path}: {refused}");
+    }
+    assert!(forge.comment(&repo, number, &beside("src/new.rs")).await.unwrap().fresh);
+    assert!(!forge.comment(&repo, number, &beside("src/new.rs")).await.unwrap().fresh);
+    assert_eq!(forge.comments(&repo, number, None).await.unwrap().comments.len(), 1);
 }
 
 async fn own_comments_are_known_by_the_authors_marker_only(stage: &impl Stage) {

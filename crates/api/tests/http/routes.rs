@@ -331,7 +331,10 @@ async fn pull_requests_are_commented_reviewed_checked_merged_closed_and_opened_a
     assert_eq!((&listed[0]["id"], &listed[0]["number"]), (&json!(pr), &json!(1)));
     assert_eq!(stage.get("/api/pull-requests?state=merged").await.ok(200), json!([]));
 
-    stage.post(&at("comment"), json!({"body": "Please mend", "path": "about.html", "line": 1})).await.ok(200);
+    let path = format!("pushed/{}", text(&listed[0]["head_sha"]));
+    stage.post(&at("comment"), json!({"body": "Please mend", "path": path, "line": 1})).await.ok(200);
+    let elsewhere = stage.post(&at("comment"), json!({"body": "x", "path": "README", "line": 1})).await;
+    assert_eq!((elsewhere.problem().0, elsewhere.json()["field"].clone()), (422, json!("path")));
     let half = stage.post(&at("comment"), json!({"body": "x", "path": "about.html"})).await;
     assert_eq!(half.problem(), (422, "invalid".into()));
     assert_eq!(stage.post(&at("comment"), json!({"body": ""})).await.problem(), (422, "invalid".into()));

@@ -251,6 +251,20 @@ impl Plumbing {
         }
     }
 
+    /// Tells whether a file is another one at `head` than where it left `base`: new, gone or changed.
+    pub(super) async fn changes(&self, site: &Site, base: &Sha, head: &Sha, path: &str) -> Result<bool, GitError> {
+        let fork = self.merge_base(site, base, head).await?;
+        let text = self
+            .at(site, "diff-tree")
+            .args(["-r", "-z", "--name-only", "--no-renames", fork.as_ref().unwrap_or(base).as_str(), head.as_str()])
+            .arg("--")
+            .arg(format!(":(literal){path}"))
+            .text(&*self.host)
+            .await?;
+        // A folder is no file, though it holds some that changed.
+        Ok(text.split('\0').any(|it| it == path))
+    }
+
     /// Merges `theirs` into `ours` as trees, from a given base or from the common ancestors.
     pub(super) async fn blend(
         &self,
