@@ -1,7 +1,7 @@
 //! Every call, one line each: what goes in, what comes out, and its route.
 
 use crate::client::with_query;
-use crate::stream::{Place, Resuming, Start};
+use crate::stream::{Item, News, Place, Resuming, Start};
 use crate::{Client, ClientError, Page};
 use futures::stream::BoxStream;
 use orcha_wire::*;
@@ -234,9 +234,19 @@ impl Client {
     /// Streams the journal from `query.after` on, or from now on, for ever: neither a gap nor a repeat, through lost
     /// connections and restarts of the daemon. Gives up, with the last error, when nobody answered for a minute.
     pub fn follow_events(&self, query: StreamEvents) -> BoxStream<'static, Result<Event, ClientError>> {
+        self.journal(&query).into_stream()
+    }
+
+    /// Like `follow_events`, with what agents do in between: each activity once at the most, and nothing of it comes
+    /// again after a lost connection.
+    pub fn follow_news(&self, query: StreamEvents) -> BoxStream<'static, Result<News, ClientError>> {
+        self.journal(&query).into_stream()
+    }
+
+    fn journal<T: Item + Send + 'static>(&self, query: &StreamEvents) -> Resuming<T> {
         let start = query.after.map_or(Start::Now, |it| Start::After(it.into()));
         let filter = query.objective_id.iter().map(|id| ("objective_id", id.to_string())).collect();
-        Resuming::new(self.clone(), routes::STREAM.path.to_owned(), filter, start).into_stream()
+        Resuming::new(self.clone(), routes::STREAM.path.to_owned(), filter, start)
     }
 
     /// Streams a session's transcript after an entry, until the session is over, in the same way.

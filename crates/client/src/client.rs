@@ -1,8 +1,10 @@
 //! One connection's worth of knowledge: where the daemon is, and the token. How an answer is taken apart.
 
 use crate::ClientError;
+use crate::stream::BACKOFF;
 use orcha_base::Redacted;
-use orcha_wire::{IdRef, Method, NEXT_CURSOR, Problem, Route, SCOPE_HEADER, TENANT_HEADER};
+use orcha_wire::openapi::IDEMPOTENCY_KEY;
+use orcha_wire::{Code, IdRef, Method, NEXT_CURSOR, Problem, Route, SCOPE_HEADER, TENANT_HEADER};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Serialize;
@@ -10,10 +12,14 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// Long enough for a merge on a slow code host.
 const ANSWER: Duration = Duration::from_secs(120);
+/// How long a change is tried again once its connection broke.
+const AGAIN: Duration = Duration::from_secs(10);
 /// The daemon sends a heartbeat more often than this.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -128,17 +134,53 @@ impl Client {
     }
 
     pub(crate) async fn take<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
-        let response = self.send(request).await?;
-        let bytes = response.bytes().await.map_err(|source| self.lost(source))?;
+        let (_, bytes) = self.whole(request).await?;
         serde_json::from_slice(&bytes).map_err(|source| self.unreadable(source))
     }
 
     pub(crate) async fn take_page<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<Page<T>, ClientError> {
-        let response = self.send(request).await?;
-        let next = response.headers().get(NEXT_CURSOR).and_then(|it| it.to_str().ok()).map(str::to_owned);
-        let bytes = response.bytes().await.map_err(|source| self.lost(source))?;
+        let (headers, bytes) = self.whole(request).await?;
+        let next = headers.get(NEXT_CURSOR).and_then(|it| it.to_str().ok()).map(str::to_owned);
         let items = serde_json::from_slice(&bytes).map_err(|source| self.unreadable(source))?;
         Ok(Page { items, next })
+    }
+
+    /// Returns the whole answer to a request. One that changes something carries a key under which the daemon does it
+    /// once: when the connection breaks before the answer is complete, the same request is made again for a while.
+    async fn whole(&self, request: RequestBuilder) -> Result<(HeaderMap, Vec<u8>), ClientError> {
+        let (client, request) = request.build_split();
+        let mut request = request.map_err(|source| self.lost(source))?;
+        let changes = request.method() == reqwest::Method::POST;
+        if changes && let Ok(key) = HeaderValue::try_from(Uuid::now_v7().to_string()) {
+            request.headers_mut().insert(IDEMPOTENCY_KEY, key);
+        }
+        let mut broke_at = None;
+        let mut tries = 0;
+        loop {
+            let again = request.try_clone().filter(|_| changes);
+            let asked = self.send(RequestBuilder::from_parts(client.clone(), request));
+            let answered = async {
+                let response = asked.await?;
+                let headers = response.headers().clone();
+                let bytes = response.bytes().await.map_err(|source| self.lost(source))?;
+                Ok((headers, bytes.to_vec()))
+            };
+            match (answered.await, again) {
+                (Err(ClientError::Broken { .. }), Some(again)) if broke_at.is_none() => {
+                    broke_at = Some(Instant::now());
+                    request = again;
+                }
+                (Err(fault), Some(again))
+                    if broke_at.is_some_and(|it| it.elapsed() < AGAIN)
+                        && (fault.may_pass() || is_under_way(&fault)) =>
+                {
+                    request = again;
+                }
+                (answer, _) => return answer,
+            }
+            tries += 1;
+            sleep(BACKOFF.delay(tries)).await;
+        }
     }
 
     /// Sends a request and turns every answer but success into an error.
@@ -181,6 +223,12 @@ impl Client {
             ClientError::Broken { url, source }
         }
     }
+}
+
+/// Tells whether the daemon is still at the same request, which came to it before.
+fn is_under_way(fault: &ClientError) -> bool {
+    let problem = fault.problem();
+    problem.is_some_and(|it| it.known() == Some(Code::Conflict) && it.field.as_deref() == Some(IDEMPOTENCY_KEY))
 }
 
 /// A query as `reqwest` takes it.

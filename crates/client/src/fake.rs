@@ -65,6 +65,11 @@ struct Log {
     ended: bool,
 }
 
+/// Writes an event that is kept.
+fn numbered(number: u64, item: &str) -> String {
+    format!("id: {number}\ndata: {item}\n\n")
+}
+
 impl FakeDaemon {
     /// Starts a fake on a free port.
     pub async fn start() -> std::io::Result<Self> {
@@ -103,8 +108,15 @@ impl FakeDaemon {
 
     /// Adds an item to the stream at a path, and sends it to whoever reads that.
     pub fn streams(&self, path: &str, number: u64, item: &impl Serialize) {
-        let item = json(item);
-        let text = String::from_utf8_lossy(&item).into_owned();
+        self.sends(path, number, numbered(number, &String::from_utf8_lossy(&json(item))));
+    }
+
+    /// Sends an event with a name, which is not kept. The number is only its place among the others.
+    pub fn tells(&self, path: &str, number: u64, name: &str, item: &impl Serialize) {
+        self.sends(path, number, format!("event: {name}\ndata: {}\n\n", String::from_utf8_lossy(&json(item))));
+    }
+
+    fn sends(&self, path: &str, number: u64, text: String) {
         self.shared.state.lock().streams.entry(path.to_owned()).or_default().items.push((number, text));
         self.moved();
     }
@@ -217,7 +229,7 @@ fn stream(shared: Arc<Shared>, path: String, after: u64, cuts: u64) -> Response 
                     return Some((Ok(torn), None));
                 }
                 if let Some((number, item)) = log.items.iter().find(|(number, _)| *number > after) {
-                    let text = format!(": heartbeat\n\nid: {number}\ndata: {item}\n\n");
+                    let text = format!(": heartbeat\n\n{item}");
                     return Some((Ok::<_, std::io::Error>(text.into()), Some((shared, moved, *number))));
                 }
                 if log.ended {

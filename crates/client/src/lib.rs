@@ -29,4 +29,4 @@ pub mod text;
 
 pub use client::{Client, Link, Page};
 pub use error::ClientError;
-pub use stream::{Numbered, Place};
+pub use stream::News;

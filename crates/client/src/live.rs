@@ -1,17 +1,17 @@
 //! The live view of one objective: from wherever it stands to its end.
 //!
-//! Events wake it; what is shown is read from the API, at most ten times a second. It decides nothing, and it may
-//! be left at any time: the objective goes on.
+//! Events wake it; what is shown is read from the API, at most ten times a second, and not at all while nothing
+//! happens. It decides nothing, and it may be left at any time: the objective goes on.
 
 mod screen;
 mod view;
 
-use crate::{Client, ClientError, Link, text};
+use crate::{Client, ClientError, Link, News, text};
 use futures::StreamExt;
 use orcha_base::{ObjectiveId, QuestionId, Timestamp};
 use orcha_wire::{
-    Event, IdRef, ListEvents, Objective, ObjectiveDetail, ObjectiveStatus, ObjectiveUsage, PullRequest, QuestionStatus,
-    SessionRow, StreamEvents,
+    Activity, Event, IdRef, ListEvents, Objective, ObjectiveDetail, ObjectiveStatus, ObjectiveUsage, PullRequest,
+    QuestionStatus, SessionRow, StreamEvents,
 };
 use screen::Screen;
 use serde::Serialize;
@@ -93,7 +93,7 @@ impl Outcome {
 
 /// The shortest time between two looks at the objective.
 const LOOK: Duration = Duration::from_millis(100);
-/// Ages move in whole seconds; an activity changes without an event.
+/// Ages move in whole seconds.
 const TICK: Duration = Duration::from_secs(1);
 
 /// Shows an objective until it has ended, and returns how.
@@ -113,7 +113,7 @@ pub async fn follow(
     shown.look(&detail)?;
 
     let query = StreamEvents { after: Some(0), objective_id: Some(id.clone()) };
-    let mut events = client.follow_events(query);
+    let mut news = client.follow_news(query);
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The end is shown once every event up to it was: `last` is the newest event of the ended objective.
@@ -124,12 +124,16 @@ pub async fn follow(
     let mut link = client.link();
     while last.is_none_or(|last| seen < last) {
         tokio::select! {
-            event = events.next() => {
-                let Some(event) = event.transpose()? else { break };
-                seen = event.id;
-                shown.event(&event, &detail)?;
-                stale = true;
-            }
+            heard = news.next() => match heard.transpose()? {
+                Some(News::Happened(event)) => {
+                    seen = event.id;
+                    shown.event(&event, &detail)?;
+                    stale = true;
+                }
+                // The next tick shows it.
+                Some(News::Doing(it)) => does(&mut detail, it),
+                None => break,
+            },
             () = sleep_until(next_look), if stale => {
                 let look = async {
                     let detail = client.objective(id.clone()).await?;
@@ -152,11 +156,19 @@ pub async fn follow(
                 shown.link(*link.borrow_and_update(), client.url(), &detail)?;
                 stale = true;
             }
-            _ = tick.tick(), if output == Output::Live => stale = true,
+            _ = tick.tick(), if output == Output::Live => shown.look(&detail)?,
         }
     }
     shown.close()?;
     Ok(Outcome::new(detail))
+}
+
+/// Takes up what an agent does now.
+fn does(detail: &mut ObjectiveDetail, now: Activity) {
+    if let Some(session) = detail.sessions.iter_mut().find(|it| it.id == now.session_id) {
+        session.current_activity = now.current_activity;
+        session.used_tokens = now.used_tokens;
+    }
 }
 
 /// Returns the number of the newest event of an objective that has ended.

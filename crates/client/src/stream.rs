@@ -7,26 +7,43 @@ use crate::{Client, ClientError, Link};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use orcha_base::Backoff;
-use orcha_wire::{END, Event, LAST_EVENT_ID, ListEvents, TranscriptEntry, WorkflowEvent};
+use orcha_wire::{ACTIVITY, Activity, END, Event, LAST_EVENT_ID, ListEvents, TranscriptEntry, WorkflowEvent};
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), cap: Duration::from_secs(3) };
+pub(crate) const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), cap: Duration::from_secs(3) };
 /// How long a daemon may stay away once it had answered.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An item of a stream, with the place that only grows.
-pub trait Numbered {
-    /// Returns its place.
-    fn number(&self) -> Place;
+/// An item of a stream.
+pub(crate) trait Item: Sized {
+    /// Reads one; none if an event of this name is no item.
+    fn read(name: Option<&str>, data: &str) -> Option<serde_json::Result<Self>>;
+
+    /// Returns its place, which only grows; none for what the daemon does not keep.
+    fn place(&self) -> Option<Place>;
+}
+
+/// Reads an item that is kept: its event has no name.
+fn kept<T: DeserializeOwned>(name: Option<&str>, data: &str) -> Option<serde_json::Result<T>> {
+    name.is_none().then(|| serde_json::from_str(data))
+}
+
+/// What is heard of the daemon: what happened, and what agents do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// A line of the journal.
+    Happened(Event),
+    /// What an agent does now; whoever was away has missed it.
+    Doing(Activity),
 }
 
 /// A place in a stream: a number, and for what has the same number a second one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place(u64, u64);
+pub(crate) struct Place(u64, u64);
 
 impl From<u64> for Place {
     fn from(number: u64) -> Self {
@@ -43,23 +60,52 @@ impl fmt::Display for Place {
     }
 }
 
-impl Numbered for Event {
-    fn number(&self) -> Place {
-        self.id.into()
+impl Item for Event {
+    fn read(name: Option<&str>, data: &str) -> Option<serde_json::Result<Self>> {
+        kept(name, data)
+    }
+
+    fn place(&self) -> Option<Place> {
+        Some(self.id.into())
     }
 }
 
-impl Numbered for TranscriptEntry {
-    fn number(&self) -> Place {
-        self.seq.into()
+impl Item for News {
+    fn read(name: Option<&str>, data: &str) -> Option<serde_json::Result<Self>> {
+        match name {
+            None => Some(serde_json::from_str(data).map(Self::Happened)),
+            Some(ACTIVITY) => Some(serde_json::from_str(data).map(Self::Doing)),
+            Some(_) => None,
+        }
+    }
+
+    fn place(&self) -> Option<Place> {
+        match self {
+            Self::Happened(event) => event.place(),
+            Self::Doing(_) => None,
+        }
     }
 }
 
-impl Numbered for WorkflowEvent {
-    fn number(&self) -> Place {
+impl Item for TranscriptEntry {
+    fn read(name: Option<&str>, data: &str) -> Option<serde_json::Result<Self>> {
+        kept(name, data)
+    }
+
+    fn place(&self) -> Option<Place> {
+        Some(self.seq.into())
+    }
+}
+
+impl Item for WorkflowEvent {
+    fn read(name: Option<&str>, data: &str) -> Option<serde_json::Result<Self>> {
+        kept(name, data)
+    }
+
+    fn place(&self) -> Option<Place> {
         let (number, second) = self.id.split_once('.').unwrap_or((&self.id, "0"));
-        // What is no place is where nothing is: it is shown, and nothing goes on from it.
-        Place(number.parse().unwrap_or(u64::MAX), second.parse().unwrap_or(0))
+        // What has no place that we know is shown, and nothing goes on from it.
+        Some(Place(number.parse().ok()?, second.parse().ok()?))
     }
 }
 
@@ -86,7 +132,7 @@ pub(crate) struct Resuming<T> {
     items: PhantomData<fn() -> T>,
 }
 
-impl<T: DeserializeOwned + Numbered + Send + 'static> Resuming<T> {
+impl<T: Item + Send + 'static> Resuming<T> {
     pub(crate) fn new(client: Client, path: String, filter: Vec<(&'static str, String)>, start: Start) -> Self {
         let last = match start {
             Start::After(number) => Some(number),
@@ -111,12 +157,15 @@ impl<T: DeserializeOwned + Numbered + Send + 'static> Resuming<T> {
             match connection.next().await {
                 Some(Ok(sse)) if sse.event.as_deref() == Some(END) => return Ok(None),
                 Some(Ok(sse)) => {
-                    let Some(data) = sse.data.filter(|_| sse.event.is_none()) else { continue };
-                    let item: T = serde_json::from_str(&data).map_err(|source| self.client.unreadable(source))?;
-                    if self.last.is_some_and(|last| item.number() <= last) {
-                        continue;
+                    let Some(data) = sse.data else { continue };
+                    let Some(read) = T::read(sse.event.as_deref(), &data) else { continue };
+                    let item = read.map_err(|source| self.client.unreadable(source))?;
+                    if let Some(place) = item.place() {
+                        if self.last.is_some_and(|last| place <= last) {
+                            continue;
+                        }
+                        self.last = Some(place);
                     }
-                    self.last = Some(item.number());
                     self.fruitless = 0;
                     return Ok(Some(item));
                 }

@@ -108,6 +108,37 @@ async fn an_objective_that_ended_long_ago_is_told_to_its_end() {
 }
 
 #[tokio::test]
+async fn the_live_view_asks_for_nothing_while_nothing_happens() {
+    let daemon = FakeDaemon::start().await.unwrap();
+    moves(&daemon, ObjectiveStatus::Active, [SessionStatus::Running; 2], false);
+    daemon.streams("/api/stream", 1, &sample::event(1, "session_started", Some(1), "session started"));
+    let client = daemon.client().unwrap();
+    let follower = tokio::spawn(async move {
+        let id = sample::objective(ObjectiveStatus::Active).id;
+        live::follow(&client, id, Output::Live, &mut Vec::new()).await
+    });
+    daemon.was_asked(OBJECTIVE, 2).await;
+    // Half a minute, in which ages are drawn anew; what agents do is told to it.
+    tokio::time::pause();
+    let session = sample::session_row(1, SessionStatus::Running);
+    for n in 2..32 {
+        let doing = Activity {
+            objective_id: session.objective_id.unwrap(),
+            session_id: session.id,
+            current_activity: Some(format!("step {n}")),
+            used_tokens: n,
+            at: session.updated_at,
+        };
+        daemon.tells("/api/stream", n, ACTIVITY, &doing);
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+    let asked: Vec<String> = daemon.asked().into_iter().map(|it| it.line).collect();
+    assert_eq!(asked.iter().filter(|it| *it == OBJECTIVE).count(), 2, "{asked:?}");
+    assert!(!follower.is_finished());
+    follower.abort();
+}
+
+#[tokio::test]
 async fn a_reader_that_goes_away_ends_the_view_and_not_the_run() {
     let daemon = FakeDaemon::start().await.unwrap();
     moves(&daemon, ObjectiveStatus::Active, [SessionStatus::Running; 2], false);

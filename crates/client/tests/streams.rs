@@ -3,7 +3,7 @@
 use futures::StreamExt;
 use orcha_base::{Redacted, SessionId, Timestamp};
 use orcha_client::fake::FakeDaemon;
-use orcha_client::{Client, ClientError};
+use orcha_client::{Client, ClientError, News};
 use orcha_wire::*;
 
 fn event(id: u64) -> Event {
@@ -67,6 +67,86 @@ async fn a_stream_from_now_on_has_a_place_before_its_first_event() {
     daemon.restarts(1);
     daemon.streams("/api/stream", 8, &event(8));
     assert_eq!(next.await.unwrap().unwrap().unwrap().id, 8);
+}
+
+#[tokio::test]
+async fn what_agents_do_is_heard_between_what_happens_and_is_no_place_to_go_on_from() {
+    let daemon = FakeDaemon::start().await.unwrap();
+    daemon.streams("/api/stream", 1, &event(1));
+    let doing = Activity {
+        objective_id: orcha_base::ObjectiveId::fixed(1),
+        session_id: SessionId::fixed(1),
+        current_activity: Some("thinks".into()),
+        used_tokens: 7,
+        at: Timestamp::from_secs(1),
+    };
+    daemon.tells("/api/stream", 2, ACTIVITY, &doing);
+    daemon.tells("/api/stream", 3, "something of a later release", &"whatever");
+    let mut news = daemon.client().unwrap().follow_news(StreamEvents { after: Some(0), ..StreamEvents::default() });
+    assert_eq!(news.next().await.unwrap().unwrap(), News::Happened(event(1)));
+    assert_eq!(news.next().await.unwrap().unwrap(), News::Doing(doing));
+    daemon.restarts(0);
+    daemon.streams("/api/stream", 4, &event(4));
+    loop {
+        match news.next().await.unwrap().unwrap() {
+            News::Happened(event) => break assert_eq!(event.id, 4),
+            News::Doing(_) => {}
+        }
+    }
+    let resumed = daemon.asked().into_iter().filter_map(|it| it.after).collect::<Vec<_>>();
+    assert_eq!(resumed, [0, 1]);
+}
+
+/// Reads one request, and returns its head and its body.
+async fn request(stream: &mut tokio::net::TcpStream) -> (String, String) {
+    use tokio::io::AsyncReadExt;
+    let mut bytes = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length =
+                head.lines().find_map(|it| it.strip_prefix("content-length: ")).map_or(0, |it| it.parse().unwrap());
+            if body.len() >= length {
+                return (head.to_owned(), body.to_owned());
+            }
+        }
+        assert_ne!(stream.read_buf(&mut bytes).await.unwrap(), 0, "the request broke off: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_whose_connection_breaks_is_asked_for_again_under_the_same_key() {
+    use tokio::io::AsyncWriteExt;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let client = Client::new(&url, Redacted::new("token".into())).unwrap();
+    let steer = Steer { message: "hello".into(), interrupt: false };
+    let asks = tokio::spawn(async move { client.steer_session(SessionId::fixed(1), &steer).await });
+    let mut seen = Vec::new();
+    // It breaks before anything was answered, then in the middle of the answer; then the daemon is still at it.
+    let under_way = Problem::new(Code::Conflict, "under way").at("idempotency-key");
+    let under_way = serde_json::to_string(&under_way).unwrap();
+    for answer in [
+        String::new(),
+        "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{".to_owned(),
+        format!("HTTP/1.1 409 Conflict\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{under_way}", under_way.len()),
+        "HTTP/1.1 422 No\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}".to_owned(),
+    ] {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let (head, body) = request(&mut stream).await;
+        seen.push((head.lines().find(|it| it.starts_with("idempotency-key: ")).unwrap().to_owned(), body));
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    }
+    assert!(matches!(asks.await.unwrap(), Err(ClientError::Foreign { status: 422, .. })));
+    assert!(seen.iter().all(|it| *it == seen[0]) && seen[0].1.contains("hello"), "{seen:?}");
+
+    // Another request has another key; what only looks has none, and is not made again.
+    let client = Client::new(&url, Redacted::new("token".into())).unwrap();
+    let looks = tokio::spawn(async move { client.health().await });
+    let (mut stream, _) = listener.accept().await.unwrap();
+    assert!(!request(&mut stream).await.0.contains("idempotency-key"));
+    drop(stream);
+    assert!(matches!(looks.await.unwrap(), Err(ClientError::Broken { .. })));
 }
 
 #[tokio::test]
