@@ -137,7 +137,7 @@ async fn decide(folder: &Path, callers: usize, time: Duration) -> Result<Round> 
                 priority += 1;
                 let asked = Instant::now();
                 let edit = objective::Edit { priority: Some(priority), ..objective::Edit::default() };
-                let input = objective::Input::Edit(edit);
+                let input = objective::Input::Edit(Box::new(edit));
                 stage.orch.submit(id, Stimulus::Objective(input)).await?;
                 times.add(asked.elapsed());
             }

@@ -1,5 +1,7 @@
 //! Calls and streams against a daemon that fails on purpose: no gap, no repeat, and a next step in every error.
 
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
+
 use futures::StreamExt;
 use orcha_base::{Redacted, SessionId, Timestamp};
 use orcha_client::fake::FakeDaemon;

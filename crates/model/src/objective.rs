@@ -161,7 +161,7 @@ pub enum Input {
     /// A person lets it go on beyond the limit.
     Forgive,
     /// A person edits it.
-    Edit(Edit),
+    Edit(Box<Edit>),
 }
 
 /// What of an objective is edited; `None` leaves a field as it is.
@@ -291,7 +291,7 @@ pub fn decide(objective: &Objective, input: Input, now: Timestamp) -> Result<Dec
         },
         Input::Used { usage } => Ok(used(objective, &usage, now)),
         Input::Trip { trip } => Ok(tripped(objective, trip, now)),
-        Input::Edit(edit) => edited(objective, edit, now),
+        Input::Edit(edit) => edited(objective, *edit, now),
         Input::ManagerMade
         | Input::ManagerLost
         | Input::Poked

@@ -216,7 +216,7 @@ pub(crate) async fn edit(
     let limits = translate::limit_changes(&body.limits.unwrap_or_default());
     let edit = Edit { title: body.title, priority: body.priority, limits, on };
     let id = old.id;
-    wheel.orch.submit(id, Stimulus::Objective(Input::Edit(edit))).await?;
+    wheel.orch.submit(id, Stimulus::Objective(Input::Edit(Box::new(edit)))).await?;
     let now = shown(&api, id).await?;
     let new = api.objective(&asker, &id.into()).await?;
     Ok(Tag::objective(&new).with(now.0))

@@ -65,9 +65,9 @@ pub(super) fn objective() {
         Input::Trip { .. } => [("a turn does not fit", Input::Trip { trip: over_budget() })],
         Input::Forgive => [("forgive", Input::Forgive)],
         Input::Edit(_) => [
-            ("edit", Input::Edit(Edit { title: Some("Other".into()), priority: Some(3), ..Edit::default() })),
-            ("edit with an empty title", Input::Edit(Edit { title: Some(" ".into()), ..Edit::default() })),
-            ("edit of what was edited since", Input::Edit(Edit { on: Some(Editable { priority: 99, ..make::objective().editable() }), ..Edit::default() })),
+            ("edit", Input::Edit(Box::new(Edit { title: Some("Other".into()), priority: Some(3), ..Edit::default() }))),
+            ("edit with an empty title", Input::Edit(Box::new(Edit { title: Some(" ".into()), ..Edit::default() }))),
+            ("edit of what was edited since", Input::Edit(Box::new(Edit { on: Some(Editable { priority: 99, ..make::objective().editable() }), ..Edit::default() }))),
         ],
     );
     Table {

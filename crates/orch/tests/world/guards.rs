@@ -291,7 +291,7 @@ async fn promise_9_what_a_guard_paused_goes_on_when_its_objective_is_resumed_and
     stage.restart().await;
     stage.orch.resume_objective(objective).await.unwrap();
     let limits = LimitChanges { objective_calls_per_hour: Some(200), ..LimitChanges::default() };
-    let edit = objective::Input::Edit(objective::Edit { limits, ..objective::Edit::default() });
+    let edit = objective::Input::Edit(Box::new(objective::Edit { limits, ..objective::Edit::default() }));
     stage.orch.submit(objective, Stimulus::Objective(edit)).await.unwrap();
     stage.until_state(objective, session, "succeeded").await;
     stage.close().await;

@@ -128,7 +128,7 @@ async fn promise_12_a_hand_that_hangs_holds_up_neither_the_loop_that_decides_nor
     // Its own objective is decided meanwhile, however often, and each decision is durable when it is answered.
     for n in 0..20 {
         let edit = objective::Edit { title: Some(format!("Title {n}")), ..objective::Edit::default() };
-        let edit = objective::Input::Edit(edit);
+        let edit = objective::Input::Edit(Box::new(edit));
         stage.orch.submit(first, Stimulus::Objective(edit)).await.unwrap();
     }
     assert_eq!(stage.orch.view(first, |world| world.objective.title.clone()).await.unwrap(), "Title 19");

@@ -215,7 +215,7 @@ fn taken(world: &World, workflow: &Workflow, hand_in: HandInId) -> Vec<Stimulus>
             if !workflow.wish.titled {
                 let title = Some(head(&said.title, 120).to_owned());
                 let edit = objective::Edit { title, ..objective::Edit::default() };
-                proposals.push(Stimulus::Objective(objective::Input::Edit(edit)));
+                proposals.push(Stimulus::Objective(objective::Input::Edit(Box::new(edit))));
             }
             proposals
         }
