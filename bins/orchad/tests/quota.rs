@@ -6,8 +6,11 @@
 use futures::StreamExt;
 use orcha_base::{Redacted, Timestamp};
 use orcha_client::Client;
+use orcha_scripted_model::isolation::{Place, isolated, skip, usable};
+use orcha_scripted_model::{Said, programs};
 use orcha_wire::{CreateObjective, Event, ProviderStatus, Strategy, StreamEvents};
-use orchad::demo::daemon::Daemon;
+use orchad::demo::daemon::{Daemon, end_runs};
+use orchad::demo::real::Cast;
 use orchad::demo::sample::Sample;
 use std::path::Path;
 use std::time::Duration;
@@ -100,4 +103,58 @@ async fn promise_10_a_spent_quota_is_waited_out_by_all_and_shown() {
     assert!(ended.contains(&spender) && ended.contains(&other));
     assert!(client.providers().await.unwrap()[0].waiting.is_empty());
     daemon.stop().await.unwrap();
+}
+
+/// What the model of the real program says: a step of work, then that the quota is spent for some seconds.
+const MODEL: &str = r#"{"replies": [
+  {"when": {"opening": "Spend the quota"}, "text": "I begin.", "tools": [{"shell": "echo begun"}]},
+  {"when": {"opening": "Spend the quota"}, "error": {"kind": "usage_limit", "resets_in": 8}}
+], "otherwise": {"text": "It is done."}}"#;
+
+/// How long nobody may ask: the reset is told in whole seconds.
+const QUIET_MS: u64 = 7_000;
+
+#[test]
+fn promise_10_a_real_codex_is_not_asked_between_a_spent_quota_and_its_reset() {
+    let test = "promise_10_a_real_codex_is_not_asked_between_a_spent_quota_and_its_reset";
+    if let Err(reason) = usable(programs::named("codex").unwrap()) {
+        return skip(test, &reason).unwrap();
+    }
+    match isolated(test).unwrap() {
+        Place::Here => tokio::runtime::Runtime::new().unwrap().block_on(spend_for_real()),
+        Place::There(status) => assert!(status.success(), "{status}; see above"),
+        Place::Nowhere(reason) => skip(test, reason).unwrap(),
+    }
+}
+
+async fn spend_for_real() {
+    let folder = tempfile::Builder::new().prefix("orcha-quota-").tempdir().unwrap();
+    let mut sample = Sample::make(folder.path()).unwrap();
+    let cast = Cast::of(&mut sample, &["codex"], MODEL, &[]).unwrap();
+    let mut daemon = Daemon::start_as(Path::new(env!("CARGO_BIN_EXE_orchad")), &sample).await.unwrap();
+    let client = Client::new(&daemon.url, Redacted::new(Daemon::token(&sample).unwrap())).unwrap();
+    let mut events =
+        client.follow_events(StreamEvents { after: Some(0), ..StreamEvents::default() }).map(Result::unwrap);
+    let wish = |prompt: &str| CreateObjective {
+        prompt: prompt.into(),
+        agent: Some("codex".into()),
+        strategy: Some(Strategy::Direct),
+        ..CreateObjective::default()
+    };
+    let spender = client.create_objective(&wish("Spend the quota.")).await.unwrap().objective.id;
+    until(&mut events, "provider_parked", None).await;
+    let other = client.create_objective(&wish("Do it.")).await.unwrap().objective.id;
+    for id in [spender, other] {
+        let mut events =
+            client.follow_events(StreamEvents { after: Some(0), objective_id: Some(id.into()) }).map(Result::unwrap);
+        until(&mut events, "objective_done", None).await;
+    }
+    let asked = cast.model.requests();
+    let at = asked.iter().position(|it| matches!(it.said, Said::Error { .. })).unwrap();
+    assert!(at > 0, "the quota was spent before the turn had begun: {asked:#?}");
+    let after: Vec<u64> = asked[at + 1..].iter().map(|it| it.at_ms - asked[at].at_ms).collect();
+    eprintln!("the model was asked {after:?} ms after it had said that the quota is spent");
+    assert!(after.len() >= 2 && after.iter().all(|it| *it >= QUIET_MS), "{after:?}");
+    daemon.stop().await.unwrap();
+    end_runs(&sample).await.unwrap();
 }

@@ -28,15 +28,20 @@ pub struct Cast {
 }
 
 impl Cast {
-    /// Starts the model and lays down the programs for the daemon of a sample: each under its own name, with its
-    /// settings. `before` are words that stand before each program.
+    /// Prepares the agents of the demo. `before` are words that stand before each program.
     pub fn prepare(sample: &mut Sample, before: &[String]) -> Result<Self> {
-        let model = ScriptedModel::start(Scenario::parse(SCENARIO)?, Options::default())?;
+        Self::of(sample, &PROGRAMS, SCENARIO, before)
+    }
+
+    /// Starts a model that follows a scenario, and lays down programs for the daemon of a sample: each under its own
+    /// name, with its settings.
+    pub fn of(sample: &mut Sample, programs: &[&str], scenario: &str, before: &[String]) -> Result<Self> {
+        let model = ScriptedModel::start(Scenario::parse(scenario)?, Options::default())?;
         let root = sample.home.parent().context("the home lies nowhere")?;
         let folder = root.join("programs");
         fs::create_dir_all(&folder)?;
         let path = std::env::var_os("PATH").context("there is no PATH")?;
-        for name in PROGRAMS {
+        for name in programs {
             let program = programs::named(name).with_context(|| format!("`{name}` is not known"))?;
             let command = usable(program).map_err(|reason| anyhow!("{name} cannot be used: {reason}"))?;
             let settings = program.settle(root, model.url(), &path)?;

@@ -1,7 +1,8 @@
 //! The daemon is killed at any instant while the demo's objective runs, again and again, and converges each time:
 //! promises 3 and 14.
 //!
-//! Real processes, real git, a real database; only the daemon is killed, never an agent. `ORCHA_CRASH_KILLS` says how
+//! Real processes, real git, a real database; only the daemon is killed, never an agent. The agents follow a script, or
+//! are real programs whose model does. `ORCHA_CRASH_KILLS` says how
 //! often, `ORCHA_CRASH_SEED` from which seed the instants are drawn, `ORCHA_CRASH_REPORT` in which file the summary
 //! shall stand. What is measured is printed; only a release build fails by the clock, and with much slack.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
@@ -12,15 +13,19 @@ mod round;
 mod verdict;
 mod witness;
 
+use orcha_scripted_model::isolation::{Place, isolated, skip, usable};
+use orcha_scripted_model::programs;
 use orchad::demo::daemon::last_words;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use restarts::Restarts;
-use round::Round;
+use round::{Players, Round};
 use verdict::Checked;
 
 /// How often the daemon is killed when nothing else is said.
 const KILLS: u64 = 100;
+/// The same with real agents.
+const REAL_KILLS: u64 = 20;
 /// How many kills hit one objective at the most: then it is let go on, so that it ends.
 const PER_ROUND: u64 = 12;
 /// How long half of all restarts may take in a release build, in milliseconds: three times what we aim at.
@@ -30,7 +35,31 @@ const SHOWN: usize = 50;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn promises_3_and_14_killed_at_any_instant_the_daemon_converges() {
-    let kills = number("ORCHA_CRASH_KILLS").unwrap_or(KILLS);
+    let restarts = kill_and_check(Players::Scripted, number("ORCHA_CRASH_KILLS").unwrap_or(KILLS)).await;
+    assert!(cfg!(debug_assertions) || restarts.percentile(50) <= SLOW, "restarts are slow: {restarts}");
+}
+
+/// The same with Codex as the manager, and Gemini CLI and opencode as workers.
+#[test]
+#[ignore = "takes minutes; run by `cargo xtask live demo --kills 20`"]
+fn killed_at_any_instant_the_daemon_converges_with_real_agents() {
+    let test = "killed_at_any_instant_the_daemon_converges_with_real_agents";
+    let missing = ["codex", "gemini", "opencode"].iter().find_map(|name| usable(programs::named(name).unwrap()).err());
+    if let Some(reason) = missing {
+        return skip(test, &reason).unwrap();
+    }
+    match isolated(test).unwrap() {
+        Place::Here => {
+            let kills = number("ORCHA_CRASH_REAL_KILLS").unwrap_or(REAL_KILLS);
+            tokio::runtime::Runtime::new().unwrap().block_on(kill_and_check(Players::Real, kills));
+        }
+        Place::There(status) => assert!(status.success(), "{status}; see above"),
+        Place::Nowhere(reason) => skip(test, reason).unwrap(),
+    }
+}
+
+/// Plays rounds until the daemon was killed so often, and checks each.
+async fn kill_and_check(players: Players, kills: u64) -> Restarts {
     let seed = number("ORCHA_CRASH_SEED").unwrap_or_else(rand::random);
     eprintln!("crash: {kills} kills, seed {seed}");
     let mut chance = StdRng::seed_from_u64(seed);
@@ -39,7 +68,7 @@ async fn promises_3_and_14_killed_at_any_instant_the_daemon_converges() {
     let mut checked = Checked::default();
     while done < kills {
         rounds += 1;
-        let mut round = Round::prepare().unwrap();
+        let mut round = Round::prepare(players).unwrap();
         let outcome = round.play(&mut chance, (kills - done).min(PER_ROUND), &mut restarts).await;
         let here = match outcome {
             Ok(here) => here,
@@ -67,7 +96,7 @@ async fn promises_3_and_14_killed_at_any_instant_the_daemon_converges() {
     if let Some(file) = std::env::var_os("ORCHA_CRASH_REPORT") {
         std::fs::write(file, summary.to_string()).unwrap();
     }
-    assert!(cfg!(debug_assertions) || restarts.percentile(50) <= SLOW, "restarts are slow: {restarts}");
+    restarts
 }
 
 fn number(name: &str) -> Option<u64> {

@@ -10,6 +10,7 @@ use orcha_base::{ObjectiveId, Redacted};
 use orcha_client::{Client, ClientError};
 use orcha_wire::{ListPullRequests, ListQuestions, PullRequestStatus, StreamEvents};
 use orchad::demo::daemon::Daemon;
+use orchad::demo::real::{self, Cast};
 use orchad::demo::sample::Sample;
 use orchad::demo::{objective_for, reviewer};
 use rand::rngs::StdRng;
@@ -20,19 +21,46 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-/// How long one round may take before something hangs.
-const PATIENCE: Duration = Duration::from_secs(150);
 /// How long everything may take to come to rest after the objective's end.
 const REST: Duration = Duration::from_secs(30);
 /// How long an event is waited for before the daemon is killed without it.
 const CALM: Duration = Duration::from_millis(800);
-
 /// After how long somebody who was not there is looked for again.
 const SOON: Duration = Duration::from_millis(20);
 
+/// Who plays the agents of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Players {
+    /// A program that follows a script.
+    Scripted,
+    /// Real programs, whose model follows one.
+    Real,
+}
+
+impl Players {
+    /// How long one round may take before something hangs.
+    const fn patience(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Scripted => 150,
+            Self::Real => 600,
+        })
+    }
+
+    /// How many times longer than those that follow a script they take for the same.
+    const fn pace(self) -> u32 {
+        match self {
+            Self::Scripted => 1,
+            Self::Real => 8,
+        }
+    }
+}
+
 /// One round.
 pub struct Round {
+    players: Players,
     folder: Option<TempDir>,
+    /// The model of real agents; it ends with the round.
+    cast: Option<Cast>,
     sample: Sample,
     witness: Witness,
     program: PathBuf,
@@ -60,17 +88,21 @@ struct Heard {
 
 impl Round {
     /// Makes everything that a round needs in a folder of its own.
-    pub fn prepare() -> Result<Self> {
+    pub fn prepare(players: Players) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("orcha-crash-").tempdir()?;
-        let sample = Sample::make(folder.path())?;
+        let mut sample = Sample::make(folder.path())?;
         let witness = Witness::prepare(folder.path(), &sample)?;
+        let cast = match players {
+            Players::Scripted => None,
+            Players::Real => Some(Cast::prepare(&mut sample, &[witness.wrapper()])?),
+        };
         let program = folder.path().join("orchad");
         let built = Path::new(env!("CARGO_BIN_EXE_orchad"));
         // A build that goes on meanwhile must not change the program between two restarts.
         if std::fs::hard_link(built, &program).is_err() {
             std::fs::copy(built, &program)?;
         }
-        Ok(Self { folder: Some(folder), sample, witness, program, daemon: None, kills: 0 })
+        Ok(Self { players, folder: Some(folder), cast, sample, witness, program, daemon: None, kills: 0 })
     }
 
     /// Plays the round with at most so many kills, and checks what came of it.
@@ -78,15 +110,22 @@ impl Round {
         let daemon = Daemon::start_as(&self.program, &self.sample).await?;
         let client = Client::new(&daemon.url, Redacted::new(Daemon::token(&self.sample)?))?;
         self.daemon = Some(daemon);
-        let mut wish = objective_for(&self.program, &self.sample)?;
-        self.witness.watch(&mut wish);
+        let wish = match self.players {
+            Players::Scripted => {
+                let mut wish = objective_for(&self.program, &self.sample)?;
+                self.witness.watch(&mut wish);
+                wish
+            }
+            Players::Real => real::objective(&self.sample)?,
+        };
         let objective = client.create_objective(&wish).await?.objective.id;
 
         let (tell, mut heard) = watch::channel(Heard::default());
         let listening = tokio::spawn(listen(client.clone(), objective, tell));
         heard.wait_for(|it| it.events > 0).await.context("the journal is silent")?;
         let person = tokio::spawn(review(client.clone(), objective));
-        let played = timeout(PATIENCE, self.kill_on(chance, kills, restarts, &client, heard)).await;
+        let patience = self.players.patience();
+        let played = timeout(patience, self.kill_on(chance, kills, restarts, &client, heard)).await;
         let ended = match played {
             Ok(Ok(())) => {
                 listening.await??;
@@ -103,7 +142,7 @@ impl Round {
                 let said = self.state(&client, objective).await;
                 match (failed, why) {
                     (Ok(fault), None) => fault.context(said),
-                    (Err(_), None) => bail!("the objective did not end within {PATIENCE:?}: {said}"),
+                    (Err(_), None) => bail!("the objective did not end within {patience:?}: {said}"),
                     (_, Some(why)) => Err(why.context(said)),
                 }
             }
@@ -113,7 +152,7 @@ impl Round {
         if let Some(mut daemon) = self.daemon.take() {
             daemon.stop().await?;
         }
-        verdict::check(&self.sample, &self.witness, objective).await
+        verdict::check(self.players, &self.sample, &self.witness, objective).await
     }
 
     /// Kills the daemon, starts it again, and so on until the objective is over; the last daemon stays.
@@ -128,7 +167,8 @@ impl Round {
         // The instants of a round follow from the seed alone, however many of them are used.
         let mut chance = StdRng::seed_from_u64(chance.random());
         while self.kills < kills && !heard.borrow_and_update().over {
-            let instant = Moment::draw(&mut chance);
+            let pace = self.players.pace();
+            let instant = Moment::draw(&mut chance, pace);
             if let Moment::OnItsWayUp(delay) = instant {
                 self.kill().await?;
                 let starting = Daemon::spawn(&self.program, &self.sample)?;
@@ -136,7 +176,7 @@ impl Round {
                 starting.kill().await?;
                 self.kills += 1;
             } else {
-                instant.wait(&mut heard).await?;
+                instant.wait(&mut heard, CALM * pace).await?;
                 self.kill().await?;
             }
             self.kills += 1;
@@ -224,15 +264,21 @@ impl Round {
             eprintln!("the daemon could not be ended: {fault:#}");
         }
         let left = leftovers::end(self.folder());
+        if let Some(cast) = &self.cast {
+            let asked = cast.model.requests();
+            for it in &asked[asked.len().saturating_sub(20)..] {
+                eprintln!("the model said: {:?}", it.said);
+            }
+        }
         let folder = self.folder.take().map(TempDir::keep).unwrap_or_default();
         (self.sample.log(), folder, left)
     }
 }
 
 impl Moment {
-    fn draw(chance: &mut StdRng) -> Self {
+    fn draw(chance: &mut StdRng, pace: u32) -> Self {
         let mut ms = |upto| Duration::from_millis(chance.random_range(0..=upto));
-        let (short, long, startup, soon) = (ms(60), ms(550), ms(120), ms(40));
+        let (short, long, startup, soon) = (ms(60), ms(550) * pace, ms(120), ms(40));
         match chance.random_range(0..8) {
             0 => Self::OnItsWayUp(startup),
             1 => Self::After(short),
@@ -241,13 +287,13 @@ impl Moment {
         }
     }
 
-    async fn wait(self, heard: &mut watch::Receiver<Heard>) -> Result<()> {
+    async fn wait(self, heard: &mut watch::Receiver<Heard>, calm: Duration) -> Result<()> {
         match self {
             Self::OnItsWayUp(_) => {}
             Self::After(delay) => sleep(delay).await,
             Self::Event(count, delay) => {
                 let upto = heard.borrow().events + count;
-                if let Ok(broken) = timeout(CALM, heard.wait_for(|it| it.events >= upto || it.over)).await {
+                if let Ok(broken) = timeout(calm, heard.wait_for(|it| it.events >= upto || it.over)).await {
                     broken.context("the journal broke off")?;
                 }
                 sleep(delay).await;
