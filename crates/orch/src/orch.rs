@@ -790,14 +790,6 @@ impl Orch {
 
     /// Marks an objective as done, unless something stands against it.
     pub async fn mark_done(&self, objective: ObjectiveId, summary: String) -> Result<Receipt, SubmitError> {
-        let open = self
-            .view(objective, |world| {
-                world.pull_requests.values().filter(|it| it.state.is_live()).map(PullRequest::label).collect::<Vec<_>>()
-            })
-            .await?;
-        if !open.is_empty() {
-            return Err(Refusal::OpenPullRequests { open }.into());
-        }
         self.submit(objective, Stimulus::Objective(objective::Input::Done { summary })).await
     }
 
