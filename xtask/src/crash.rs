@@ -17,6 +17,9 @@ pub struct Args {
     /// How often the daemon is killed.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     kills: u64,
+    /// Which demo is played meanwhile.
+    #[arg(long, default_value = "manager", value_parser = ["manager", "pipeline"])]
+    story: String,
     /// From where the instants are drawn; a failure prints its own.
     #[arg(long)]
     seed: Option<u64>,
@@ -30,6 +33,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let report = shell::root().join("target").join(format!("crash-{}.json", std::process::id()));
     let mut test = shell::cargo(&["test", "--release", "--locked", "-p", "orchad", "--test", "crash"]);
     test.args(["--", "--nocapture"]).env("ORCHA_CRASH_KILLS", args.kills.to_string());
+    test.env("ORCHA_CRASH_STORY", &args.story);
     test.env("ORCHA_CRASH_REPORT", &report).stdin(Stdio::null()).stdout(Stdio::null());
     if let Some(seed) = args.seed {
         test.env("ORCHA_CRASH_SEED", seed.to_string());
@@ -46,7 +50,8 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let (restart, checked) = (&summary["restart_ms"], &summary["checked"]);
     let Some(p50) = restart["p50"].as_f64() else { bail!("the summary has no restarts: {text}") };
     println!(
-        "{} kills in {} rounds, seed {}, {:.0} s with the build",
+        "{}: {} kills in {} rounds, seed {}, {:.0} s with the build",
+        args.story,
         summary["kills"],
         summary["rounds"],
         summary["seed"],

@@ -138,6 +138,12 @@ impl Checker for Checks {
     }
 }
 
+/// Returns the key of the round that a run belongs to; nothing for a run of somebody else.
+pub fn round_of(run: &RunLabel) -> Option<&str> {
+    let (key, number) = run.as_str().strip_prefix("check-")?.rsplit_once('-')?;
+    number.bytes().all(|b| b.is_ascii_digit()).then_some(key)
+}
+
 /// The names of a round's runs begin like this.
 fn prefix(key: &str) -> String {
     format!("check-{key}-")

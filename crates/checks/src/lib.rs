@@ -21,7 +21,7 @@ mod tree;
 
 pub use asked::{Asked, Command, PlanError, read_asked};
 pub use checker::{Checker, Order};
-pub use checks::{Checks, Settings};
+pub use checks::{Checks, Settings, round_of};
 pub use detect::tests_taken_away;
 pub use error::ChecksError;
 pub use plan::{Check, Hollow, Kind, Line, Plan, Source};

@@ -7,6 +7,7 @@ use orcha_base::{CheckRunId, RepoUrl, Sha, TargetId};
 use orcha_model::check::Receipt;
 use orcha_model::contract::CheckCommand;
 use orcha_workspace::Label;
+use std::collections::BTreeSet;
 use std::fmt;
 use tokio_util::sync::CancellationToken;
 
@@ -64,4 +65,7 @@ pub trait Checker: Send + Sync + fmt::Debug {
 
     /// Ends and deletes whatever is left of a run: what it said is stored, or nobody wants to know.
     async fn forget(&self, run: CheckRunId, target: TargetId) -> Result<(), CheckFault>;
+
+    /// Lists the runs of which something is left on a target.
+    async fn left(&self, target: TargetId) -> Result<BTreeSet<CheckRunId>, CheckFault>;
 }

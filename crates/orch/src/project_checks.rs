@@ -12,6 +12,7 @@ use orcha_checks::{Asked, Checker as _, Checks, ChecksError, Command, Order, Out
 use orcha_exec::Command as HostCommand;
 use orcha_model::check::{Receipt, Source};
 use orcha_workspace::{Exact, Label, WorkspaceError};
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
@@ -119,6 +120,14 @@ impl Checker for ProjectChecks {
         }
         Ok(())
     }
+
+    async fn left(&self, target: TargetId) -> Result<BTreeSet<CheckRunId>, CheckFault> {
+        let (hands, _) = self.on(target)?;
+        let runs = hands.host.runs().await.map_err(|it| sorted(&it, it.retry()))?;
+        let folders = hands.checkouts.list_exact().await.map_err(|it| of_workspace(&it))?;
+        let of_runs = runs.iter().filter_map(|it| orcha_checks::round_of(&it.label));
+        Ok(of_runs.chain(folders.iter().map(Label::as_str)).filter_map(run_of).collect())
+    }
 }
 
 /// Tells which files of a folder are gone.
@@ -142,6 +151,11 @@ fn key(run: CheckRunId) -> String {
 
 fn of_base(run: CheckRunId) -> String {
     format!("{run}-base")
+}
+
+/// Takes a name apart that `key` or `of_base` made.
+fn run_of(name: &str) -> Option<CheckRunId> {
+    name.strip_suffix("-base").unwrap_or(name).parse().ok()
 }
 
 fn label(name: &str) -> Result<Label, CheckFault> {

@@ -5,8 +5,9 @@
 
 use crate::execute::chain;
 use crate::orch::Shared;
-use orcha_base::{Attempt, SessionId};
+use orcha_base::{Attempt, SessionId, TargetId};
 use orcha_exec::RunState;
+use orcha_model::check;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tracing::warn;
@@ -26,13 +27,15 @@ impl Wanted {
     }
 }
 
-/// Forgets them on all targets that are connected.
+/// Forgets them on all targets that are connected, and what is left of runs of checks.
 pub(crate) async fn forget(shared: Arc<Shared>, wanted: Wanted) {
     let targets = match shared.store.all_targets().await {
         Ok(targets) => targets,
         Err(fault) => return warn!(error = %chain(&fault), "targets could not be listed; run directories may be left"),
     };
-    for hands in targets.iter().filter_map(|it| shared.hands.target(it.id)) {
+    for target in &targets {
+        let Some(hands) = shared.hands.target(target.id) else { continue };
+        forget_checks(&shared, target.id).await;
         let runs = match hands.host.runs().await {
             Ok(runs) => runs,
             Err(fault) => {
@@ -57,6 +60,27 @@ pub(crate) async fn forget(shared: Arc<Shared>, wanted: Wanted) {
             if let Err(fault) = forgotten {
                 warn!(run = %run.label, "the directory of a run that is over could not be deleted: {fault}");
             }
+        }
+    }
+}
+
+/// Forgets what is left of runs of checks that are over: their processes, their run directories, their folders.
+async fn forget_checks(shared: &Shared, target: TargetId) {
+    let Some(checker) = shared.hands.checker() else { return };
+    let left = match checker.left(target).await {
+        Ok(left) => left,
+        Err(fault) => return warn!(error = %chain(&fault), "what checks left could not be listed; some may be left"),
+    };
+    for run in left {
+        let forgotten = match shared.store.check_run(run).await {
+            // It is run again, and forgotten after that; or it belongs to somebody else.
+            Ok(None) => continue,
+            Ok(Some(it)) if it.state == check::State::Running => continue,
+            Ok(Some(_)) => checker.forget(run, target).await.map_err(|fault| chain(&fault)),
+            Err(fault) => Err(chain(&fault)),
+        };
+        if let Err(fault) = forgotten {
+            warn!(check_run.id = %run, "what is left of a run of checks could not be deleted: {fault}");
         }
     }
 }

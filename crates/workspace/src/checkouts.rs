@@ -50,6 +50,9 @@ pub trait Checkouts: Send + Sync + fmt::Debug {
     /// Deletes such a folder with whatever was made in it. One that is gone is done.
     async fn discard_exact(&self, key: &Label) -> Result<(), WorkspaceError>;
 
+    /// Lists the keys of such folders that are here.
+    async fn list_exact(&self) -> Result<Vec<Label>, WorkspaceError>;
+
     /// Lists the workspaces that were made here, gone ones included.
     async fn list(&self) -> Result<Vec<Listed>, WorkspaceError>;
 

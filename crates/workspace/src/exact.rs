@@ -13,7 +13,7 @@ use crate::mirror::Mirror;
 use crate::{Exact, ExactReady, Identity, Label, WorkspaceError, Workspaces};
 use orcha_base::{BranchName, RepoUrl, Sha};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tracing::warn;
 
 /// What an exact checkout is of.
@@ -98,6 +98,22 @@ impl Workspaces {
             }
         }
         self.files.delete(&[self.exact_record(key)]).await
+    }
+
+    /// The keys of all records: each is there before its folder, and goes after it.
+    pub(crate) async fn exact_keys(&self) -> Result<Vec<Label>, WorkspaceError> {
+        let records = self.ours("exact");
+        if self.files.kind(&records).await?.is_none() {
+            return Ok(Vec::new());
+        }
+        let find = self.files.tool("find").arg(records.display().to_string());
+        let find = find.args(["-mindepth", "1", "-maxdepth", "1", "-name", "*.json"]);
+        let found = self.files.run("listing exact checkouts", find).await?;
+        let stem = |line: &str| Path::new(line).file_stem()?.to_str().map(str::to_owned);
+        let names = String::from_utf8_lossy(&found.stdout);
+        let mut keys: Vec<Label> = names.lines().filter_map(stem).filter_map(|it| Label::new(&it).ok()).collect();
+        keys.sort();
+        Ok(keys)
     }
 
     /// Makes sure that a commit is in the mirror: it is there already, a workspace has it, or the origin does.

@@ -496,6 +496,10 @@ impl Checkouts for FakeCheckouts {
         Ok(())
     }
 
+    async fn list_exact(&self) -> Result<Vec<Label>, WorkspaceError> {
+        Ok(self.call()?.exacts.keys().cloned().collect())
+    }
+
     async fn list(&self) -> Result<Vec<Listed>, WorkspaceError> {
         let state = self.call()?;
         let listed = |(workspace, it): (&Label, &Workspace)| Listed {

@@ -153,6 +153,10 @@ impl Checkouts for Workspaces {
         self.discard_exact_locked(key).await
     }
 
+    async fn list_exact(&self) -> Result<Vec<Label>, WorkspaceError> {
+        self.exact_keys().await
+    }
+
     async fn list(&self) -> Result<Vec<Listed>, WorkspaceError> {
         let find = self.files.tool("find").arg(self.ours("workspaces").display().to_string());
         let find =

@@ -2,6 +2,7 @@
 
 use crate::leftovers;
 use crate::restarts::Restarts;
+use crate::story::Story;
 use crate::verdict::{self, Checked};
 use crate::witness::{self, Witness};
 use anyhow::{Context, Result, bail, ensure};
@@ -10,9 +11,9 @@ use orcha_base::{ObjectiveId, Redacted};
 use orcha_client::{Client, ClientError};
 use orcha_wire::{ListPullRequests, ListQuestions, PullRequestStatus, StreamEvents};
 use orchad::demo::daemon::Daemon;
-use orchad::demo::real::{self, Cast};
+use orchad::demo::real::Cast;
+use orchad::demo::reviewer;
 use orchad::demo::sample::Sample;
-use orchad::demo::{objective_for, reviewer};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::path::{Path, PathBuf};
@@ -28,36 +29,9 @@ const CALM: Duration = Duration::from_millis(800);
 /// After how long somebody who was not there is looked for again.
 const SOON: Duration = Duration::from_millis(20);
 
-/// Who plays the agents of a round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Players {
-    /// A program that follows a script.
-    Scripted,
-    /// Real programs, whose model follows one.
-    Real,
-}
-
-impl Players {
-    /// How long one round may take before something hangs.
-    const fn patience(self) -> Duration {
-        Duration::from_secs(match self {
-            Self::Scripted => 150,
-            Self::Real => 600,
-        })
-    }
-
-    /// How many times longer than those that follow a script they take for the same.
-    const fn pace(self) -> u32 {
-        match self {
-            Self::Scripted => 1,
-            Self::Real => 8,
-        }
-    }
-}
-
 /// One round.
 pub struct Round {
-    players: Players,
+    story: Story,
     folder: Option<TempDir>,
     /// The model of real agents; it ends with the round.
     cast: Option<Cast>,
@@ -88,13 +62,13 @@ struct Heard {
 
 impl Round {
     /// Makes everything that a round needs in a folder of its own.
-    pub fn prepare(players: Players) -> Result<Self> {
+    pub fn prepare(story: Story) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("orcha-crash-").tempdir()?;
-        let mut sample = Sample::make(folder.path())?;
+        let mut sample = story.sample(folder.path())?;
         let witness = Witness::prepare(folder.path(), &sample)?;
-        let cast = match players {
-            Players::Scripted => None,
-            Players::Real => Some(Cast::prepare(&mut sample, &[witness.wrapper()])?),
+        let cast = match story {
+            Story::Manager | Story::Pipeline => None,
+            Story::Real => Some(Cast::prepare(&mut sample, &[witness.wrapper()])?),
         };
         let program = folder.path().join("orchad");
         let built = Path::new(env!("CARGO_BIN_EXE_orchad"));
@@ -102,7 +76,7 @@ impl Round {
         if std::fs::hard_link(built, &program).is_err() {
             std::fs::copy(built, &program)?;
         }
-        Ok(Self { players, folder: Some(folder), cast, sample, witness, program, daemon: None, kills: 0 })
+        Ok(Self { story, folder: Some(folder), cast, sample, witness, program, daemon: None, kills: 0 })
     }
 
     /// Plays the round with at most so many kills, and checks what came of it.
@@ -110,21 +84,13 @@ impl Round {
         let daemon = Daemon::start_as(&self.program, &self.sample).await?;
         let client = Client::new(&daemon.url, Redacted::new(Daemon::token(&self.sample)?))?;
         self.daemon = Some(daemon);
-        let wish = match self.players {
-            Players::Scripted => {
-                let mut wish = objective_for(&self.program, &self.sample)?;
-                self.witness.watch(&mut wish);
-                wish
-            }
-            Players::Real => real::objective(&self.sample)?,
-        };
-        let objective = client.create_objective(&wish).await?.objective.id;
+        let objective = self.story.begin(&client, &self.program, &self.sample, &self.witness).await?;
 
         let (tell, mut heard) = watch::channel(Heard::default());
         let listening = tokio::spawn(listen(client.clone(), objective, tell));
         heard.wait_for(|it| it.events > 0).await.context("the journal is silent")?;
-        let person = tokio::spawn(review(client.clone(), objective));
-        let patience = self.players.patience();
+        let person = tokio::spawn(review(self.story, client.clone(), objective));
+        let patience = self.story.patience();
         let played = timeout(patience, self.kill_on(chance, kills, restarts, &client, heard)).await;
         let ended = match played {
             Ok(Ok(())) => {
@@ -152,7 +118,7 @@ impl Round {
         if let Some(mut daemon) = self.daemon.take() {
             daemon.stop().await?;
         }
-        verdict::check(self.players, &self.sample, &self.witness, objective).await
+        verdict::check(self.story, &self.sample, &self.witness, objective).await
     }
 
     /// Kills the daemon, starts it again, and so on until the objective is over; the last daemon stays.
@@ -167,7 +133,7 @@ impl Round {
         // The instants of a round follow from the seed alone, however many of them are used.
         let mut chance = StdRng::seed_from_u64(chance.random());
         while self.kills < kills && !heard.borrow_and_update().over {
-            let pace = self.players.pace();
+            let pace = self.story.pace();
             let instant = Moment::draw(&mut chance, pace);
             if let Moment::OnItsWayUp(delay) = instant {
                 self.kill().await?;
@@ -203,7 +169,7 @@ impl Round {
         let prs = client.pull_requests(&query).await?.items;
         let merged = prs.iter().filter(|it| it.status == PullRequestStatus::Merged).count();
         ensure!(
-            (prs.len(), merged) == (reviewer::PULL_REQUESTS, reviewer::PULL_REQUESTS),
+            (prs.len(), merged) == (self.story.pull_requests(), self.story.pull_requests()),
             "{} pull requests, {merged} of them merged: {prs:#?}",
             prs.len()
         );
@@ -304,13 +270,14 @@ impl Moment {
 }
 
 /// Plays the person, who starts anew when nobody was there at the beginning.
-async fn review(client: Client, objective: ObjectiveId) -> Result<()> {
-    loop {
+async fn review(story: Story, client: Client, objective: ObjectiveId) -> Result<()> {
+    while story.has_reviewer() {
         match reviewer::review(client.clone(), objective).await {
             Err(fault) if fault.downcast_ref().is_some_and(ClientError::may_pass) => sleep(SOON).await,
             done => return done,
         }
     }
+    Ok(())
 }
 
 /// Listens to the journal through all restarts; numbers must come neither twice nor out of order.

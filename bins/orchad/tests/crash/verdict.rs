@@ -1,26 +1,21 @@
 //! What must hold after a round, read from the database and from the origin with no daemon there.
 
 use crate::leftovers;
-use crate::round::Players;
+use crate::story::Story;
 use crate::witness::Witness;
 use anyhow::{Context, Result, bail, ensure};
 use orcha_agent::claude::Claude;
 use orcha_agent::{Agents, Dialect, Event};
 use orcha_base::{ObjectiveId, TenantId};
-use orcha_model::{objective, pull_request};
+use orcha_model::workflow::Phase;
+use orcha_model::{CheckRun, check, objective, pull_request, task};
 use orcha_store::{Entry, EventFilter, Span, Store, StoreOptions, Viewer};
-use orchad::demo::reviewer;
 use orchad::demo::sample::Sample;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::AddAssign;
 use std::sync::Arc;
-
-/// The sessions of the demo: who is there twice was spawned twice.
-const ROLES: [&str; 5] = ["implementer", "implementer", "implementer", "manager", "pr_followup"];
-/// How many commits the demo's agents make.
-const COMMITS: usize = 4;
 
 /// How much was looked at.
 #[derive(Clone, Copy, Default)]
@@ -55,7 +50,7 @@ impl Checked {
 }
 
 /// Checks everything; all that is wrong is said at once.
-pub async fn check(players: Players, sample: &Sample, witness: &Witness, objective: ObjectiveId) -> Result<Checked> {
+pub async fn check(story: Story, sample: &Sample, witness: &Witness, objective: ObjectiveId) -> Result<Checked> {
     let data = sample.data.clone();
     let store = tokio::task::spawn_blocking(move || Store::open(&data, StoreOptions::default())).await??;
     let mut wrong = Vec::new();
@@ -66,16 +61,18 @@ pub async fn check(players: Players, sample: &Sample, witness: &Witness, objecti
             0
         }
     };
-    note(books(&store, objective).await);
+    note(books(story, &store, objective).await);
+    note(steps(story, &store, objective).await);
+    note(money(&store, objective).await);
     let events = note(journal(&store).await);
-    let runs = note(starts(witness));
-    let lines = note(transcripts(players, &store, witness, objective).await);
-    let commits = note(match players {
-        Players::Scripted => commits(sample, witness),
+    let runs = note(starts(story, witness));
+    let lines = note(transcripts(story, &store, witness, objective).await);
+    let commits = note(match story {
+        Story::Manager | Story::Pipeline => commits(story, sample, witness),
         // Not every program hands on what a command printed: each message stands there once.
-        Players::Real => messages(sample),
+        Story::Real => messages(sample),
     });
-    note(origin(sample));
+    note(origin(story, sample));
     let left = leftovers::of(sample.data.parent().context("the sample has no folder")?);
     note(if left.is_empty() { Ok(0) } else { Err(anyhow::anyhow!("processes are left over: {left:#?}")) });
     store.close().await;
@@ -84,13 +81,13 @@ pub async fn check(players: Players, sample: &Sample, witness: &Witness, objecti
 }
 
 /// Nothing is open: no session, no pull request, no question, no message, no effect.
-async fn books(store: &Store, id: ObjectiveId) -> Result<usize> {
+async fn books(story: Story, store: &Store, id: ObjectiveId) -> Result<usize> {
     let world = store.load_world(id).await?.context("the objective is gone")?;
     let state = &world.objective.state;
     ensure!(matches!(state, objective::State::Succeeded), "the objective is {state:?}");
     let mut roles: Vec<_> = world.sessions.iter().map(|it| it.role.name()).collect();
     roles.sort_unstable();
-    ensure!(roles == ROLES, "the sessions are {roles:?}");
+    ensure!(roles == story.roles(), "the sessions are {roles:?}");
     for it in &world.sessions {
         ensure!(it.is_over(), "session {} is {:?}", it.id, it.state);
         ensure!(it.attempt.0 == 1, "session {} ({}) needed {} attempts", it.id, it.role.name(), it.attempt.0);
@@ -98,7 +95,7 @@ async fn books(store: &Store, id: ObjectiveId) -> Result<usize> {
     let merged = world.pull_requests.iter().filter(|it| matches!(it.state, pull_request::State::Merged { .. })).count();
     let all = world.pull_requests.len();
     ensure!(
-        (all, merged) == (reviewer::PULL_REQUESTS, reviewer::PULL_REQUESTS),
+        (all, merged) == (story.pull_requests(), story.pull_requests()),
         "{all} pull requests, {merged} of them merged"
     );
     ensure!(world.questions.is_empty(), "questions are not closed: {:#?}", world.questions);
@@ -106,6 +103,60 @@ async fn books(store: &Store, id: ObjectiveId) -> Result<usize> {
     ensure!(world.feedback.is_empty(), "feedback is left: {:#?}", world.feedback);
     let orders = store.orders_after(0, 100).await?;
     ensure!(orders.is_empty(), "effects are still to be done: {orders:#?}");
+    Ok(0)
+}
+
+/// No step of a workflow was done twice: one document for each step and task, one run of the checks for each cycle.
+async fn steps(story: Story, store: &Store, id: ObjectiveId) -> Result<usize> {
+    let world = store.load_world(id).await?.context("the objective is gone")?;
+    let Some(workflow) = &world.workflow else {
+        ensure!(story != Story::Pipeline, "the workflow is gone");
+        return Ok(0);
+    };
+    ensure!(workflow.phase == Phase::Done, "the workflow stands at {}", workflow.phase.name());
+    let open: Vec<_> = world.tasks.iter().filter(|it| !matches!(it.state, task::State::Completed { .. })).collect();
+    ensure!(open.is_empty(), "tasks are not done: {open:#?}");
+    let mut steps: Vec<_> = world.hand_ins.iter().map(|it| (it.round, it.cycle, it.phase.name(), it.task)).collect();
+    steps.sort_unstable();
+    let all = steps.len();
+    steps.dedup();
+    ensure!(steps.len() == all, "{} documents were handed in twice; there are {steps:?}", all - steps.len());
+    ensure!(all == story.roles().len(), "{all} documents were handed in: {steps:?}");
+    let green = |it: &CheckRun| match &it.state {
+        check::State::Done { outcome } => Some(outcome.is_green()),
+        _ => None,
+    };
+    let green: Vec<_> = world.check_runs.iter().map(|it| (it.cycle, green(it))).collect();
+    ensure!(green == [(0, Some(false)), (1, Some(true))], "the checks said {green:?}, not red and then green");
+    Ok(all)
+}
+
+/// What is counted is what the agents said that they used, once.
+async fn money(store: &Store, id: ObjectiveId) -> Result<usize> {
+    let world = store.load_world(id).await?.context("the objective is gone")?;
+    let (mut tokens, mut micro_usd) = (0, 0);
+    for session in &world.sessions {
+        let (mut own_tokens, mut own_micro_usd) = (0, 0);
+        for entry in transcript(store, session.id).await?.iter().filter(|it| it.kind == "usage") {
+            let Some(Words::Used(used)) = Words::stored(entry) else { bail!("a line says no usage: {entry:?}") };
+            own_tokens += used;
+            own_micro_usd += entry.metadata.as_ref().and_then(|it| it["micro_usd"].as_u64()).unwrap_or_default();
+        }
+        let counted = &session.counters.used;
+        ensure!(
+            (counted.tokens(), counted.micro_usd) == (own_tokens, own_micro_usd),
+            "{} used {own_tokens} tokens and {own_micro_usd} µ$, and {counted:?} was counted",
+            session.role.name()
+        );
+        tokens += own_tokens;
+        micro_usd += own_micro_usd;
+    }
+    ensure!(tokens > 0, "no agent said what it used");
+    let counted = &world.objective.used;
+    ensure!(
+        (counted.tokens(), counted.micro_usd) == (tokens, micro_usd),
+        "the sessions used {tokens} tokens and {micro_usd} µ$, and {counted:?} was counted for the objective"
+    );
     Ok(0)
 }
 
@@ -125,25 +176,25 @@ async fn journal(store: &Store) -> Result<usize> {
 }
 
 /// Each run was started once.
-fn starts(witness: &Witness) -> Result<usize> {
+fn starts(story: Story, witness: &Witness) -> Result<usize> {
     let mut starts = witness.starts()?;
     let all = starts.len();
     starts.sort();
     starts.dedup();
     ensure!(starts.len() == all, "{} processes were started twice; the runs are {starts:?}", all - starts.len());
-    ensure!(all == ROLES.len(), "{all} processes were started: {starts:?}");
+    ensure!(all == story.roles().len(), "{all} processes were started: {starts:?}");
     Ok(all)
 }
 
 /// Each line that an agent wrote is in its session's transcript, once and in its place.
-async fn transcripts(players: Players, store: &Store, witness: &Witness, objective: ObjectiveId) -> Result<usize> {
+async fn transcripts(story: Story, store: &Store, witness: &Witness, objective: ObjectiveId) -> Result<usize> {
     let world = store.load_world(objective).await?.context("the objective is gone")?;
     let agents = Agents::new(Vec::new())?;
     let kind =
         |run: &str| world.sessions.iter().find(|it| run.starts_with(&it.id.to_string())).map(|it| &it.agent.kind);
     let mut written: BTreeMap<String, Vec<Event>> = witness.events(|run| agents.dialect(kind(run)?))?;
     // That a prompt was taken up is known from what was said to it as well, which stands in no output.
-    let counts = |it: &Words| players == Players::Scripted || !matches!(it, Words::Heard(_));
+    let counts = |it: &Words| story != Story::Real || !matches!(it, Words::Heard(_));
     let mut count = 0;
     for session in &world.sessions {
         let entries = transcript(store, session.id).await?;
@@ -234,7 +285,7 @@ impl Words {
 }
 
 /// Each commit that an agent made is in the origin's main branch, or in the head of a pull request.
-fn commits(sample: &Sample, witness: &Witness) -> Result<usize> {
+fn commits(story: Story, sample: &Sample, witness: &Witness) -> Result<usize> {
     let mut made = BTreeSet::new();
     let claude: Arc<dyn Dialect> = Arc::new(Claude { program: Vec::new(), base_env: Vec::new() });
     for event in witness.events(|_| Some(Arc::clone(&claude)))?.values().flatten() {
@@ -245,7 +296,7 @@ fn commits(sample: &Sample, witness: &Witness) -> Result<usize> {
             made.insert(it.output.clone());
         }
     }
-    ensure!(made.len() == COMMITS, "agents made the commits {made:?}");
+    ensure!(made.len() == story.commits(), "agents made the commits {made:?}");
     let kept = sample.git(&sample.origin, &["rev-list", "main", "--glob=refs/orcha/pr/*/head"])?;
     let kept: BTreeSet<&str> = kept.lines().collect();
     let lost: Vec<_> = made.iter().filter(|it| !kept.contains(it.as_str())).collect();
@@ -266,15 +317,15 @@ fn messages(sample: &Sample) -> Result<usize> {
         "feat: say goodbye with --bye",
     ];
     ensure!(found == wanted, "the main branch has {found:#?}");
-    Ok(COMMITS)
+    Ok(Story::Real.commits())
 }
 
-/// The origin holds three pull requests, and on its main branch everything that was asked for.
-fn origin(sample: &Sample) -> Result<usize> {
+/// The origin holds the pull requests, and on its main branch everything that was asked for.
+fn origin(story: Story, sample: &Sample) -> Result<usize> {
     let heads = sample.git(&sample.origin, &["for-each-ref", "--format=%(refname)", "refs/orcha/pr/*/head"])?;
     let heads: Vec<&str> = heads.lines().collect();
-    ensure!(heads.len() == reviewer::PULL_REQUESTS, "the forge has {heads:?}");
-    for (path, text) in [("lib/farewell.sh", "Goodbye"), ("greet.sh", "--bye"), ("docs/USAGE.md", "--bye")] {
+    ensure!(heads.len() == story.pull_requests(), "the forge has {heads:?}");
+    for (path, text) in story.on_main() {
         let file = sample.git(&sample.origin, &["show", &format!("main:{path}")])?;
         ensure!(file.contains(text), "{path} of main lacks `{text}`");
     }

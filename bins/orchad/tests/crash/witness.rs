@@ -3,7 +3,6 @@
 
 use anyhow::Context;
 use orcha_agent::{Dialect, Event};
-use orcha_wire::CreateObjective;
 use orchad::demo::sample::Sample;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -35,9 +34,9 @@ impl Witness {
         Ok(it)
     }
 
-    /// Lets an objective's agents be started through the wrapper.
-    pub fn watch(&self, objective: &mut CreateObjective) {
-        if let Some(program) = &mut objective.agent_program {
+    /// Lets agents be started through the wrapper.
+    pub fn watch(&self, program: &mut Option<Vec<String>>) {
+        if let Some(program) = program {
             program.insert(0, self.wrapper());
         }
     }

@@ -560,6 +560,21 @@ async fn a_restart_at_any_step_goes_on_there() {
 }
 
 #[tokio::test]
+async fn what_a_run_of_checks_left_goes_with_the_next_start_and_nothing_of_anybody_else() {
+    let script = Script::default();
+    let mut stage = open(&script).await;
+    let id = begin(&stage, "Mend the code.", wish(), true).await;
+    let world = succeeds(&stage, id).await;
+    let own = *world.check_runs.keys().next().unwrap();
+    let foreign = orcha_base::CheckRunId::from_uuid(uuid::Uuid::from_u128(7));
+    stage.checker.leave(own);
+    stage.checker.leave(foreign);
+    stage.restart().await;
+    stage.checker.until_left(&[foreign]).await;
+    stage.close().await;
+}
+
+#[tokio::test]
 async fn a_plan_that_a_person_has_to_agree_to_waits_and_is_made_anew_with_the_persons_words() {
     let script = Script::default();
     let stage = open(&script).await;

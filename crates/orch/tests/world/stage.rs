@@ -16,7 +16,7 @@ use orcha_plan::{NewSession, Stimulus, World};
 use orcha_store::{Store, StoreOptions};
 use orcha_workspace::Label;
 use orcha_workspace::fake::FakeCheckouts;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -289,6 +289,7 @@ pub struct FakeChecker {
     queued: Arc<Mutex<VecDeque<Result<CheckSaid, CheckFault>>>>,
     asked: Arc<Mutex<Vec<CheckWish>>>,
     held: watch::Sender<bool>,
+    left: watch::Sender<BTreeSet<CheckRunId>>,
 }
 
 impl FakeChecker {
@@ -298,6 +299,7 @@ impl FakeChecker {
             queued: Arc::default(),
             asked: Arc::default(),
             held: watch::Sender::new(false),
+            left: watch::Sender::default(),
         }
     }
 
@@ -309,6 +311,17 @@ impl FakeChecker {
     /// Lets all runs wait until they are let go or called off.
     pub fn hold(&self, held: bool) {
         self.held.send_replace(held);
+    }
+
+    /// Leaves something of a run behind, as a daemon does that dies before it forgets it.
+    pub fn leave(&self, run: CheckRunId) {
+        self.left.send_if_modified(|left| left.insert(run));
+    }
+
+    /// Waits until something is left of these runs and of no other.
+    pub async fn until_left(&self, runs: &[CheckRunId]) {
+        let mut left = self.left.subscribe();
+        left.wait_for(|left| left.iter().eq(runs)).await.unwrap();
     }
 
     /// Returns what was asked of it.
@@ -348,7 +361,12 @@ impl Checker for FakeChecker {
         Ok(CheckSaid { receipts: vec![receipt("test", i32::from(bad))], gone, emptied: Vec::new() })
     }
 
-    async fn forget(&self, _: CheckRunId, _: TargetId) -> Result<(), CheckFault> {
+    async fn forget(&self, run: CheckRunId, _: TargetId) -> Result<(), CheckFault> {
+        self.left.send_if_modified(|left| left.remove(&run));
         Ok(())
+    }
+
+    async fn left(&self, _: TargetId) -> Result<BTreeSet<CheckRunId>, CheckFault> {
+        Ok(self.left.borrow().clone())
     }
 }

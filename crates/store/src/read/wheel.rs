@@ -4,7 +4,7 @@ use super::{bodies, body, opt_id};
 use crate::conn::{Columns, DbError, Value, json, parse, row, rows};
 use crate::encode::OrderBody;
 use crate::{ReadError, Store};
-use orcha_base::{Attempt, ObjectiveId, ScopeId, SessionId, TargetId, TenantId, Timestamp};
+use orcha_base::{Attempt, CheckRunId, ObjectiveId, ScopeId, SessionId, TargetId, TenantId, Timestamp};
 use orcha_model::objective::Strategy;
 use orcha_model::{
     CheckRun, Effect, EffectKey, Feedback, HandIn, Message, Objective, Provider, PullRequest, Question, Role, Session,
@@ -117,6 +117,7 @@ const MESSAGES: &str = "SELECT body FROM messages \
     WHERE objective_id = ?1 AND state IN ('queued', 'sent') ORDER BY created_at, id";
 const WORKFLOW: &str = "SELECT body FROM workflows WHERE objective_id = ?1";
 const TASKS: &str = "SELECT body FROM tasks WHERE objective_id = ?1 ORDER BY created_at, id";
+const CHECK_RUN: &str = "SELECT body FROM check_runs WHERE id = ?1";
 const CHECK_RUNS: &str = "SELECT body FROM check_runs WHERE objective_id = ?1 ORDER BY created_at, id";
 const HAND_INS: &str = "SELECT body FROM hand_ins WHERE objective_id = ?1 ORDER BY created_at, id";
 const CURSORS: &str = "SELECT c.session_id, c.attempt, c.at FROM sessions s \
@@ -321,6 +322,11 @@ impl Store {
     /// Returns what is still to be done for an objective, oldest first: for "why does it wait?".
     pub async fn orders_of(&self, objective: ObjectiveId) -> Result<Vec<OrderRow>, ReadError> {
         self.read(move |conn| rows(conn, PENDING_OF, &[Value::Text(&objective.to_string())], order)).await
+    }
+
+    /// Returns a run of checks.
+    pub async fn check_run(&self, id: CheckRunId) -> Result<Option<CheckRun>, ReadError> {
+        self.read(move |conn| body(conn, "run of checks", CHECK_RUN, &[Value::Text(&id.to_string())])).await
     }
 
     /// Returns how far the output of an attempt was taken in.

@@ -323,6 +323,7 @@ async fn an_exact_checkout_holds_its_commit_and_nothing_else(it: &dyn Scene) {
     it.write("one", "junk", Some("junk\n")).await;
     let ready = it.checkouts().exact(&exact(it, "e1", &commit)).await.unwrap();
     assert_eq!((&ready.commit, ready.fresh), (&commit, true));
+    assert_eq!(it.checkouts().list_exact().await.unwrap(), [label("e1")]);
     assert_eq!(it.read_exact("e1", "readme").await.as_deref(), Some("committed\n"));
     assert_eq!(it.read_exact("e1", "src/lib").await.as_deref(), Some("one\ntwo\nthree\n"));
     assert_eq!(it.read_exact("e1", "junk").await, None);
@@ -330,6 +331,7 @@ async fn an_exact_checkout_holds_its_commit_and_nothing_else(it: &dyn Scene) {
     it.checkouts().discard_exact(&label("e1")).await.unwrap();
     assert_eq!(it.read_exact("e1", "readme").await, None);
     it.checkouts().discard_exact(&label("e1")).await.unwrap();
+    assert_eq!(it.checkouts().list_exact().await.unwrap(), []);
 }
 
 async fn an_exact_checkout_is_made_once_and_two_do_not_meet(it: &dyn Scene) {
