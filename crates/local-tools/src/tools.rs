@@ -266,21 +266,21 @@ impl Inner {
         if bytes > most { Err(Fault::TooLarge { path: shown(path), bytes, most }) } else { Ok(()) }
     }
 
-    /// Applies a diff: everything is worked out and checked before the first file changes.
+    /// Applies a diff: everything is worked out and checked before the first file changes, and what changed is put back
+    /// if a later file cannot be written all the same.
     fn patch(&self, diff: &str) -> Result<ToolOutcome, Fault> {
-        let mut changes: Vec<(PathBuf, Option<String>)> = Vec::new();
+        let mut changes: Vec<Change> = Vec::new();
         let mut lines = Vec::new();
         for file in patch::read(diff)? {
             let (added, gone) = file.counts();
             let old = file.old.as_deref().map(|it| self.root.relative(it)).transpose()?;
             let new = file.new.as_deref().map(|it| self.root.relative(it)).transpose()?;
-            let before = match (&old, &new) {
-                (Some(old), _) => self.text(old)?,
-                (None, Some(new)) if self.root.file(new).is_ok() => {
-                    return Err(Fault::argument("diff", format!("`{}` exists already", shown(new))));
-                }
-                (None, _) => String::new(),
-            };
+            // What it makes or moves to must be free: nothing is laid over another file.
+            let fresh = new.as_ref().filter(|it| old.as_ref() != Some(*it));
+            if let Some(taken) = fresh.filter(|it| self.root.file(it).is_ok()) {
+                return Err(Fault::argument("diff", format!("`{}` exists already", shown(taken))));
+            }
+            let before = old.as_ref().map_or_else(|| Ok(String::new()), |old| self.text(old))?;
             let after = file.apply(&before)?;
             let what = match (&old, &new) {
                 (None, _) => "made",
@@ -292,22 +292,33 @@ impl Inner {
             if let Some(new) = &new {
                 self.fits(new, after.len())?;
                 self.root.may_write(new)?;
-                changes.push((new.clone(), Some(after)));
+                let before = (old.as_ref() == Some(new)).then(|| before.clone());
+                changes.push(Change { path: new.clone(), before, after: Some(after) });
             } else if !after.is_empty() {
                 return Err(Fault::argument("diff", format!("it deletes `{}` but not all of its lines", file.path())));
             }
             if let Some(old) = old.filter(|old| new.as_ref() != Some(old)) {
                 self.root.may_write(&old)?;
-                changes.push((old, None));
+                changes.push(Change { path: old, before: Some(before), after: None });
             }
         }
-        for (path, content) in &changes {
-            match content {
-                Some(content) => self.root.write(path, content.as_bytes()).map(|_| ())?,
-                None => self.root.delete(path)?,
+        for (at, change) in changes.iter().enumerate() {
+            if let Err(fault) = self.put(&change.path, change.after.as_deref()) {
+                for undone in changes[..at].iter().rev() {
+                    self.put(&undone.path, undone.before.as_deref())?;
+                }
+                return Err(fault);
             }
         }
         Ok(done(lines.join("\n")))
+    }
+
+    /// Lets a file have a content, or not be there.
+    fn put(&self, path: &Path, content: Option<&str>) -> Result<(), Fault> {
+        match content {
+            Some(content) => self.root.write(path, content.as_bytes()).map(|_| ()),
+            None => self.root.delete(path),
+        }
     }
 
     fn found(&self, found: Found, nothing: &str) -> ToolOutcome {
@@ -330,6 +341,13 @@ impl Inner {
         }
         ToolOutcome { text, is_error, truncated: truncated || cut_short }
     }
+}
+
+/// What a diff makes of one file; without content it is not there.
+struct Change {
+    path: PathBuf,
+    before: Option<String>,
+    after: Option<String>,
 }
 
 fn done(text: String) -> ToolOutcome {

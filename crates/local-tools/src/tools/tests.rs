@@ -204,6 +204,26 @@ async fn a_diff_changes_all_of_its_files_or_none() {
 }
 
 #[tokio::test]
+async fn a_diff_that_fails_while_it_is_written_is_taken_back() {
+    let world = world();
+    // The second file makes a file of what the third one needs as a folder.
+    let diff = "--- a/readme\n+++ b/readme\n@@ -1 +1 @@\n-one\n+1\n--- /dev/null\n+++ b/d\n@@ -0,0 +1 @@\n+x\n--- /dev/null\n+++ b/d/e\n@@ -0,0 +1 @@\n+y\n";
+    let said = world.refused("patch", json!({"diff": diff})).await;
+    assert_eq!(said, "`d` is not a folder");
+    assert_eq!(world.file("readme"), "one\ntwo\nthree\n");
+    assert!(!world.temp.path().join("work/d").exists());
+}
+
+#[tokio::test]
+async fn a_diff_moves_no_file_over_another_one() {
+    let world = world();
+    let diff = "--- a/readme\n+++ b/src/lib.rs\n@@ -1 +1 @@\n-one\n+1\n";
+    let said = world.refused("patch", json!({"diff": diff})).await;
+    assert!(said.contains("`src/lib.rs` exists already"), "{said}");
+    assert_eq!(world.file("src/lib.rs"), "fn a() {}\nfn b() {}\n");
+}
+
+#[tokio::test]
 async fn a_command_has_a_closed_environment_and_an_end() {
     let world = world();
     let text = world.fine("run", json!({"command": "env; pwd"})).await;
