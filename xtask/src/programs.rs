@@ -7,8 +7,8 @@ use crate::{agent_programs, shell};
 use anyhow::{Result, bail};
 use std::path::PathBuf;
 
-/// The oldest git whose `merge-tree --write-tree` the local forge and the workspaces can use.
-const GIT_OLDEST: (u32, u32) = (2, 38);
+/// The oldest git whose `merge-tree --write-tree --merge-base` the local forge can use.
+const GIT_OLDEST: (u32, u32) = (2, 40);
 
 /// Whether a missing program may be installed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,8 @@ struct Program {
 }
 
 const GIT: Program = Program { names: &["git"], package: "git", serves: "everything" };
-const BROWSER: [Program; 2] = [
+const OTHERS: [Program; 3] = [
+    Program { names: &["tmux"], package: "tmux", serves: "the tests of agents in a terminal" },
     Program {
         names: &["chromium", "chromium-browser", "google-chrome"],
         package: "chromium",
@@ -44,11 +45,11 @@ impl Program {
 
 /// Prepares the programs that the tests need.
 pub fn prepare(missing: Missing) -> Result<()> {
-    let absent: Vec<&Program> = std::iter::once(&GIT).chain(&BROWSER).filter(|it| it.find().is_none()).collect();
+    let absent: Vec<&Program> = std::iter::once(&GIT).chain(&OTHERS).filter(|it| it.find().is_none()).collect();
     if !absent.is_empty() && missing == Missing::Install {
         install(&absent.iter().map(|it| it.package).collect::<Vec<_>>());
     }
-    for program in std::iter::once(&GIT).chain(&BROWSER) {
+    for program in std::iter::once(&GIT).chain(&OTHERS) {
         match program.find() {
             Some(path) => eprintln!("xtask: {} is at {}", program.names[0], path.display()),
             None => eprintln!("xtask: NO {}: {} will be skipped, and counted", program.names[0], program.serves),

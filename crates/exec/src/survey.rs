@@ -66,19 +66,8 @@ pub async fn survey(host: &dyn Host) -> Vec<Finding> {
         run(host, "sh", &["-c", KERNEL]),
     );
     let mut findings = folder;
-    findings.push(match git {
-        Ok(words) => Finding::fine("git", words),
-        Err(why) => Finding::lacking(Grade::Stops, "git", why, "install git 2.40 or newer"),
-    });
-    findings.push(match tmux {
-        Ok(words) => Finding::fine("tmux", words),
-        Err(why) => Finding::lacking(
-            Grade::Gap,
-            "tmux",
-            why,
-            "install tmux 3.2 or newer; only agents that are run in a terminal need it",
-        ),
-    });
+    findings.push(new_enough(GIT, git));
+    findings.push(new_enough(TMUX, tmux));
     findings.push(kept_together(host.isolation()));
     findings.push(match bubblewrap {
         Ok(_) => Finding::fine("bubblewrap", "sandboxes can be made"),
@@ -86,6 +75,42 @@ pub async fn survey(host: &dyn Host) -> Vec<Finding> {
     });
     findings.extend(of_kernel(kernel));
     findings
+}
+
+/// A program that is needed in some version at least.
+struct Needed {
+    name: &'static str,
+    grade: Grade,
+    oldest: (u32, u32),
+    advice: &'static str,
+}
+
+const GIT: Needed = Needed { name: "git", grade: Grade::Stops, oldest: (2, 40), advice: "install git 2.40 or newer" };
+const TMUX: Needed = Needed {
+    name: "tmux",
+    grade: Grade::Gap,
+    oldest: (3, 3),
+    advice: "install tmux 3.3 or newer; only agents that are run in a terminal need it",
+};
+
+/// Says whether a program is there and not too old. Of a version that cannot be read (a build of its own) the best is
+/// thought.
+fn new_enough(needed: Needed, said: Result<String, String>) -> Finding {
+    let Needed { name, grade, oldest, advice } = needed;
+    match said {
+        Ok(words) if numbers(&words).is_some_and(|it| it < oldest) => {
+            Finding::lacking(grade, name, format!("{words} is too old"), advice)
+        }
+        Ok(words) => Finding::fine(name, words),
+        Err(why) => Finding::lacking(grade, name, why, advice),
+    }
+}
+
+/// Reads the first two numbers of a version: `git version 2.47.3`, `tmux 3.3a`.
+fn numbers(words: &str) -> Option<(u32, u32)> {
+    let version = words.split(' ').find(|it| it.starts_with(|first: char| first.is_ascii_digit()))?;
+    let mut parts = version.split(|it: char| !it.is_ascii_digit());
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 /// Prints what the kernel offers, a fact a line.
@@ -220,6 +245,19 @@ mod tests {
         assert!(bare.iter().all(|it| it.advice.is_some()));
         let hidden = of_kernel(Ok("release=6.1.0\nuserns=no".to_owned()));
         assert!(hidden[0].detail.contains("does not show"), "{hidden:?}");
+    }
+
+    #[test]
+    fn what_is_too_old_is_as_good_as_missing() {
+        let git = |words: &str| new_enough(GIT, Ok(words.to_owned())).grade;
+        assert_eq!(git("git version 2.47.3"), Grade::Fine);
+        assert_eq!(git("git version 2.40.windows.1"), Grade::Fine);
+        assert_eq!(git("git version 2.9.5 (Apple Git-154)"), Grade::Stops);
+        let tmux = |words: &str| new_enough(TMUX, Ok(words.to_owned()));
+        assert_eq!(tmux("tmux 3.3a").grade, Grade::Fine);
+        assert_eq!(tmux("tmux next-3.6").grade, Grade::Fine);
+        assert_eq!(tmux("tmux 3.2a").detail, "tmux 3.2a is too old");
+        assert_eq!(new_enough(TMUX, Err("not in PATH".to_owned())).grade, Grade::Gap);
     }
 
     #[test]
