@@ -79,6 +79,18 @@ pub enum Command {
         #[arg(long)]
         interrupt: bool,
     },
+    /// Take part in a session: in its terminal if it has one, otherwise as a live view with a line to type in.
+    ///
+    /// While you are attached to a terminal nobody else types there. In a live view each line is a message;
+    /// `/interrupt TEXT` cuts the running turn off for it, `/quit` leaves.
+    Attach {
+        id: IdRef,
+        /// Only look.
+        #[arg(long)]
+        view: bool,
+    },
+    /// Take the keyboard of a session's terminal from whoever is attached.
+    Release { id: IdRef },
     /// Answer a question.
     Answer {
         id: IdRef,

@@ -1,6 +1,7 @@
 //! What each command does: one or a few calls, then the answer.
 
 mod act;
+mod attach;
 mod doctor;
 mod look;
 mod place;
@@ -40,6 +41,8 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Events(options) => look::events(&client, say, options).await?,
         Command::Why { id } => say.answer(&client.why(id).await?, tables::why)?,
         Command::Steer { id, text, interrupt } => act::steer(&client, say, id, &text, interrupt).await?,
+        Command::Attach { id, view } => return attach::attach(&client, say, id, view).await,
+        Command::Release { id } => attach::release(&client, say, id).await?,
         Command::Answer { id, text } => act::answer(&client, say, id, &text).await?,
         Command::Cancel { id, reason } => act::cancel(&client, say, id, reason).await?,
         Command::Retry { id } => act::go(&client, say, id, act::Verb::Retry).await?,

@@ -1,11 +1,11 @@
 //! The daemon. It reads the environment, wires the rooms together and serves; it decides nothing.
 //!
-//! The same program is also the keeper of each run, the agent over a model's API and, for demos and tests, an agent that
-//! follows a script.
+//! The same program is also the keeper of each run, the bridge to a terminal, the agent over a model's API and, for demos and
+//! tests, an agent that follows a script.
 
 use clap::{Parser, Subcommand};
 use orchad::{config, demo, models, serve};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The orcha daemon: who is working on what, what do they need, what changed, and where is it running.
@@ -26,6 +26,12 @@ enum Command {
     Config,
     /// List the models that each provider has, asked of the provider itself, with what they can do.
     Models(models::Options),
+    /// Keep the terminal of one run: started by its keeper, not by people.
+    #[command(hide = true)]
+    Terminal {
+        /// What to do, as a file in the directory of the run.
+        orders: PathBuf,
+    },
     /// Keep one run: started by the daemon, not by people.
     #[command(hide = true)]
     Keeper {
@@ -44,6 +50,12 @@ fn main() -> ExitCode {
                 None => ExitCode::from(2),
             };
         }
+        Some("terminal") => {
+            return match args.next() {
+                Some(orders) => terminal(Path::new(&orders)),
+                None => ExitCode::from(2),
+            };
+        }
         Some("scripted-agent") => {
             let args = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
             return orcha_scripted_agent::main(args);
@@ -59,6 +71,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::main(options),
         Command::Config => print_config(),
         Command::Models(options) => models::main(&options),
+        Command::Terminal { orders } => return terminal(&orders),
         Command::Keeper { run_dir } => return orcha_exec::keeper::main(&run_dir),
     };
     match outcome {
@@ -68,6 +81,21 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Keeps the terminal of one run until it is over.
+fn terminal(orders: &Path) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(fault) => {
+            eprintln!("the bridge to the terminal could not be started: {fault}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(orcha_agent::terminal::serve(orders));
+    // A thread may still wait for input that does not come.
+    runtime.shutdown_background();
+    ExitCode::from(code)
 }
 
 fn print_config() -> anyhow::Result<ExitCode> {

@@ -226,6 +226,8 @@ fn agents(options: &Options, config: &Config) -> Result<Agents> {
     let environment = environment();
     let providers = config.providers(&environment)?;
     let mut agents = Agents::new(environment).context("a built-in agent is not understood")?;
+    let myself = std::env::current_exe().context("the program does not know its own path")?;
+    agents.bridge_by(vec![myself.display().to_string(), "terminal".to_owned()]);
     agents.configure(&config.agents()?).context("the agents of the settings file are not understood")?;
     if let Some(program) = &options.claude_bin {
         agents.run_claude_by(program);

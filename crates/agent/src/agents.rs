@@ -8,6 +8,7 @@ use crate::codex::{Codex, CodexExec};
 use crate::headless::{Headless, Program};
 use crate::llm::{Llm, ProviderError, Providers};
 use crate::spec::pick;
+use crate::terminal::{Terminal, TerminalRecipe};
 use crate::{Dialect, HostedRunner, Runner};
 use orcha_exec::Host;
 use std::collections::{BTreeMap, HashMap};
@@ -22,6 +23,8 @@ const LLM_SEES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_prox
 #[derive(Clone, Debug)]
 pub struct Agents {
     environment: Vec<(String, String)>,
+    /// The program that is the bridge to a terminal, with its leading arguments.
+    bridge: Vec<String>,
     kinds: BTreeMap<String, Arc<dyn Dialect>>,
 }
 
@@ -29,7 +32,7 @@ impl Agents {
     /// Makes the known kinds: `claude`, `codex`, `codex-exec`, the headless modes, and one for each built-in ACP recipe. Of the
     /// daemon's environment each agent sees its own part.
     pub fn new(environment: Vec<(String, String)>) -> Result<Self, RecipeError> {
-        let mut agents = Self { environment, kinds: BTreeMap::new() };
+        let mut agents = Self { environment, bridge: Vec::new(), kinds: BTreeMap::new() };
         let program = |name: &str| vec![name.to_owned()];
         agents.run_claude_by("claude");
         let base_env = pick(&agents.environment, &CODEX_SEES);
@@ -52,9 +55,27 @@ impl Agents {
         self.insert("claude", Arc::new(Claude { program: vec![program.to_owned()], base_env }));
     }
 
-    /// Adds or replaces ACP agents by a configuration: a TOML table per agent, its name is the kind.
+    /// Names the program that is the bridge to a terminal, with its leading arguments: see [`crate::terminal::serve`].
+    pub fn bridge_by(&mut self, bridge: Vec<String>) {
+        self.bridge = bridge;
+    }
+
+    /// Adds or replaces agents by a configuration: a TOML table per agent, its name is the kind. One with a table
+    /// `terminal` is a program in a terminal, any other speaks ACP.
     pub fn configure(&mut self, text: &str) -> Result<(), RecipeError> {
-        for (kind, recipe) in acp::recipes(text)? {
+        let mut rest: BTreeMap<String, toml::Value> = toml::from_str(text)?;
+        let is_terminal = |it: &toml::Value| it.get("terminal").is_some();
+        let terminals: Vec<String> =
+            rest.iter().filter(|(_, it)| is_terminal(it)).map(|(kind, _)| kind.clone()).collect();
+        for kind in terminals {
+            if let Some(table) = rest.remove(&kind) {
+                self.insert_terminal(&kind, table)?;
+            }
+        }
+        let rest = toml::to_string(&rest)
+            .map_err(|fault| serde::de::Error::custom(fault.to_string()))
+            .map_err(RecipeError::Format)?;
+        for (kind, recipe) in acp::recipes(&rest)? {
             self.insert_acp(&kind, recipe);
         }
         Ok(())
@@ -81,6 +102,24 @@ impl Agents {
     /// Returns the environment that the agents see parts of.
     pub fn environment(&self) -> &[(String, String)] {
         &self.environment
+    }
+
+    fn insert_terminal(&mut self, kind: &str, table: toml::Value) -> Result<(), RecipeError> {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            terminal: TerminalRecipe,
+        }
+        let Table { terminal: recipe } = table.try_into()?;
+        if recipe.program.first().is_none_or(String::is_empty) {
+            return Err(RecipeError::NoCommand { agent: kind.to_owned() });
+        }
+        if let Some(fault) = recipe.behaviour.fault() {
+            return Err(RecipeError::Terminal { agent: kind.to_owned(), fault });
+        }
+        let base_env = pick(&self.environment, &recipe.sees);
+        self.insert(kind, Arc::new(Terminal::new(recipe, self.bridge.clone(), base_env)));
+        Ok(())
     }
 
     /// Adds or replaces a kind.
@@ -114,5 +153,40 @@ impl Agents {
             Arc::new(HostedRunner::new(Arc::clone(host), Arc::clone(dialect)))
         };
         self.kinds.iter().map(|(kind, dialect)| (kind.clone(), runner(dialect))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agents() -> Agents {
+        let mut agents = Agents::new(Vec::new()).unwrap();
+        agents.bridge_by(vec!["/bridge".into()]);
+        agents
+    }
+
+    #[test]
+    fn a_program_in_a_terminal_is_a_table_and_its_neighbours_speak_acp() {
+        let mut agents = agents();
+        let text = "[tui]\nterminal = { program = [\"tui\"], ready = \"^> \", quiet_secs = 60 }\n[mine]\ncommand = [\"mine\"]\n";
+        agents.configure(text).unwrap();
+        assert!(agents.dialect("tui").unwrap().shows_terminal());
+        assert!(!agents.dialect("mine").unwrap().shows_terminal());
+        assert_eq!(agents.dialect("tui").unwrap().program().command, ["tui"]);
+    }
+
+    #[test]
+    fn p17_what_is_misspelt_in_a_terminal_is_refused_by_its_name() {
+        for (table, name) in [
+            ("program = [\"x\"], redy = \"^> \"", "redy"),
+            ("program = [\"x\"], ready = \"(\"", "ready"),
+            ("program = []", "tui"),
+            ("ready = \"x\"", "program"),
+        ] {
+            let fault = agents().configure(&format!("[tui]\nterminal = {{ {table} }}\n")).unwrap_err();
+            let source = std::error::Error::source(&fault).map(ToString::to_string).unwrap_or_default();
+            assert!(format!("{fault}: {source}").contains(name), "{fault}: {source}");
+        }
     }
 }

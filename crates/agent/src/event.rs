@@ -71,6 +71,11 @@ pub enum Event {
         /// Whether it is running now.
         running: bool,
     },
+    /// A person took the keyboard (`true`), or gave it back: meanwhile nothing of ours is said.
+    Held {
+        /// Whether a person has it now.
+        by_person: bool,
+    },
     /// The turn is over.
     TurnEnded(TurnEnd),
     /// A line that is not of the protocol; kept as it was, broken UTF-8 replaced.
@@ -166,6 +171,8 @@ pub struct Limit {
 pub enum TurnEnd {
     /// The agent finished what it wanted to do.
     Completed,
+    /// Its screen stands still, and that is all that is known: no success without the agent's own report.
+    Quiet,
     /// We, or a person, interrupted it.
     Interrupted,
     /// The model refused.
@@ -219,6 +226,7 @@ impl fmt::Display for TurnEnd {
         };
         match self {
             Self::Completed => f.write_str("was completed"),
+            Self::Quiet => f.write_str("ended: the screen stands still"),
             Self::Interrupted => f.write_str("was interrupted"),
             Self::Refused => f.write_str("ended: the model refused"),
             Self::RateLimited { until: at } => until(f, "too many requests", at),

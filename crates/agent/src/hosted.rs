@@ -3,7 +3,7 @@
 use crate::{
     Batch, Cursor, Ended, Entry, Event, Launch, LaunchError, Program, Runner, RunnerError, Said, Say, Source, Started,
 };
-use crate::{examine, spec};
+use crate::{Window, examine, spec, terminal};
 use async_trait::async_trait;
 use orcha_exec::keeper::CUT_MARK;
 use orcha_exec::{
@@ -12,6 +12,7 @@ use orcha_exec::{
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,11 @@ pub trait Dialect: Send + Sync + fmt::Debug {
 
     /// Returns the program that is run, where a launch names no other.
     fn program(&self) -> Program;
+
+    /// Tells whether a person can see its runs in a terminal and type there; see [`crate::terminal`].
+    fn shows_terminal(&self) -> bool {
+        false
+    }
 
     /// Goes on with a dialogue from its memory (`Value::Null` at the beginning).
     fn dialogue(&self, memory: &Value) -> Box<dyn Dialogue>;
@@ -168,11 +174,15 @@ impl HostedRunner {
 
     /// Reads the brief where the launch laid it, after a restart in the middle of an opening.
     async fn read_brief(&self, label: &RunLabel) -> Result<String, RunnerError> {
-        let folder = self.host.work_root().join(".orcha").join("runs").join(label.as_str());
-        let cat = Command::new("cat", folder).env("PATH", "/usr/bin:/bin").arg(spec::BRIEF);
+        let cat = Command::new("cat", self.folder(label)).env("PATH", self.host.search_path()).arg(spec::BRIEF);
         let fault = |source| RunnerError::Brief { label: label.clone(), source };
         let output = self.host.run(&cat).await.map_err(|it| fault(Some(it)))?;
         if output.status.success() { Ok(output.text()) } else { Err(fault(None)) }
+    }
+
+    /// The directory of a run on its host.
+    fn folder(&self, label: &RunLabel) -> PathBuf {
+        self.host.work_root().join(".orcha").join("runs").join(label.as_str())
     }
 
     /// Notes how far a run was read.
@@ -191,6 +201,11 @@ impl HostedRunner {
 
 #[async_trait]
 impl Runner for HostedRunner {
+    fn window(&self, label: &RunLabel) -> Option<Window> {
+        let window = Window { folder: self.folder(label), socket: terminal::SOCKET, session: terminal::SESSION };
+        self.dialect.shows_terminal().then_some(window)
+    }
+
     async fn examine(&self, kind: &str) -> Option<Finding> {
         Some(examine::examine(&*self.host, kind, &self.dialect.program()).await)
     }

@@ -20,6 +20,7 @@ mod once;
 mod rpc;
 mod runner;
 mod spec;
+pub mod terminal;
 mod text;
 mod wish;
 
@@ -31,6 +32,6 @@ pub use hosted::{Dialect, Dialogue, Heard, HostedRunner, Utterance};
 pub use runner::MockRunner;
 pub use runner::{
     Batch, Begun, Cursor, Ended, Entry, Launch, LaunchError, Mcp, Output, Permissions, Runner, RunnerError, Said, Say,
-    Source, Started,
+    Source, Started, Window,
 };
 pub use wish::{Wish, wish};

@@ -141,6 +141,17 @@ pub struct Cursor {
     pub memory: serde_json::Value,
 }
 
+/// Where a run is seen in a terminal: a session of a tmux server of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The folder of the run, on its target.
+    pub folder: PathBuf,
+    /// The socket of the server, relative to the folder.
+    pub socket: &'static str,
+    /// The session's name there.
+    pub session: &'static str,
+}
+
 /// Which side a transcript entry comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -200,6 +211,11 @@ pub trait Runner: Send + Sync + fmt::Debug {
     /// Looks whether the agent's program is there and somebody is logged in, without asking its provider; `None`
     /// where there is no program. `kind` is its name for people.
     async fn examine(&self, _kind: &str) -> Option<Finding> {
+        None
+    }
+
+    /// Tells where a person can see a run in a terminal and type there; `None` for agents without one.
+    fn window(&self, _label: &RunLabel) -> Option<Window> {
         None
     }
 

@@ -181,6 +181,7 @@ const fn turn(state: &State) -> Option<orcha_wire::Turn> {
     match state {
         State::Running { turn: Turn::Busy { .. }, .. } => Some(orcha_wire::Turn::Busy),
         State::Running { turn: Turn::Idle { .. }, .. } => Some(orcha_wire::Turn::Idle),
+        State::Running { turn: Turn::Held { .. }, .. } => Some(orcha_wire::Turn::Held),
         _ => None,
     }
 }
@@ -205,6 +206,7 @@ pub fn session_reason(state: &State) -> Option<String> {
         State::Failed { reason, .. } | State::Canceled { reason } => Some(reason.clone()),
         State::Queued { released: false } => Some("it waits for sessions that it depends on".to_owned()),
         State::Queued { released: true } => Some("it waits for a place".to_owned()),
+        State::Running { turn: Turn::Held { .. }, .. } => Some("a person types in its terminal".to_owned()),
         State::Starting { .. } | State::Running { .. } | State::Paused | State::Succeeded { .. } => None,
     }
 }

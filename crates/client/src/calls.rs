@@ -76,6 +76,8 @@ calls! {
     list sessions(ListSessions) -> SessionRow = LIST_SESSIONS;
     /// Returns a session.
     at session() -> Session = GET_SESSION;
+    /// Tells where a running session's terminal is.
+    at session_terminal() -> Terminal = SESSION_TERMINAL;
     /// Returns a part of a transcript, oldest first.
     list_at transcript(ListMessages) -> TranscriptEntry = SESSION_MESSAGES;
     /// Says something to a session's agent.

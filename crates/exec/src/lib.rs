@@ -10,6 +10,7 @@ mod command;
 mod execute;
 #[cfg(feature = "fake")]
 pub mod fake;
+mod foreign;
 pub mod git;
 mod host;
 mod hunt;
@@ -26,6 +27,7 @@ mod whole;
 
 pub use command::{Command, CommandError, ExitStatus, Output};
 pub use execute::{DEFAULT_PATH, Ended, find_program};
+pub use foreign::{remind_parent, until_over};
 pub use host::Host;
 pub use local::{LocalHost, LocalSettings};
 pub use run::{

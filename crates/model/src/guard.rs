@@ -256,6 +256,9 @@ pub struct Counters {
     pub idle_turns: u32,
     /// Whether the current turn showed an action.
     pub acted: bool,
+    /// How often in a row its screen stood still without a report, while nothing waited to be said.
+    #[serde(default)]
+    pub quiet: u32,
     /// Model calls.
     pub calls: CallWindow,
     /// Everything used so far.

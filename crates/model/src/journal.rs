@@ -74,6 +74,8 @@ pub enum NoteKind {
     SessionTurnEnded,
     SessionPaused,
     SessionResumed,
+    SessionHeld,
+    SessionHandedBack,
     SessionSucceeded,
     SessionFailed,
     SessionCanceled,

@@ -291,6 +291,13 @@ pub enum Turn {
         /// Since when.
         since: Timestamp,
     },
+    /// A person types in its terminal: nobody else says anything meanwhile.
+    Held {
+        /// Since when.
+        since: Timestamp,
+        /// Whether a turn was under way when the person came.
+        busy: bool,
+    },
 }
 
 /// What a session waits for a person for.
@@ -338,6 +345,8 @@ pub enum FaultClass {
 pub enum TurnEnd {
     /// It finished.
     Completed,
+    /// Its screen stands still, and nothing else is known.
+    Quiet,
     /// It was interrupted.
     Interrupted,
     /// It did not get through to its model: wait and go on.
@@ -533,6 +542,13 @@ pub enum Input {
         /// Whether it acted: a tool call or its result.
         acted: bool,
     },
+    /// A person took its keyboard, or gave it back.
+    Keyboard {
+        /// The attempt.
+        attempt: Attempt,
+        /// Whether a person has it now.
+        by_person: bool,
+    },
     /// The agent used tokens.
     Used {
         /// The attempt.
@@ -603,6 +619,8 @@ pub enum Input {
 /// How infrastructure faults are waited out: 1 s, doubled, at most a minute; the sixth in a row is one too many.
 const FAULT_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(60) };
 const FAULTS_ALLOWED: u32 = 5;
+/// How often an agent whose screen stands still is asked for a report before a person is.
+const QUIET_ASKED: u32 = 1;
 /// How an overloaded provider is waited out when it names no time.
 const PROVIDER_BACKOFF: Backoff = Backoff { first: Duration::from_secs(5), cap: Duration::from_secs(600) };
 
@@ -817,6 +835,7 @@ pub fn decide(session: &Session, input: Input, limits: &Limits, now: Timestamp) 
         Input::Heard { attempt, activity, summary, acted } => {
             Ok(heard(session, attempt, activity, summary, acted, now))
         }
+        Input::Keyboard { attempt, by_person } => Ok(keyboard(session, attempt, by_person, now)),
         Input::Used { attempt, usage } => Ok(used(session, attempt, usage, limits, now)),
         Input::TurnEnded { attempt, end, around } => {
             Ok(asking::at_the_end(session, attempt, |it| turn_ended(it, attempt, end, around, limits, now)))
@@ -867,6 +886,7 @@ fn place(
             let attempt = session.attempt.next();
             let mut next = session.clone();
             next.attempt = attempt;
+            next.counters.quiet = 0;
             next.workspace = Some(workspace);
             next.state = State::Starting { target, attempt, phase: Phase::Preparing };
             next.activity = Some("preparing its workspace".into());
@@ -1293,14 +1313,14 @@ fn named(session: &Session, of: Attempt, conversation: String, now: Timestamp) -
 
 fn spoken(session: &Session, of: Attempt, _message: MessageId, now: Timestamp) -> Decision<Session> {
     match &session.state {
-        State::Running { target, attempt, since, .. } if *attempt == of => {
+        State::Running { target, attempt, turn, since } if *attempt == of => {
             let mut next = session.clone();
-            next.state = State::Running {
-                target: *target,
-                attempt: *attempt,
-                turn: Turn::Busy { heard_at: now },
-                since: *since,
+            let turn = match *turn {
+                Turn::Busy { .. } | Turn::Idle { .. } => Turn::Busy { heard_at: now },
+                // They were on their way when the person came, and are typed when the person leaves.
+                Turn::Held { since, .. } => Turn::Held { since, busy: true },
             };
+            next.state = State::Running { target: *target, attempt: *attempt, turn, since: *since };
             next.updated_at = now;
             Decision::become_(next)
         }
@@ -1353,6 +1373,36 @@ fn heard(
     }
 }
 
+/// A person and the daemon never type at once: while a person has the keyboard the session is neither busy nor idle.
+fn keyboard(session: &Session, of: Attempt, by_person: bool, now: Timestamp) -> Decision<Session> {
+    let (target, attempt, turn, since) = match &session.state {
+        State::Running { target, attempt, turn, since } if *attempt == of => (*target, *attempt, *turn, *since),
+        State::Queued { .. }
+        | State::WaitingCapacity { .. }
+        | State::Starting { .. }
+        | State::Running { .. }
+        | State::WaitingUser { .. }
+        | State::Paused
+        | State::Succeeded { .. }
+        | State::Failed { .. }
+        | State::Canceled { .. } => return Decision::ignore(session.clone(), "the keyboard of another attempt"),
+    };
+    let (turn, words) = match (turn, by_person) {
+        (Turn::Busy { .. }, true) => (Turn::Held { since: now, busy: true }, "a person types in its terminal"),
+        (Turn::Idle { .. }, true) => (Turn::Held { since: now, busy: false }, "a person types in its terminal"),
+        (Turn::Held { busy: true, .. }, false) => (Turn::Busy { heard_at: now }, "the person left its terminal"),
+        (Turn::Held { busy: false, .. }, false) => (Turn::Idle { since: now }, "the person left its terminal"),
+        (Turn::Held { .. }, true) => return Decision::ignore(session.clone(), "held already"),
+        (Turn::Busy { .. } | Turn::Idle { .. }, false) => return Decision::ignore(session.clone(), "not held"),
+    };
+    let mut next = session.clone();
+    next.state = State::Running { target, attempt, turn, since };
+    next.activity = Some(words.into());
+    next.updated_at = now;
+    let kind = if by_person { NoteKind::SessionHeld } else { NoteKind::SessionHandedBack };
+    Decision::become_(next).note(session.said(kind, format!("{}: {words}", session.title)))
+}
+
 fn used(session: &Session, of: Attempt, usage: Usage, limits: &Limits, now: Timestamp) -> Decision<Session> {
     // What was used is counted whatever became of the session: the money is gone.
     let mut next = session.clone();
@@ -1398,6 +1448,36 @@ fn turn_ended(
     now_idle.state = State::Running { target, attempt, turn: Turn::Idle { since: now }, since };
     now_idle.updated_at = now;
     match end {
+        TurnEnd::Quiet => {
+            now_idle.faults = 0;
+            let stays = session.role.traits().stays;
+            // What it handed in is the evidence; that it rests now only says when.
+            let handed_in = session.part.as_ref().map_or(session.report.is_some(), |it| it.hand_in.is_some());
+            if handed_in && !stays && !around.messages_wait {
+                return now_idle.finish(Evidence::Report, around, now);
+            }
+            now_idle.counters.turn_done(around.others_at_work);
+            if let Some(trip) = now_idle.counters.verdict(limits, now) {
+                return now_idle.trip(trip, now);
+            }
+            if around.questions_open && !stays && !around.messages_wait {
+                let note = session.said(NoteKind::SessionWaiting, format!("{} waits for an answer", session.title));
+                let state = State::WaitingUser { why: UserWait::Question, answered: false };
+                return now_idle.leave_for(state, Patience::Patient, now).note(note);
+            }
+            // Words that wait are new work; only where none are it is asked for its report.
+            now_idle.counters.quiet = if around.messages_wait { 0 } else { session.counters.quiet.saturating_add(1) };
+            if !stays && now_idle.counters.quiet > QUIET_ASKED {
+                let note = session
+                    .said(NoteKind::SessionWaiting, format!("{} stands still and reports nothing", session.title));
+                let state = State::WaitingUser { why: UserWait::Help { class: "quiet".into() }, answered: false };
+                return now_idle.leave_for(state, Patience::Patient, now).note(note);
+            }
+            now_idle.activity = Some("its screen stands still".into());
+            let note =
+                session.said(NoteKind::SessionTurnEnded, format!("the screen of {} stands still", session.title));
+            Decision::become_(now_idle).note(note)
+        }
         TurnEnd::Completed => {
             now_idle.faults = 0;
             now_idle.counters.turn_done(around.others_at_work);
@@ -1514,8 +1594,10 @@ fn exited(session: &Session, of: Attempt, exit: Exit, around: Around, now: Times
         // It had no other way to be cut off, or it ended instead: either way the message is what comes next.
         (_, Exit::Clean | Exit::Crashed { .. }) if around.cut_off => go_on_with_message(session, now),
         // An agent of one turn hears the next words in a new process.
-        (Turn::Idle { .. }, Exit::Clean) if around.messages_wait => go_on_with_message(session, now),
-        (Turn::Idle { .. }, Exit::Clean) if stays => {
+        (Turn::Idle { .. } | Turn::Held { busy: false, .. }, Exit::Clean) if around.messages_wait => {
+            go_on_with_message(session, now)
+        }
+        (Turn::Idle { .. } | Turn::Held { busy: false, .. }, Exit::Clean) if stays => {
             let note =
                 session.said(NoteKind::SessionWaiting, format!("{} is parked until it is needed", session.title));
             let why = Waiting::Parked;

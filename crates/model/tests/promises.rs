@@ -93,6 +93,35 @@ fn crash() -> Exit {
 // Promise 2: no late completion revives ended work.
 
 #[test]
+fn p5_a_screen_that_stands_still_is_asked_about_and_never_taken_for_success() {
+    let quiet = || Input::TurnEnded { attempt: attempt(2), end: TurnEnd::Quiet, around: Around::default() };
+    check(running(Role::Implementer), quiet(), expect!["running | effects: none"]);
+    let mut asked = running(Role::Implementer);
+    asked.counters.quiet = 1;
+    check(asked.clone(), quiet(), expect!["waiting_user | effects: stop 2 and snapshot"]);
+    let words_wait = Around { messages_wait: true, ..Around::default() };
+    let spoken_to = Input::TurnEnded { attempt: attempt(2), end: TurnEnd::Quiet, around: words_wait };
+    let next = session::decide(&asked, spoken_to, &Limits::default(), NOW).unwrap().next;
+    assert_eq!((next.state.name(), next.counters.quiet), ("running", 0), "new words are new work");
+    let mut reported = running(Role::Implementer);
+    reported.report = Some(Report { summary: "done".into(), verdict: None, at: at(950) });
+    check(reported, quiet(), expect!["succeeded | effects: stop 2 and snapshot"]);
+}
+
+#[test]
+fn a_person_with_the_keyboard_is_left_alone_and_gives_back_what_was_there() {
+    let held = |by_person| Input::Keyboard { attempt: attempt(2), by_person };
+    let busy = running(Role::Implementer);
+    let limits = Limits::default();
+    let taken = session::decide(&busy, held(true), &limits, NOW).unwrap().next;
+    assert!(matches!(taken.state, State::Running { turn: Turn::Held { busy: true, .. }, .. }));
+    let back = session::decide(&taken, held(false), &limits, NOW).unwrap().next;
+    assert!(matches!(back.state, State::Running { turn: Turn::Busy { heard_at: NOW }, .. }));
+    let late = Input::Keyboard { attempt: attempt(1), by_person: true };
+    check(busy, late, expect!["running | effects: none | ignored: the keyboard of another attempt"]);
+}
+
+#[test]
 fn promise_2_a_late_completion_does_not_revive_a_canceled_session() {
     check(
         canceled(),

@@ -244,6 +244,10 @@ impl Reader {
                 Event::PermissionWithdrawn { request } => {
                     stimuli.push(of_session(Input::PermissionWithdrawn { attempt, request: request.clone() }));
                 }
+                Event::Held { by_person } => {
+                    stimuli.extend(heard.take().map(|it| it.input(attempt)).map(of_session));
+                    stimuli.push(of_session(Input::Keyboard { attempt, by_person: *by_person }));
+                }
                 Event::PermissionRequest { .. }
                 | Event::Text { .. }
                 | Event::Thinking { .. }
@@ -319,6 +323,7 @@ impl Heard {
             | Event::Usage(_)
             | Event::Limit(_)
             | Event::Background { .. }
+            | Event::Held { .. }
             | Event::TurnEnded(_)
             | Event::Raw { .. } => self.anything = true,
         }
@@ -354,6 +359,7 @@ fn end_of(end: &TurnEnd) -> session::TurnEnd {
     let provider = |class, until: &Option<Timestamp>| session::TurnEnd::Provider { class, until: *until };
     match end {
         TurnEnd::Completed => session::TurnEnd::Completed,
+        TurnEnd::Quiet => session::TurnEnd::Quiet,
         TurnEnd::Interrupted => session::TurnEnd::Interrupted,
         TurnEnd::RateLimited { until } => provider("rate_limited", until),
         TurnEnd::UsageExhausted { until } => provider("usage_exhausted", until),
@@ -418,7 +424,9 @@ fn entry(source: Source, event: &Event, at: Timestamp) -> Option<NewEntry> {
         Event::Retrying { attempt, class } => {
             line("system", "status", format!("the agent retries ({class}, {attempt})"), None)
         }
-        Event::TurnEnded(end @ (TurnEnd::Completed | TurnEnd::Interrupted)) => {
+        Event::Held { by_person: true } => line("system", "status", "a person took the keyboard".into(), None),
+        Event::Held { by_person: false } => line("system", "status", "the person gave the keyboard back".into(), None),
+        Event::TurnEnded(end @ (TurnEnd::Completed | TurnEnd::Interrupted | TurnEnd::Quiet)) => {
             line("system", "status", format!("the turn {end}"), None)
         }
         Event::TurnEnded(end) => line("system", "error", format!("the turn {end}"), serde_json::to_value(end).ok()),

@@ -1019,6 +1019,14 @@ impl Orch {
         Ok(row)
     }
 
+    /// Tells where a person can see a running session in a terminal and type there; `None` if there is no terminal.
+    pub fn window(&self, session: &orcha_model::Session) -> Option<orcha_agent::Window> {
+        // Before it runs there is nothing to be seen.
+        let orcha_model::session::State::Running { target, attempt, .. } = session.state else { return None };
+        let label = crate::execute::run_label(session.id, attempt).ok()?;
+        self.shared.hands.runner(target, &session.agent.kind)?.window(&label)
+    }
+
     /// Connects the hands of a target and probes it.
     pub async fn connect_target(&self, id: TargetId, hands: crate::TargetHands) -> Result<Target, SubmitError> {
         self.shared.hands.add_target(id, hands);

@@ -57,7 +57,9 @@ pub(crate) fn can_hand_back(world: &World, session: &Session, settings: &Setting
 pub(crate) fn finishes(world: &World, session: &Session, trip: &Trip, settings: &Settings) -> bool {
     let Trip::Budget { .. } = trip else { return false };
     match &session.state {
-        State::Starting { .. } | State::Running { turn: Turn::Busy { .. }, .. } => session.counters.reserved.is_some(),
+        State::Starting { .. } | State::Running { turn: Turn::Busy { .. } | Turn::Held { .. }, .. } => {
+            session.counters.reserved.is_some()
+        }
         State::Running { turn: Turn::Idle { .. }, .. } => match session.counters.hand_back {
             HandBack::Wanted => true,
             HandBack::NotYet if session.counters.reserved.is_some() => true,

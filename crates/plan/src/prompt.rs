@@ -297,6 +297,13 @@ pub fn go_on(session: &Session) -> String {
     if let Some(contract) = session.part.as_ref().filter(|it| it.hand_in.is_none()).and_then(|it| it.phase.contract()) {
         return crate::brief::missing(session, contract);
     }
+    if session.counters.quiet > 0 {
+        return format!(
+            "Your screen stands still, and nothing was reported. If your task is done, hand in your result by your tools (`report_result`, \
+             if you have that one); if you need something, ask by your tools; otherwise go on. Your task: {}",
+            session.title
+        );
+    }
     format!("Nothing more is on its way to you. Go on with your task and finish it: {}", session.title)
 }
 
@@ -370,6 +377,9 @@ pub fn remedy(class: &str) -> &'static str {
         "billing" => "the account has no credit; top it up, then answer `continue`",
         "model_missing" => "the model does not exist for this account; choose another, then answer `continue`",
         "context_full" => "its conversation is full; answer `continue` to let it try, or `cancel` and split the task",
+        "quiet" => {
+            "its screen stands still, and it reports nothing although it was asked to; look at its transcript, then answer `continue` or `cancel`"
+        }
         "refused" => "the model refused; say how to go on, or answer `cancel`",
         _ => "look at its transcript, then answer `continue` or `cancel`",
     }

@@ -95,6 +95,11 @@ fn of_session(world: &World, session: &Session) -> Why {
             };
             Why { reason, since: *since, way_out }
         }
+        State::Running { turn: Turn::Held { since, .. }, .. } => Why {
+            reason: "a person types in its terminal; nobody else says anything meanwhile".into(),
+            since: *since,
+            way_out: format!("the person detaches, or `orcha release {}`", session.id.short()),
+        },
         State::Running { turn: Turn::Idle { since }, .. } => Why {
             reason: "its agent waits to be told something".into(),
             since: *since,

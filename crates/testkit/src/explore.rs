@@ -35,6 +35,8 @@ pub struct Budget {
     pub failures: u8,
     /// An agent does not simply do its work: it crashes, exits, is refused, needs help.
     pub mischief: u8,
+    /// What only agents in a terminal do: their screen stands still, a person takes their keyboard.
+    pub screens: u8,
     /// An agent reports by tool.
     pub reports: u8,
     /// An agent asks the user.
@@ -114,6 +116,7 @@ pub enum Action {
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Act {
     Turn(Ending),
+    Keyboard { by_person: bool },
     Report,
     Ask,
     Exit { clean: bool },
@@ -388,10 +391,14 @@ impl Moment {
 
     fn acts(&self, process: &Process) -> impl Iterator<Item = Act> {
         let left = self.budget;
-        let busy = process.busy;
+        // While a person types nothing counts as the end of a turn.
+        let busy = process.busy && !process.held;
         let when = |yes: bool, act: Act| yes.then_some(act);
         let bad = left.mischief > 0;
         [
+            when(process.held, Act::Keyboard { by_person: false }),
+            when(!process.held && left.screens > 0, Act::Keyboard { by_person: true }),
+            when(busy && left.screens > 0, Act::Turn(Ending::Quiet)),
             when(busy, Act::Turn(Ending::Completed)),
             when(busy && bad, Act::Turn(Ending::Provider)),
             when(busy && bad, Act::Turn(Ending::Help)),
@@ -494,7 +501,8 @@ impl Moment {
                 let signal = process.signals.pop_front().ok_or("nothing to read")?;
                 let fact = outside::heard(*session, *attempt, signal, self.now);
                 self.hear(&fact, &cause)?;
-                if !matches!(signal, Signal::Turn(_)) {
+                // A line is read once, in the commit that moves the cursor; these mean something only in their order.
+                if !matches!(signal, Signal::Turn(_) | Signal::Held(_)) {
                     self.keep_echo(fact);
                 }
                 Ok(())
@@ -593,7 +601,15 @@ impl Moment {
             Act::Turn(ending) => {
                 process.busy = false;
                 process.signals.push_back(Signal::Turn(ending));
-                self.budget.mischief -= u8::from(ending != Ending::Completed);
+                match ending {
+                    Ending::Completed | Ending::Interrupted => {}
+                    Ending::Quiet => self.budget.screens -= 1,
+                    Ending::Provider | Ending::Help | Ending::Failed => self.budget.mischief -= 1,
+                }
+            }
+            Act::Keyboard { by_person } => {
+                self.budget.screens -= u8::from(by_person);
+                process.hold(by_person);
             }
             Act::Exit { clean } => {
                 self.budget.mischief -= 1;
@@ -795,6 +811,7 @@ fn hash_life(state: &Life, to: &mut DefaultHasher) {
             match turn {
                 session::Turn::Busy { heard_at } => (0, heard_at).hash(to),
                 session::Turn::Idle { since } => (1, since).hash(to),
+                session::Turn::Held { since, busy } => (2, since, busy).hash(to),
             }
         }
         Life::WaitingUser { why, answered } => {

@@ -68,6 +68,13 @@ fn words_reach_the_agent_once() {
 }
 
 #[test]
+fn a_person_at_the_keyboard_and_a_still_screen_lose_nothing() {
+    all_of("screens", Budget { crashes: 1, screens: 2, reports: 1, cancels: 1, ..none() });
+    all_of("screens and words", Budget { screens: 2, steers: 1, interrupts: 1, ..none() });
+    all_of("doubled screens", Budget { echoes: 1, screens: 2, mischief: 1, ..none() });
+}
+
+#[test]
 fn answers_reach_the_agent_that_asked() {
     all_of("questions", Budget { crashes: 1, asks: 1, mischief: 1, ..none() });
     all_of("doubled answers", Budget { echoes: 1, asks: 1, cancels: 1, ..none() });
@@ -123,6 +130,7 @@ mod far_more_at_once {
         mischief: 1,
         reports: 1,
         asks: 0,
+        screens: 0,
         ticks: 1,
         full: 0,
         cancels: 1,
@@ -196,6 +204,7 @@ fn random_walks_over_a_team_come_to_an_end() {
         mischief: 4,
         reports: 2,
         asks: 2,
+        screens: 2,
         ticks: 6,
         full: 2,
         cancels: 1,

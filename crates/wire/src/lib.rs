@@ -63,7 +63,9 @@ pub use query::{
 };
 pub use question::{Answer, Question, QuestionStatus};
 pub use routes::{Method, Route};
-pub use session::{Phase, Session, SessionMetadata, SessionMode, SessionRole, SessionRow, SessionStatus, Turn};
+pub use session::{
+    Phase, Session, SessionMetadata, SessionMode, SessionRole, SessionRow, SessionStatus, Terminal, Turn,
+};
 pub use target::{CreateTarget, EditTarget, Target, TargetKind, TargetReport, TargetStatus};
 pub use token::{ApiToken, CreateToken, CreatedToken};
 pub use transcript::{MessageKind, MessageSource, Steer, Steered, SteeringMessage, SteeringState, TranscriptEntry};

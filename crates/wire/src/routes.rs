@@ -165,6 +165,8 @@ routes! {
     LIST_SESSIONS = Get "/api/sessions" query ListSessions => 200 [SessionRow];
     /// Shows a session.
     GET_SESSION = Get "/api/sessions/{id}" => 200 Session;
+    /// Tells where a running session's terminal is, if its agent has one.
+    SESSION_TERMINAL = Get "/api/sessions/{id}/terminal" => 200 Terminal;
     /// Reads a session's transcript, oldest first.
     SESSION_MESSAGES = Get "/api/sessions/{id}/messages" query ListMessages => 200 [TranscriptEntry];
     /// Says something to a session's agent.

@@ -75,6 +75,7 @@ names! {
     Turn, "turn":
     Busy = "busy",
     Idle = "idle",
+    Held = "held",
 }
 
 /// A session as a line of a list.
@@ -240,4 +241,17 @@ pub struct SessionMetadata {
     /// The attempt whose process runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub running_attempt: Option<Attempt>,
+}
+
+/// Where a session's terminal is: a session of a tmux server of its own, on the session's target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Terminal {
+    /// The target that it is on.
+    pub target_id: TargetId,
+    /// The folder from which the socket is named.
+    pub folder: String,
+    /// The socket of the tmux server.
+    pub socket: String,
+    /// The session's name there.
+    pub session: String,
 }

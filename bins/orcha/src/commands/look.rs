@@ -195,7 +195,7 @@ async fn each<T>(
     }
 }
 
-async fn transcript(client: &Client, say: Say, id: IdRef, follow: bool, tail: Option<u32>) -> Result<()> {
+pub async fn transcript(client: &Client, say: Say, id: IdRef, follow: bool, tail: Option<u32>) -> Result<()> {
     let mut last = 0;
     let mut query = ListMessages { tail, limit: tail.or(Some(DEFAULT_MESSAGES)), ..ListMessages::default() };
     loop {

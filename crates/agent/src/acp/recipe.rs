@@ -71,7 +71,7 @@ pub struct Levels<T> {
 }
 
 impl<T> Levels<T> {
-    const fn get(&self, permissions: Permissions) -> &T {
+    pub(crate) const fn get(&self, permissions: Permissions) -> &T {
         match permissions {
             Permissions::Everything => &self.everything,
             Permissions::Edits => &self.edits,
@@ -86,6 +86,14 @@ pub enum RecipeError {
     /// It is not what the format says; the source names line and field.
     #[error("the configuration of agents cannot be read")]
     Format(#[from] toml::de::Error),
+    /// A program in a terminal is described in a way that cannot be.
+    #[error("agent `{agent}`: {fault}")]
+    Terminal {
+        /// The agent.
+        agent: String,
+        /// What is wrong.
+        fault: String,
+    },
     /// An agent has no program.
     #[error("agent `{agent}` has no `command`")]
     NoCommand {

@@ -46,6 +46,7 @@ pub(crate) fn handler(route: &Route) -> Option<MethodRouter<Api>> {
 
         at::LIST_SESSIONS => get(sessions::list),
         at::GET_SESSION => get(sessions::show),
+        at::SESSION_TERMINAL => get(sessions::terminal),
         at::SESSION_MESSAGES => get(sessions::messages),
         at::STEER_SESSION => post(steering::session),
         at::SESSION_STEERING => get(steering::of_session),

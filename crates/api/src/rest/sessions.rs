@@ -16,7 +16,7 @@ use orcha_model::Session;
 use orcha_model::session::Input;
 use orcha_plan::Stimulus;
 use orcha_store::{Cursor, Entry, Page, SessionFilter, Span, Which};
-use orcha_wire::{Cancel, DEFAULT_MESSAGES, ListMessages, ListSessions, MAX_LIMIT};
+use orcha_wire::{Cancel, Code, DEFAULT_MESSAGES, ListMessages, ListSessions, MAX_LIMIT};
 
 /// An answer holds no more text of a transcript than this, or a single entry.
 const BYTES: usize = 8 << 20;
@@ -50,6 +50,26 @@ pub(crate) async fn show(
 ) -> Result<Answer<orcha_wire::Session>, ApiError> {
     let session = api.session(&asker, &id).await?;
     translated(&api, &asker, &session).await
+}
+
+pub(crate) async fn terminal(
+    State(api): State<Api>,
+    asker: Asker,
+    Id(id): Id,
+) -> Result<Answer<orcha_wire::Terminal>, ApiError> {
+    let session = api.session(&asker, &id).await?;
+    let found = api.orch.window(&session).zip(session.state.holds());
+    let Some((window, (target_id, _))) = found else {
+        let rule =
+            format!("session {} runs in no terminal now; `orcha attach` shows its transcript", session.id.short());
+        return Err(ApiError::new(Code::State, rule));
+    };
+    Ok(Answer(orcha_wire::Terminal {
+        target_id,
+        folder: window.folder.display().to_string(),
+        socket: window.socket.to_owned(),
+        session: window.session.to_owned(),
+    }))
 }
 
 /// Answers with a session as it is now.

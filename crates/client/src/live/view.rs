@@ -68,6 +68,7 @@ pub(super) fn session(session: &SessionRow, now: Timestamp, width: usize) -> Str
     let state = match (session.phase, session.turn) {
         (Some(phase), _) => phase.as_str(),
         (None, Some(orcha_wire::Turn::Idle)) => "idle",
+        (None, Some(orcha_wire::Turn::Held)) => "held by a person",
         _ => session.status.as_str(),
     };
     let tone = tone(session.status.as_str());

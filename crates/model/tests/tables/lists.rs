@@ -97,6 +97,7 @@ fn session_states() -> Vec<(String, session::State)> {
     let now = attempt(1);
     let busy = Turn::Busy { heard_at: at(500) };
     let idle = Turn::Idle { since: at(500) };
+    let held = Turn::Held { since: at(500), busy: true };
     every!(State;
         State::Queued { .. } => [
             ("queued", State::Queued { released: false }),
@@ -117,6 +118,7 @@ fn session_states() -> Vec<(String, session::State)> {
         State::Running { .. } => [
             ("running (busy)", State::Running { target: here, attempt: now, turn: busy, since: at(400) }),
             ("running (idle)", State::Running { target: here, attempt: now, turn: idle, since: at(400) }),
+            ("running (held)", State::Running { target: here, attempt: now, turn: held, since: at(400) }),
         ],
         State::WaitingUser { .. } => [
             ("waiting_user (question)", user(UserWait::Question, false)),
@@ -159,6 +161,7 @@ fn session_name(it: &Session) -> String {
         State::Starting { phase: Phase::Launching, .. } => "starting (launching)".into(),
         State::Running { turn: Turn::Busy { .. }, .. } => "running (busy)".into(),
         State::Running { turn: Turn::Idle { .. }, .. } => "running (idle)".into(),
+        State::Running { turn: Turn::Held { .. }, .. } => "running (held)".into(),
         State::WaitingUser { why, answered } => {
             let why = match why {
                 UserWait::Question => "question",
@@ -200,6 +203,7 @@ fn turn_ends() -> Vec<(String, session::Input)> {
     let alone = Around::default();
     every!(TurnEnd;
         TurnEnd::Completed => [("turn completed", TurnEnd::Completed)],
+        TurnEnd::Quiet => [("its screen stands still", TurnEnd::Quiet)],
         TurnEnd::Interrupted => [("turn interrupted", TurnEnd::Interrupted)],
         TurnEnd::Provider { .. } => [
             ("provider refuses until later", TurnEnd::Provider { class: "quota", until: Some(at(NOW + 3600)) }),
@@ -312,6 +316,10 @@ fn session_inputs() -> Vec<(String, session::Input)> {
         ],
         Input::Stopped { .. } => [("stopped", Input::Stopped { attempt: this })],
         Input::StopFailed { .. } => [("stop failed", Input::StopFailed { attempt: this, detail: "no answer".into() })],
+        Input::Keyboard { .. } => [
+            ("a person takes the keyboard", Input::Keyboard { attempt: this, by_person: true }),
+            ("the keyboard is given back", Input::Keyboard { attempt: this, by_person: false }),
+        ],
         Input::PermissionAsked { .. } => [
             ("asks for what is denied", asks(this, Mode::Deny)),
             ("asks for what a person decides", asks(this, Mode::Ask)),

@@ -64,6 +64,8 @@ fn next_for(world: &World, session: &Session, now: Timestamp, settings: &Setting
                 |it: &Message| Stimulus::Message(it.id, message::Input::CutOff { attempt: *attempt, target: *target });
             urgent.filter(not_yet).map(order).into_iter().collect()
         }
+        // A person has the keyboard.
+        State::Running { turn: Turn::Held { .. }, .. } => Vec::new(),
         State::WaitingCapacity { why: Waiting::Parked, .. } => vec![Stimulus::Session(session.id, Input::Wake)],
         State::Queued { .. }
         | State::WaitingCapacity { .. }

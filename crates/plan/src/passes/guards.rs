@@ -29,7 +29,7 @@ fn deadlines(world: &World, session: &Session) -> [Option<(Timestamp, Trip)>; 2]
         // It stands still because a person was asked; that wait has an end of its own.
         Turn::Busy { .. } if !session.asks.is_empty() => None,
         Turn::Busy { heard_at } => after(*heard_at, limits.stall_secs, Trip::Stall { secs: limits.stall_secs }),
-        Turn::Idle { .. } => None,
+        Turn::Idle { .. } | Turn::Held { .. } => None,
     };
     [wall_clock, stall]
 }

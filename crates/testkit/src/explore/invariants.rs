@@ -121,8 +121,13 @@ fn way_out(at: &Moment, session: &Session) -> Result<(), String> {
                 return Ok(());
             }
             ensure(process.alive, || "its process has ended, all was read, and it still runs".into())?;
+            ensure(matches!(turn, Turn::Held { .. }) == process.held, || {
+                let person = if process.held { "is" } else { "is not" };
+                format!("a person {person} at its keyboard, and its turn counts as {turn:?}")
+            })?;
             match turn {
                 Turn::Busy { .. } => ensure(process.busy, || "it counts as busy and its agent is idle".into()),
+                Turn::Held { .. } => Ok(()),
                 Turn::Idle { .. } if process.busy => Err("it counts as idle and its agent is busy".into()),
                 Turn::Idle { .. } => ensure(session.role.traits().stays, || {
                     "its agent waits for words, and none are on their way".into()

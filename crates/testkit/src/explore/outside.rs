@@ -28,12 +28,16 @@ pub struct Outside {
 }
 
 /// The process of one attempt.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Process {
     /// Whether it runs.
     pub alive: bool,
     /// Whether a turn is under way.
     pub busy: bool,
+    /// Whether a person has its keyboard: what is said to it meanwhile is done when the person leaves.
+    pub held: bool,
+    /// Whether it is to be interrupted then.
+    pub interrupted: bool,
     /// What was written to it, by key.
     pub input: Vec<MessageId>,
     /// What it said that was not read yet.
@@ -49,6 +53,8 @@ pub enum Signal {
     Accepted(MessageId),
     /// Its turn ended.
     Turn(Ending),
+    /// A person took its keyboard, or gave it back.
+    Held(bool),
     /// It ended, by itself with zero or in another way.
     Exited {
         /// With zero.
@@ -61,6 +67,7 @@ pub enum Signal {
 #[expect(missing_docs, reason = "as in the model")]
 pub enum Ending {
     Completed,
+    Quiet,
     Interrupted,
     Provider,
     Help,
@@ -151,8 +158,8 @@ impl Outside {
             }
             Effect::Interrupt { session, attempt, .. } => {
                 if let Some(process) = self.processes.get_mut(&(*session, *attempt)).filter(|it| it.alive && it.busy) {
-                    process.busy = false;
-                    process.signals.push_back(Signal::Turn(Ending::Interrupted));
+                    process.interrupted = true;
+                    process.obey();
                 }
                 Vec::new()
             }
@@ -267,7 +274,7 @@ impl Outside {
         if let Some((other, _)) = self.alive(session).next() {
             return Err(format!("attempt {attempt} was launched while attempt {other} is alive"));
         }
-        let process = Process { alive: true, busy: opening, input: Vec::new(), signals: [Signal::Named].into() };
+        let process = Process { alive: true, busy: opening, signals: [Signal::Named].into(), ..Process::default() };
         self.processes.insert((session, attempt), process);
         Ok(())
     }
@@ -286,8 +293,7 @@ impl Outside {
     /// Ends a process, if it is alive.
     pub fn end(&mut self, of: (SessionId, Attempt), clean: bool) {
         if let Some(process) = self.processes.get_mut(&of).filter(|it| it.alive) {
-            process.alive = false;
-            process.busy = false;
+            (process.alive, process.busy, process.interrupted) = (false, false, false);
             process.signals.push_back(Signal::Exited { clean });
         }
     }
@@ -295,6 +301,24 @@ impl Outside {
     /// Returns the attempts of a session whose processes are alive.
     pub fn alive(&self, session: SessionId) -> impl Iterator<Item = (Attempt, &Process)> {
         self.processes.iter().filter(move |((of, _), it)| *of == session && it.alive).map(|((_, at), it)| (*at, it))
+    }
+}
+
+impl Process {
+    /// A person takes its keyboard, or gives it back.
+    pub fn hold(&mut self, by_person: bool) {
+        self.held = by_person;
+        self.signals.push_back(Signal::Held(by_person));
+        self.obey();
+    }
+
+    /// Cuts its turn off if it was told to, and nobody else has the keyboard.
+    fn obey(&mut self) {
+        if self.held || !std::mem::take(&mut self.interrupted) {
+            return;
+        }
+        self.busy = false;
+        self.signals.push_back(Signal::Turn(Ending::Interrupted));
     }
 }
 
@@ -343,7 +367,11 @@ pub fn heard(session: SessionId, attempt: Attempt, signal: Signal, now: Timestam
             let exit = Exit::Crashed { detail: "killed".into() };
             return Stimulus::Exited { session, attempt, exit };
         }
+        Signal::Held(by_person) => {
+            return Stimulus::Session(session, session::Input::Keyboard { attempt, by_person });
+        }
         Signal::Turn(Ending::Completed) => TurnEnd::Completed,
+        Signal::Turn(Ending::Quiet) => TurnEnd::Quiet,
         Signal::Turn(Ending::Interrupted) => TurnEnd::Interrupted,
         Signal::Turn(Ending::Provider) => {
             TurnEnd::Provider { class: "quota", until: Some(now + Duration::from_secs(600)) }
