@@ -57,9 +57,8 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
             say.answer(&client.edit_objective(id, &edit).await?, tables::objective)?;
         }
         Command::Pr(command) => act::pull_request(&client, say, command).await?,
-        Command::Target(crate::cli::Target::Doctor { id }) => return doctor::target(&client, say, id).await,
         Command::Providers => say.answer(&client.providers().await?, |rows, out| tables::providers(rows, out))?,
-        Command::Target(command) => place::target(&client, say, command).await?,
+        Command::Target(command) => return place::target(&client, say, command).await,
         Command::Project(command) => place::project(&client, say, command).await?,
         Command::Token(command) => place::token(&client, say, command).await?,
         Command::Workspace(command) => place::workspace(&client, say, command).await?,

@@ -1,16 +1,22 @@
 //! Commands about the places where work happens, and who may go there: targets, projects, workspaces, tokens.
 
-use super::{look, run::repository, text_of};
+use super::{doctor, look, run::repository, text_of};
 use crate::cli::{Project, Target, Token, Workspace};
 use crate::say::{Say, aside};
 use crate::tables;
 use anyhow::{Context, Result, bail};
 use orcha_client::Client;
 use orcha_wire::*;
+use std::process::ExitCode;
 
-pub async fn target(client: &Client, say: Say, command: Target) -> Result<()> {
+pub async fn target(client: &Client, say: Say, command: Target) -> Result<ExitCode> {
     let target = match command {
-        Target::List => return say.answer(&client.targets().await?, |rows, out| tables::targets(rows, out)),
+        // Its exit code says more than that it was done.
+        Target::Doctor { id } => return doctor::target(client, say, id).await,
+        Target::List => {
+            say.answer(&client.targets().await?, |rows, out| tables::targets(rows, out))?;
+            return Ok(ExitCode::SUCCESS);
+        }
         Target::Add { name, work_root, label, capacity } => {
             let work_root = match work_root {
                 Some(path) => {
@@ -20,11 +26,13 @@ pub async fn target(client: &Client, say: Say, command: Target) -> Result<()> {
                 None => None,
             };
             let create = CreateTarget { name, kind: None, work_root, labels: label, capacity_sessions: capacity };
-            return say.answer(&client.create_target(&create).await?, tables::target_report);
+            say.answer(&client.create_target(&create).await?, tables::target_report)?;
+            return Ok(ExitCode::SUCCESS);
         }
-        // Answered before: its exit code says more than that it was done.
-        Target::Doctor { .. } => return Ok(()),
-        Target::Check { id } => return say.answer(&client.check_target(id).await?, tables::target_report),
+        Target::Check { id } => {
+            say.answer(&client.check_target(id).await?, tables::target_report)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         Target::Show { id } => client.target(id).await?,
         Target::Edit { id, name, label, no_labels, capacity } => {
             let labels = (no_labels || !label.is_empty()).then_some(label);
@@ -38,7 +46,8 @@ pub async fn target(client: &Client, say: Say, command: Target) -> Result<()> {
         Target::Enable { id } => client.enable_target(id).await?,
         Target::Disable { id } => client.disable_target(id).await?,
     };
-    say.answer(&target, tables::target)
+    say.answer(&target, tables::target)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 pub async fn token(client: &Client, say: Say, command: Token) -> Result<()> {
