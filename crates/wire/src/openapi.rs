@@ -51,7 +51,14 @@ pub fn document(version: &str) -> Value {
         "in": "header",
         "required": false,
         "description": "The `id` of the event that was seen last: the stream goes on behind it.",
-        "schema": {"type": "integer", "minimum": 0},
+        "schema": {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"},
+    });
+    let on = json!({
+        "name": "if-match",
+        "in": "header",
+        "required": false,
+        "description": "The `etag` of what the edit is made on: it is refused with 412 if that was edited since.",
+        "schema": {"type": "string"},
     });
     json!({
         "openapi": "3.1.0",
@@ -65,7 +72,7 @@ pub fn document(version: &str) -> Value {
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "parameters": {"id": id, "idempotencyKey": key, "lastEventId": last},
+            "parameters": {"id": id, "idempotencyKey": key, "ifMatch": on, "lastEventId": last},
             "responses": {
                 "problem": {
                     "description": "Why it was not done.",
@@ -140,7 +147,8 @@ impl Makers {
         match (&it.answer, it.route.method) {
             (Answer::Stream(_), _) => all.push(json!({"$ref": "#/components/parameters/lastEventId"})),
             (_, Method::Post) => all.push(json!({"$ref": "#/components/parameters/idempotencyKey"})),
-            (_, Method::Get | Method::Put | Method::Patch | Method::Delete) => {}
+            (_, Method::Put | Method::Patch) => all.push(json!({"$ref": "#/components/parameters/ifMatch"})),
+            (_, Method::Get | Method::Delete) => {}
         }
         all
     }
