@@ -62,9 +62,7 @@ impl Asker {
             }
         }
     }
-}
 
-impl Asker {
     /// Refuses a repository that is a folder of the daemon's machine, unless the operator names it: whoever names a
     /// folder reads it.
     pub(crate) fn may_name(&self, repo: &RepoUrl) -> Result<(), ApiError> {

@@ -8,7 +8,7 @@ use crate::auth::Asker;
 use crate::input;
 use crate::problem::{ApiError, chain};
 use crate::shared::Api;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -98,6 +98,10 @@ async fn answer(api: &Api, asker: &Asker, request: Request, next: Next) -> Resul
         // It had no effect: the same request may go well later.
         return Ok(answered);
     }
+    if answered.body().size_hint().upper().is_none_or(|it| it > KEPT as u64) {
+        // It is given once; what the wheel did for the request is done once all the same.
+        return Ok(answered);
+    }
     keep(api, asker, name, asked, answered).await
 }
 
@@ -141,7 +145,7 @@ async fn keep(api: &Api, asker: &Asker, key: String, asked: String, answer: Resp
     let (head, body) = answer.into_parts();
     let body = axum::body::to_bytes(body, KEPT)
         .await
-        .map_err(|_| ApiError::new(Code::Conflict, "it is done; the answer is too long to be kept"))?;
+        .map_err(|_| ApiError::new(Code::Conflict, "it is done; the answer could not be read"))?;
     let again = Response::from_parts(head, Body::from(Bytes::clone(&body)));
     let headers = HEADERS.iter().filter_map(|name| {
         let value = again.headers().get(name)?.to_str().ok()?;

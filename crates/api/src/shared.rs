@@ -4,13 +4,13 @@ use crate::auth::Keys;
 use crate::once::UnderWay;
 use crate::stream::Rendered;
 use async_trait::async_trait;
-use orcha_base::{Redacted, Timestamp};
+use orcha_base::{Redacted, Timestamp, TokenId};
 use orcha_orch::{Orch, TargetHands};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, broadcast};
 
 /// How the API serves.
 #[derive(Clone, Debug)]
@@ -69,6 +69,8 @@ pub(crate) struct Shared {
     pub keys: Keys,
     pub rendered: Rendered,
     pub streams: Arc<Semaphore>,
+    /// Tokens that are worth nothing from now on.
+    pub revoked: broadcast::Sender<TokenId>,
     pub under_way: UnderWay,
     pub started: Timestamp,
 }
@@ -79,6 +81,7 @@ impl Api {
             keys: Keys::new(&settings.token),
             rendered: Rendered::default(),
             streams: Arc::new(Semaphore::new(settings.max_streams)),
+            revoked: broadcast::Sender::new(16),
             under_way: UnderWay::default(),
             started: orch.now(),
             orch,

@@ -4,7 +4,8 @@
 //! misses it reads from the store. A reader that takes nothing is cut off by the server (see `serve`); it holds
 //! nothing back, and resumes where it was.
 
-use crate::auth::Asker;
+use crate::auth::{Asker, unauthorized};
+use crate::grant::Holder;
 use crate::input::{Id, Query};
 use crate::problem::{ApiError, chain};
 use crate::rest::workflows;
@@ -15,7 +16,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use orcha_base::{ObjectiveId, ScopeId, SessionId, TenantId};
+use orcha_base::{ObjectiveId, ScopeId, SessionId, TenantId, TokenId};
 use orcha_model::Effect;
 use orcha_orch::Activity;
 use orcha_store::{Event, EventFilter, Owned, ReadError, Span, Viewer};
@@ -24,6 +25,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
@@ -52,7 +54,7 @@ pub(crate) async fn events(
         Some(id) => Some(api.objective(&asker, id).await?.id),
         None => None,
     };
-    let seat = Seat::take(&api)?;
+    let seat = Seat::take(&api, &asker).await?;
     // Listening begins before the end is looked up: what comes in between is heard and dropped, not missed.
     let (heard, activities) = (api.orch.journal(), api.orch.activities());
     let end = api.orch.store().journal_end().await?;
@@ -72,7 +74,7 @@ pub(crate) async fn messages(
     Query(query): Query<StreamMessages>,
 ) -> Result<Response, ApiError> {
     let session = api.session(&asker, &id).await?;
-    let seat = Seat::take(&api)?;
+    let seat = Seat::take(&api, &asker).await?;
     let mut sent = last_seen(&headers, query.after)?.unwrap_or(0);
     if sent > 0 {
         // A number beyond the end is from another transcript: what comes next is new to its reader.
@@ -99,7 +101,7 @@ pub(crate) async fn workflow(
     Query(query): Query<StreamWorkflow>,
 ) -> Result<Response, ApiError> {
     let (_, workflow) = workflows::load(&api, &asker, &id).await?;
-    let seat = Seat::take(&api)?;
+    let seat = Seat::take(&api, &asker).await?;
     let header =
         headers.get(LAST_EVENT_ID).map(|it| it.to_str().unwrap_or_default().trim()).filter(|it| !it.is_empty());
     let after = header.or(query.after.as_deref()).map(workflows::place).transpose()?.unwrap_or_default();
@@ -133,16 +135,36 @@ fn last_seen(headers: &HeaderMap, asked: Option<u64>) -> Result<Option<i64>, Api
     }
 }
 
-/// One of the places for readers.
+/// One of the places for readers, for as long as their credential is good.
 struct Seat {
+    holder: Holder,
+    revoked: broadcast::Receiver<TokenId>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Seat {
-    fn take(api: &Api) -> Result<Self, ApiError> {
-        match Arc::clone(&api.streams).try_acquire_owned() {
-            Ok(place) => Ok(Self { _place: place }),
-            Err(_) => Err(ApiError::new(Code::Unavailable, "too many streams are open; close one and try again")),
+    async fn take(api: &Api, asker: &Asker) -> Result<Self, ApiError> {
+        let full = |_| ApiError::new(Code::Unavailable, "too many streams are open; close one and try again");
+        let place = Arc::clone(&api.streams).try_acquire_owned().map_err(full)?;
+        let revoked = api.revoked.subscribe();
+        // It may have been revoked between the look at it and the listening.
+        if let Holder::Token(id) = asker.holder
+            && api.orch.store().token(id).await?.is_none()
+        {
+            return Err(unauthorized());
+        }
+        Ok(Self { holder: asker.holder, revoked, _place: place })
+    }
+
+    /// Waits until the reader's credential is worth nothing any more.
+    async fn lost(&mut self) {
+        let Holder::Token(own) = self.holder else { return std::future::pending().await };
+        loop {
+            match self.revoked.recv().await {
+                Ok(id) if id != own => {}
+                // Whoever missed one is let go: it comes back with its credential.
+                Ok(_) | Err(RecvError::Lagged(_) | RecvError::Closed) => return,
+            }
         }
     }
 }
@@ -153,7 +175,7 @@ fn respond(api: Api, seat: Seat, source: Source) -> Response {
     let stopping = api.orch.stopping();
     // The first words let proxies and clients know that the stream is open.
     let queue = VecDeque::from([Bytes::from_static(b"retry: 1000\n: open\n\n")]);
-    let stream = Stream { api, source, queue, pulse, stopping, over: false, _seat: seat };
+    let stream = Stream { api, source, queue, pulse, stopping, over: false, seat };
     let body = futures::stream::unfold(stream, |mut stream| async {
         let frame = stream.next().await?;
         Some((Ok::<_, Infallible>(frame), stream))
@@ -175,7 +197,7 @@ struct Stream {
     pulse: Interval,
     stopping: CancellationToken,
     over: bool,
-    _seat: Seat,
+    seat: Seat,
 }
 
 enum Source {
@@ -208,6 +230,7 @@ impl Stream {
             let step = tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => return None,
+                () = self.seat.lost() => return None,
                 step = self.source.step(&self.api) => step,
                 _ = self.pulse.tick() => return Some(Bytes::from_static(b": alive\n\n")),
             };
@@ -279,7 +302,8 @@ impl Events {
             },
             news = self.activities.recv() => match news {
                 Ok(news) if self.wants(&news.tenant, &news.scope, Some(news.objective)) => {
-                    Ok(Step::Read(VecDeque::from([named(orcha_wire::ACTIVITY, &translate::activity(&news))])))
+                    let head = format_args!("event: {}\n", orcha_wire::ACTIVITY);
+                    Ok(Step::Read(VecDeque::from([frame(head, &translate::activity(&news))])))
                 }
                 // What was missed is old.
                 Ok(_) | Err(RecvError::Lagged(_)) => Ok(Step::Nothing),
@@ -327,7 +351,7 @@ impl Messages {
         if let Some(last) = page.last() {
             self.sent = last.seq;
             return Ok(Step::Read(
-                page.into_iter().map(|it| frame(it.seq, &translate::entry(self.session, it))).collect(),
+                page.into_iter().map(|it| numbered(it.seq, &translate::entry(self.session, it))).collect(),
             ));
         }
         if ended && !reading {
@@ -407,7 +431,7 @@ impl Told {
                     && place > self.after
                 {
                     self.after = place;
-                    frames.push_back(frame(place, &event));
+                    frames.push_back(numbered(place, &event));
                 }
             }
             self.read = last.seq;
@@ -423,7 +447,8 @@ impl Told {
         if let Some(reason) = reason {
             self.closed = true;
             let last = self.teller.closed(self.after, reason, api.orch.now());
-            return Ok(Step::Read(VecDeque::from([unnumbered(&last)])));
+            // It is no place to go on from.
+            return Ok(Step::Read(VecDeque::from([frame("", &last)])));
         }
         self.wait().await;
         Ok(Step::Nothing)
@@ -468,7 +493,7 @@ impl Rendered {
                 return frame.clone();
             }
         }
-        let frame = frame(seq, &translate::event(event));
+        let frame = numbered(seq, &translate::event(event));
         let mut kept = self.kept.lock();
         // Only the newest are kept, in order; whoever reads old ones renders them alone.
         if kept.back().is_none_or(|(last, _)| *last < seq) {
@@ -481,36 +506,19 @@ impl Rendered {
     }
 }
 
-/// Writes an event that has a name and no number.
-fn named(name: &str, document: &impl Serialize) -> Bytes {
-    match serde_json::to_string(document) {
-        Ok(json) => Bytes::from(format!("event: {name}\ndata: {json}\n\n")),
-        Err(fault) => {
-            warn!(error = %fault, "an event could not be written");
-            Bytes::from_static(b": \n\n")
-        }
-    }
+/// Writes an event that is a place to go on from.
+fn numbered(place: impl fmt::Display, document: &impl Serialize) -> Bytes {
+    frame(format_args!("id: {place}\n"), document)
 }
 
-/// Writes an event that is no place to go on from.
-fn unnumbered(document: &impl Serialize) -> Bytes {
+/// Writes one event behind its number or its name. JSON has no line breaks of its own.
+fn frame(head: impl fmt::Display, document: &impl Serialize) -> Bytes {
     match serde_json::to_string(document) {
-        Ok(json) => Bytes::from(format!("data: {json}\n\n")),
-        Err(fault) => {
-            warn!(error = %fault, "an event could not be written");
-            Bytes::from_static(b": \n\n")
-        }
-    }
-}
-
-/// Writes one event. JSON has no line breaks of its own.
-fn frame(seq: impl std::fmt::Display, document: &impl Serialize) -> Bytes {
-    match serde_json::to_string(document) {
-        Ok(json) => Bytes::from(format!("id: {seq}\ndata: {json}\n\n")),
+        Ok(json) => Bytes::from(format!("{head}data: {json}\n\n")),
         Err(fault) => {
             // Nothing that is sent here can fail; if it does, the reader still learns the number.
             warn!(error = %fault, "an event could not be written");
-            Bytes::from(format!("id: {seq}\ndata: null\n\n"))
+            Bytes::from(format!("{head}: it could not be written\n\n"))
         }
     }
 }

@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use orcha_base::{ObjectiveId, ProjectId};
 use orcha_model::objective::{Edit, Input, Strategy};
 use orcha_model::session::{AgentChoice, RepoChoice};
-use orcha_model::{Project, Role};
+use orcha_model::{Objective, Project, Role};
 use orcha_orch::{NewObjective, SubmitError};
 use orcha_plan::{NewSession, Stimulus};
 use orcha_store::{CommitError, Cursor, Loaded, Page, Unique, Which};
@@ -281,14 +281,7 @@ pub(crate) async fn retry(
         wheel.orch.submit(old.id, Stimulus::Objective(Input::Deescalate)).await?;
         return shown(&api, old.id).await;
     }
-    let mut new = NewObjective::new(old.prompt);
-    new.title = Some(old.title);
-    new.strategy = old.strategy;
-    new.repo = old.repo;
-    new.project = old.project;
-    new.agent = Some(old.agent);
-    new.priority = old.priority;
-    new.limits = Some(old.limits);
+    let mut new = anew(old);
     if let Some(workflow) = world.workflow {
         new.workflow = workflow.wish;
     }
@@ -297,6 +290,19 @@ pub(crate) async fn retry(
     }
     let (made, _) = wheel.orch.create_objective(&asker.actor, new).await?;
     shown(&api, made.id).await
+}
+
+/// The wish of an objective once more.
+pub(super) fn anew(old: Objective) -> NewObjective {
+    let mut new = NewObjective::new(old.prompt);
+    new.title = Some(old.title);
+    new.strategy = old.strategy;
+    new.repo = old.repo;
+    new.project = old.project;
+    new.agent = Some(old.agent);
+    new.priority = old.priority;
+    new.limits = Some(old.limits);
+    new
 }
 
 /// The sessions that an objective began with, with their order among each other.

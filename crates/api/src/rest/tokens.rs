@@ -74,6 +74,8 @@ pub(crate) async fn revoke(State(api): State<Api>, asker: Asker, Id(id): Id) -> 
     let mut commit = Commit::at(api.orch.now());
     commit.revoked_tokens.push(token.id);
     api.orch.store().commit(commit).await?;
+    // Without open streams there is nobody to tell.
+    drop(api.revoked.send(token.id));
     info!(token.name = %token.name, "token {} is revoked", token.name);
     Ok(Answer(Deleted::default()))
 }

@@ -13,12 +13,11 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use orcha_base::{ObjectiveId, TaskId};
 use orcha_model::contract::{CheckCommand, Specialty};
-use orcha_model::objective::{self, Strategy};
+use orcha_model::objective;
 use orcha_model::question::{self, About, Gate};
 use orcha_model::session::AgentChoice;
 use orcha_model::workflow::{Action, Input, Mode, Wish, Workflow};
 use orcha_model::{task, workflow};
-use orcha_orch::NewObjective;
 use orcha_plan::{OfWorkflow, Stimulus};
 use orcha_store::{EventFilter, Loaded, Page, Span};
 use orcha_wire::{
@@ -323,15 +322,8 @@ pub(crate) async fn clone(
     OptionalJson(Nothing {}): OptionalJson<Nothing>,
 ) -> Result<(StatusCode, Answer<WorkflowMoved>), ApiError> {
     let (world, workflow) = load(&api, &asker, &id).await?;
-    let old = world.objective;
-    let mut new = NewObjective::new(old.prompt);
-    new.title = workflow.wish.titled.then_some(old.title);
-    new.strategy = Strategy::Pipeline;
-    new.repo = old.repo;
-    new.project = old.project;
-    new.agent = Some(old.agent);
-    new.priority = old.priority;
-    new.limits = Some(old.limits);
+    let mut new = objectives::anew(world.objective);
+    new.title = new.title.filter(|_| workflow.wish.titled);
     new.workflow = workflow.wish;
     let (made, _) = wheel.orch.create_objective(&asker.actor, new).await?;
     Ok((StatusCode::CREATED, moved(&api, &asker, made.id).await?))

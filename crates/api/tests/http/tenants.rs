@@ -6,6 +6,7 @@ use http::{Method, StatusCode, header};
 use orcha_wire::{Route, routes};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// What somebody who was given a token has.
 struct Tenant {
@@ -273,7 +274,14 @@ async fn a_token_is_told_once_and_worth_nothing_once_it_is_revoked() {
     let browses = || bare(Method::GET, "/api/whoami").header(header::COOKIE, &cookie).body(Body::empty()).unwrap();
     assert_eq!(stage.send(browses()).await.ok(200)["userId"], "ci");
 
+    // A stream that it opened ends with it; that of the operator goes on.
+    let mut stream = stage.stream_as(&token, "/api/stream?after=0", None).await;
+    let mut own = stage.stream("/api/stream", None).await;
     stage.call(Method::DELETE, &format!("/api/tokens/{id}"), json!({})).await.ok(200);
+    let ended = async { while stream.any().await.is_some() {} };
+    tokio::time::timeout(Duration::from_secs(30), ended).await.unwrap();
+    stage.post("/api/objectives", json!({"prompt": "wait"})).await.ok(201);
+    assert!(own.next().await.is_some());
     assert_eq!(asks("/api/objectives", token).await.problem().0, 401);
     assert_eq!(stage.send(browses()).await.problem().0, 401);
     asks("/api/objectives", TOKEN.to_owned()).await.ok(200);
