@@ -167,6 +167,13 @@ const TOUR: &[Step] = &[
         let last: Value = serde_json::from_str(lines.lines().last().unwrap_or_default())?;
         is(&last, "/session_id", id.as_str()).map(done)
     }),
+    step("orcha attach", |it| {
+        // It has no terminal and has ended: what is left is the view, and that ends by itself.
+        let id = it.worker.clone();
+        let lines = it.house.orcha(&["attach", &id, "--json"])?;
+        let last: Value = serde_json::from_str(lines.lines().last().unwrap_or_default())?;
+        is(&last, "/session_id", id.as_str()).map(done)
+    }),
     step("orcha pr comment", |it| {
         let id = it.pull_request.clone();
         it.json(&["pr", "comment", &id, "Please describe it in USAGE.md, too."])?;
