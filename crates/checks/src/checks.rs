@@ -214,7 +214,7 @@ fn receipt(check: &Check, said: Said) -> Receipt {
         End::NotStarted(detail) => (Outcome::Infrastructure, Some(format!("it did not start: {detail}"))),
     };
     let exit = match &said.end {
-        End::Exited(status) => Some(status.to_string()),
+        End::Exited(status) => Some(*status),
         End::TimedOut | End::Flood | End::Lost | End::NotStarted(_) => None,
     };
     Receipt {

@@ -8,6 +8,7 @@ use crate::plan::{Check, Plan, Source};
 use crate::report::{Outcome, Receipt, Report};
 use crate::{Asked, ChecksError, read_asked};
 use async_trait::async_trait;
+use orcha_exec::ExitStatus;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -125,8 +126,8 @@ impl State {
         let ends = said.and_then(|it| if it.len() > 1 { it.pop_front() } else { it.front().cloned() });
         let ends = ends.unwrap_or(Ends { outcome: Outcome::Passed, output: String::new(), failing: Vec::new() });
         let exit = match ends.outcome {
-            Outcome::Passed => Some("exit code 0".to_owned()),
-            Outcome::Failed => Some("exit code 1".to_owned()),
+            Outcome::Passed => Some(ExitStatus::Code(0)),
+            Outcome::Failed => Some(ExitStatus::Code(1)),
             Outcome::TimedOut | Outcome::Infrastructure | Outcome::NotRun => None,
         };
         Receipt {

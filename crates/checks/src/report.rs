@@ -1,6 +1,7 @@
 //! Receipts, and what follows from them. Pure.
 
 use crate::plan::{Hollow, Kind, Source};
+use orcha_exec::ExitStatus;
 use serde::{Deserialize, Serialize};
 
 /// How one check ended.
@@ -44,7 +45,7 @@ pub struct Receipt {
     /// How it ended.
     pub outcome: Outcome,
     /// Exit code or signal, if there was one.
-    pub exit: Option<String>,
+    pub exit: Option<ExitStatus>,
     /// How long it took.
     pub duration_ms: u64,
     /// The last bytes of what it printed.

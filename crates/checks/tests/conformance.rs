@@ -7,7 +7,7 @@ use orcha_checks::fake::{Ends, FakeChecker};
 use orcha_checks::{
     Asked, Checker, Checks, ChecksError, Kind, Order, Outcome, Plan, Report, Settings, Source, Verdict,
 };
-use orcha_exec::{LocalHost, LocalSettings};
+use orcha_exec::{ExitStatus, LocalHost, LocalSettings};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -139,7 +139,7 @@ async fn what_is_asked_for_is_run_in_order_and_has_receipts(it: &dyn Scene) {
     assert_eq!(outcomes(&report), [("build", Outcome::Passed), ("test", Outcome::Passed)]);
     assert_eq!((report.verdict, &report.source), (Verdict::Passed, &Source::Asked));
     let test = &report.receipts[1];
-    assert_eq!((test.command.as_str(), test.exit.as_deref(), test.kind), (PASSES, Some("exit code 0"), Kind::Test));
+    assert_eq!((test.command.as_str(), test.exit, test.kind), (PASSES, Some(ExitStatus::Code(0)), Kind::Test));
     assert_eq!(test.output_sha256.len(), 64);
     it.checker().end("one").await.unwrap();
 }

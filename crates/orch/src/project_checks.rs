@@ -9,7 +9,7 @@ use crate::hands::{Hands, TargetHands};
 use async_trait::async_trait;
 use orcha_base::{CheckRunId, Retry, TargetId};
 use orcha_checks::{Asked, Checker as _, Checks, ChecksError, Command, Order, Outcome, Plan, Settings};
-use orcha_exec::Command as HostCommand;
+use orcha_exec::{Command as HostCommand, ExitStatus};
 use orcha_model::check::{Receipt, Source};
 use orcha_workspace::{Exact, Label, WorkspaceError};
 use std::collections::BTreeSet;
@@ -66,7 +66,7 @@ impl ProjectChecks {
             command: vec![it.command],
             code: match it.outcome {
                 Outcome::Passed => Some(0),
-                Outcome::Failed => it.exit.and_then(|it| it.parse().ok()).filter(|it| *it != 0),
+                Outcome::Failed => code(it.exit),
                 Outcome::TimedOut | Outcome::Infrastructure | Outcome::NotRun => None,
             },
             failing: it.failing,
@@ -143,6 +143,14 @@ async fn gone(hands: &TargetHands, dir: &Path, files: &[String]) -> Result<Vec<S
         }
     }
     Ok(gone)
+}
+
+/// Returns the code of what ended by itself.
+fn code(exit: Option<ExitStatus>) -> Option<i32> {
+    match exit {
+        Some(ExitStatus::Code(code)) => Some(code),
+        Some(ExitStatus::Signal(_)) | None => None,
+    }
 }
 
 fn key(run: CheckRunId) -> String {
