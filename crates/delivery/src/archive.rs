@@ -113,13 +113,15 @@ fn walk(root: &Path, dir: &Path, entries: &mut BTreeMap<String, Entry>) -> Resul
         let Some(name) = below.to_str() else {
             return Err(DeliveryError::Path { path: below.display().to_string() });
         };
+        // What is a name here may be a way out where somebody else opens it.
+        let name = relative(name)?;
         if kind.is_symlink() {
             let to = fs::read_link(&path).map_err(files)?;
             if let Some(to) = to.to_str().filter(|_| stays_inside(below, &to)) {
-                entries.insert(name.to_owned(), Entry::Link(to.to_owned()));
+                entries.insert(name, Entry::Link(to.to_owned()));
             }
         } else if kind.is_file() {
-            entries.insert(name.to_owned(), Entry::File(path.clone()));
+            entries.insert(name, Entry::File(path.clone()));
         }
         if entries.len() > MOST_FILES {
             return Err(DeliveryError::TooLarge { what: "the number of files", most: MOST_FILES as u64 });

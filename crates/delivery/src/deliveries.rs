@@ -173,13 +173,14 @@ fn put(order: &Order, root: &Path, place: &Path, mut done: Delivered) -> Result<
     let receipt =
         serde_json::to_vec_pretty(&done).map_err(|error| files("wording the receipt")(io::Error::other(error)))?;
     write(&making.join(RECEIPT), &receipt).map_err(files("writing the receipt"))?;
-    if let Some(parent) = place.parent() {
-        fs::create_dir_all(parent).map_err(files("making a folder"))?;
-    }
+    // Their names have to last as well, before the folder has its own.
+    let last = |dir: &Path| File::open(dir).and_then(|it| it.sync_all()).map_err(files("putting it in its place"));
+    last(&making)?;
+    let parent = place.parent().unwrap_or(root);
+    fs::create_dir_all(parent).map_err(files("making a folder"))?;
     fs::rename(&making, place).map_err(files("putting it in its place"))?;
-    if let Some(parent) = place.parent() {
-        File::open(parent).and_then(|it| it.sync_all()).map_err(files("putting it in its place"))?;
-    }
+    last(parent)?;
+    last(root)?;
     Ok(done)
 }
 

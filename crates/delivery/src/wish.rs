@@ -217,6 +217,9 @@ impl Delivery {
                 if it.body.as_ref().is_some_and(|it| it.len() > 60_000) {
                     return Err(Invalid::new("delivery.config.body", "expected at most 60000 bytes"));
                 }
+                if it.draft && it.merge {
+                    return Err(Invalid::new("delivery.config.merge", "a draft is not merged by itself"));
+                }
                 if it.head_branch.is_some() && it.head_branch == it.base_branch {
                     return Err(Invalid::new("delivery.config.head_branch", "it must differ from `base_branch`"));
                 }
@@ -294,6 +297,8 @@ mod tests {
         assert_eq!(field(json!({"action": "github-pr", "config": {"title": " "}})), "delivery.config.title");
         let same = json!({"action": "github-pr", "config": {"head_branch": "x", "base_branch": "x"}});
         assert_eq!(field(same), "delivery.config.head_branch");
+        let both = json!({"action": "github-pr", "config": {"draft": true, "merge": true}});
+        assert_eq!(field(both), "delivery.config.merge");
         let error = Delivery::read(&json!({"action": "github-pr", "config": {"branch": "x"}})).unwrap_err();
         assert!(error.rule.contains("unknown field `branch`"), "{error}");
         let plain = json!({"action": "webhook", "config": {"url": "https://x.example", "secret": "canary"}});

@@ -215,6 +215,9 @@ async fn an_archive_is_real_complete_and_the_same_each_time() {
     let mut bad = make("three");
     bad.content.documents[0].path = "../../etc/cron.d/x".into();
     assert!(matches!(it.deliveries.deliver(&bad).await, Err(DeliveryError::Path { .. })));
+    // On other systems this would lead out of the folder.
+    std::fs::write(tree.join("..\\..\\x"), "").unwrap();
+    assert!(matches!(it.deliveries.deliver(&make("four")).await, Err(DeliveryError::Path { .. })));
 }
 
 /// A server that answers with one status after the other, and keeps what it was sent.
