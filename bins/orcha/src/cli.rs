@@ -350,9 +350,13 @@ pub struct WorkflowRun {
     /// Another agent for a role, `ROLE=KIND` or `ROLE=KIND:MODEL`. May be given several times.
     #[arg(long, value_name = "ROLE=KIND[:MODEL]", value_parser = persona)]
     pub persona: Vec<(Persona, PersonaChoice)>,
-    /// How the result is delivered: `pull_request` or `answer` [default: the Director says].
+    /// How the result is delivered: `pull_request`, `direct_commit`, `artifact_bundle`, `markdown_export`, `blog_draft`,
+    /// `doc_draft`, `webhook` or `answer` [default: the Director says].
     #[arg(long, value_name = "ACTION")]
     pub delivery: Option<String>,
+    /// What the delivery takes, as a JSON object: for a webhook `{"url": …, "secret": {"env": "NAME"}}`.
+    #[arg(long, value_name = "JSON|@FILE|-", requires = "delivery")]
+    pub delivery_config: Option<String>,
     /// Merge the pull request without asking anybody.
     #[arg(long)]
     pub merge: bool,

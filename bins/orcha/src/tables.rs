@@ -476,8 +476,13 @@ pub fn workflow(it: &Workflow, out: &mut dyn Write) -> io::Result<()> {
     }
     if let Some(end) = &it.finalization {
         writeln!(out, "  result  {}", cut(&line(&end.summary), 400))?;
-        for link in &end.links {
-            writeln!(out, "          {}", line(link))?;
+        for made in &end.delivered {
+            let bytes = made.bytes.map_or_else(String::new, |it| format!(", {it} bytes"));
+            let hash = made.sha256.as_deref().map_or_else(String::new, |it| format!(", sha256 {it}"));
+            writeln!(out, "  {:<7} {}{bytes}{hash}", line(&made.kind), line(&made.target))?;
+        }
+        for link in end.links.iter().filter(|it| end.delivered.iter().all(|made| made.target != **it)) {
+            writeln!(out, "  link    {}", line(link))?;
         }
         for one in &end.refiner_improvements {
             let said = |key: &str| one.get(key).and_then(|it| it.as_str()).unwrap_or_default();

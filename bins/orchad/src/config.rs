@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use orcha_agent::llm::Providers;
 use orcha_model::guard::Limits;
 use orcha_model::{Amount, Permissions};
+use orcha_outbound::Allowed;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -31,6 +32,8 @@ pub struct Config {
     pub budgets: Budgets,
     /// What becomes of what agents ask for: rules, and who is asked about the rest.
     pub permissions: Permissions,
+    /// Where results may be delivered to.
+    pub delivery: DeliveryRules,
     /// Who takes over from whom, and recipes of agents.
     agents: AgentTables,
     /// Further providers of models, and changes to the known ones: a table each, whose name is the kind of agent.
@@ -83,6 +86,22 @@ impl Budgets {
             tenant_tokens: settings.shared_caps.tenant.tokens,
             tenant_micro_usd: settings.shared_caps.tenant.micro_usd,
         }
+    }
+}
+
+/// Where results may be delivered to, besides the public internet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeliveryRules {
+    /// Hosts that a webhook may call although their addresses are not public: a name, an address, or a range.
+    pub allow_hosts: Vec<String>,
+}
+
+impl DeliveryRules {
+    /// Returns the hosts as they are compared.
+    pub fn hosts(&self) -> Result<Vec<Allowed>> {
+        let host = |it: &String| it.parse::<Allowed>().context("delivery.allow_hosts");
+        self.allow_hosts.iter().map(host).collect()
     }
 }
 
@@ -167,6 +186,7 @@ impl Config {
         for (field, value) in [("watch_every_secs", its.watch_every_secs), ("probe_every_secs", its.probe_every_secs)] {
             anyhow::ensure!(value > 0, "supervision.{field} must be at least 1");
         }
+        config.delivery.hosts()?;
         let expiry = config.permissions.expiry_secs;
         anyhow::ensure!((1..=MOST).contains(&expiry), "permissions.expiry_secs must be between 1 and {MOST}");
         Ok(config)
@@ -248,6 +268,7 @@ mod tests {
         for line in text.lines() {
             match line.rsplit_once(" = ") {
                 Some((field, "\"auto\"")) => other.push_str(&format!("{field} = \"deny\"\n")),
+                Some((field, "[]")) => other.push_str(&format!("{field} = [\"hooks.lan\"]\n")),
                 Some((field, value)) => {
                     let value: u64 = value.parse().unwrap();
                     other.push_str(&format!("{field} = {}\n", value + 1));
@@ -262,6 +283,7 @@ mod tests {
         assert_eq!(Budgets::of(&settings), config.budgets);
         assert_eq!(settings.limits, config.limits);
         assert_eq!(settings.rules, config.permissions);
+        assert_eq!(config.delivery.allow_hosts, ["hooks.lan"]);
         assert_eq!(config.to_toml().unwrap(), other);
     }
 
@@ -277,6 +299,7 @@ mod tests {
             ("[permissions]\nallow = [{ comand = \"ls\" }]\n", "comand"),
             ("[permissions]\nallow = [{}]\n", "names a `tool`"),
             ("[permissions]\ndeny = [{ command = \"a; b\" }]\n", "plain command"),
+            ("[delivery]\nallow_hosts = [\"http://x\"]\n", "allow_hosts"),
             ("[permissions.roles.boss]\nmode = \"deny\"\n", "boss"),
         ] {
             let refused = format!("{:#}", Config::parse(text).unwrap_err());

@@ -7,10 +7,12 @@ use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use orcha_agent::{Agents, Permissions};
 use orcha_base::Redacted;
+use orcha_delivery::{Deliveries, Lookup, Settings as DeliverySettings};
 use orcha_exec::git::{Git, GitSettings};
 use orcha_exec::{Host, LocalHost, LocalSettings};
 use orcha_forge::LocalForge;
-use orcha_orch::{Actor, CheckSettings, Hands, Orch, ProjectChecks, Settings, SystemClock, TargetHands};
+use orcha_orch::{Actor, CheckSettings, Clock, Hands, Orch, ProjectChecks, Settings, SystemClock, TargetHands};
+use orcha_outbound::Outbound;
 use orcha_store::{Store, StoreOptions};
 use orcha_workspace::Workspaces;
 use std::ffi::OsString;
@@ -123,6 +125,7 @@ async fn serve(options: Options) -> Result<()> {
     let local = this_machine(agents, &work_root).await?;
     let hands = Hands::new(Arc::new(LocalForge::new(Arc::clone(&local.host), git())));
     let hands = hands.clone().with_checker(Arc::new(ProjectChecks::new(hands, around_checks())));
+    let hands = hands.with_deliverer(Arc::new(deliveries(&data, &config)?));
     for target in store.all_targets().await? {
         // Known ones are connected before anything is taken up on them.
         hands.add_target(target.id, local.clone());
@@ -246,6 +249,14 @@ pub(crate) fn environment() -> Vec<(String, String)> {
 
 fn search_path() -> String {
     std::env::var("PATH").unwrap_or_else(|_| orcha_exec::DEFAULT_PATH.to_owned())
+}
+
+/// What becomes of results: below the data folder, and by calls to servers that may be called.
+fn deliveries(data: &Path, config: &Config) -> Result<Deliveries> {
+    let outbound = Outbound::new(config.delivery.hosts()?).context("nobody can be called")?;
+    let secrets = Lookup::new(|name| std::env::var(name).ok());
+    let now = || SystemClock.now().as_micros() / 1_000_000;
+    Ok(Deliveries::new(DeliverySettings::new(data.join("deliveries"), secrets, now), outbound))
 }
 
 /// What the checks of workflows find around them: where their tools lie, and nothing that is secret.

@@ -233,7 +233,7 @@ impl Teller {
                 let payload = json!({"persona": it.persona, "error": it.reason, "says": line.summary});
                 vec![Said { kind: It::PersonaFailed, persona, payload }, call(it)]
             }),
-            NoteKind::WorkflowStep => step(data("from"), data("to"), data("cycle")),
+            NoteKind::WorkflowStep => step(data("from"), data("to"), data("cycle"), data("delivered")),
             NoteKind::WorkflowEdited => of(It::DocumentEdited, json!({"step": data("phase"), "says": line.summary})),
             NoteKind::HandedIn => {
                 let hand_in = data("hand_in_id").and_then(|it| it.parse().ok()).and_then(|id| known.hand_ins.get(&id));
@@ -256,6 +256,12 @@ impl Teller {
             ),
             NoteKind::ChecksFaulted => {
                 of(It::ValidationFaulted, json!({"run": data("check_run_id"), "says": line.summary}))
+            }
+            NoteKind::DeliveryOrdered => {
+                of(It::DeliveryOpened, json!({"action": data("action"), "says": line.summary}))
+            }
+            NoteKind::DeliveryFaulted => {
+                of(It::DeliveryFaulted, json!({"lasting": data("lasting") == Some("true"), "says": line.summary}))
             }
             NoteKind::AskUser => {
                 of(It::QuestionAsked, json!({"question_id": data("question_id"), "question": line.summary}))
@@ -290,7 +296,7 @@ fn call(it: &Played) -> Said {
     Said { kind: EventType::ProviderCall, persona: Some(it.persona), payload }
 }
 
-fn step(from: Option<&str>, to: Option<&str>, cycle: Option<&str>) -> Vec<Said> {
+fn step(from: Option<&str>, to: Option<&str>, cycle: Option<&str>, delivered: Option<&str>) -> Vec<Said> {
     use EventType as It;
     let cycle: Option<u32> = cycle.and_then(|it| it.parse().ok());
     let mut all = vec![said(It::StepChanged, json!({"from": from, "to": to, "qa_cycle": cycle}))];
@@ -298,7 +304,7 @@ fn step(from: Option<&str>, to: Option<&str>, cycle: Option<&str>) -> Vec<Said> 
         all.push(said(It::ImplementationReady, json!({"qa_cycle": cycle})));
     }
     if from == Some("deliver") && matches!(to, Some("refine" | "done")) {
-        all.push(said(It::DeliveryCompleted, json!({})));
+        all.push(said(It::DeliveryCompleted, json!({"says": delivered})));
     }
     match to {
         Some("exhausted") => all.push(said(It::QaExhausted, json!({"qa_cycle": cycle}))),

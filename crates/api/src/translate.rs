@@ -364,6 +364,7 @@ pub(crate) fn question(it: &Question) -> orcha_wire::Question {
             question::Gate::Delivery => "workflow_delivery",
             question::Gate::NoChecks { .. } => "workflow_no_checks",
             question::Gate::CheckFault { .. } => "workflow_check_fault",
+            question::Gate::DeliveryFault { .. } => "workflow_delivery_fault",
         },
         question::About::ClosedPullRequest { .. } => "closed_pull_request",
         question::About::Permission(_) => "permission",

@@ -3,12 +3,13 @@
 use crate::translate;
 use orcha_base::{HandInId, TaskId};
 use orcha_model::contract::{Issue, Output};
+use orcha_model::delivery::{Delivered, Settings};
 use orcha_model::hand_in::HandIn;
-use orcha_model::workflow::{Delivered, Phase};
+use orcha_model::workflow::Phase;
 use orcha_model::{Objective, Role, Workflow, check, objective, task};
 use orcha_store::Loaded;
 use orcha_wire::workflow::{
-    Execution, Finalization, PULL_REQUEST_ID, Receipt, ReviewEntry, ValidationRun, WorkflowArtifact,
+    DeliveredLink, Execution, Finalization, PULL_REQUEST_ID, Receipt, ReviewEntry, ValidationRun, WorkflowArtifact,
 };
 use orcha_wire::{Persona, Step, TaskStatus, WorkflowRow, WorkflowStatus};
 use serde::Serialize;
@@ -168,6 +169,7 @@ pub(crate) fn whole(world: &Loaded, workflow: &Workflow) -> orcha_wire::Workflow
         persona_models: names(|it| it.model.clone()),
         persona_providers: names(|it| Some(it.kind.clone())),
         delivery_action: workflow.action.map(|it| it.to_string()).unwrap_or_default(),
+        delivery_config: delivery_config(&wish.delivery),
         execution: documents.execution(),
         used: translate::usage(&world.objective.used),
         health_score: documents.retrospective().map(|it| it.health_score),
@@ -320,14 +322,34 @@ impl<'w> Documents<'w> {
         if let Some(sha) = &self.workflow.left.checked {
             metadata.insert("commit_sha".into(), sha.to_string().into());
         }
-        if let Some(Delivered::PullRequest { pull_request, url }) = delivered {
-            metadata.insert(PULL_REQUEST_ID.into(), pull_request.to_string().into());
-            links.extend(url.clone());
+        let mut made = Vec::new();
+        match delivered {
+            Some(Delivered::PullRequest { pull_request, url }) => {
+                metadata.insert(PULL_REQUEST_ID.into(), pull_request.to_string().into());
+                links.extend(url.clone());
+            }
+            Some(Delivered::Commit { repo, branch, commit }) => {
+                metadata.insert("branch".into(), branch.to_string().into());
+                metadata.insert("commit_sha".into(), commit.to_string().into());
+                links.push(format!("{repo}#{branch}"));
+            }
+            Some(Delivered::Made { links: all, summary }) => {
+                metadata.insert("delivery".into(), summary.clone().into());
+                links.extend(all.iter().map(|it| it.target.clone()));
+                made.extend(all.iter().map(|it| DeliveredLink {
+                    kind: it.kind.to_string(),
+                    target: it.target.clone(),
+                    bytes: it.bytes,
+                    sha256: it.sha256.clone(),
+                }));
+            }
+            Some(Delivered::Answer) | None => {}
         }
         Some(Finalization {
             action: self.workflow.action.map(|it| it.to_string()).unwrap_or_default(),
             summary: finish.map(|it| it.summary.clone()).unwrap_or_default(),
             links,
+            delivered: made,
             metadata,
             suggestions: finish.map(|it| it.suggestions.clone()).unwrap_or_default(),
             refiner_improvements: retrospective.iter().flat_map(|it| &it.improvements).map(object).collect(),
@@ -353,6 +375,28 @@ impl<'w> Documents<'w> {
             validation_runs: self.world.check_runs.iter().map(validation).collect(),
         }
     }
+}
+
+/// What was said of a delivery, as it may be shown: the path of an address may be a secret.
+fn delivery_config(settings: &Settings) -> Map<String, Value> {
+    let mut config = match settings {
+        Settings::Nothing => Map::new(),
+        Settings::PullRequest(it) => {
+            let head = it.head.as_ref().map(ToString::to_string);
+            let named = [("title", it.title.clone()), ("body", it.body.clone()), ("head_branch", head)];
+            let named = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::from(value?))));
+            named.chain(it.draft.then(|| ("draft".to_owned(), true.into()))).collect()
+        }
+        Settings::DirectCommit { branch } => {
+            branch.iter().map(|it| ("branch".to_owned(), it.to_string().into())).collect()
+        }
+        Settings::Made { config } => config.clone(),
+    };
+    if let Some(url) = config.get("url").and_then(Value::as_str) {
+        let server = url.split('/').take(3).collect::<Vec<_>>().join("/");
+        config.insert("url".into(), format!("{server}/…").into());
+    }
+    config
 }
 
 fn validation(run: &check::CheckRun) -> ValidationRun {

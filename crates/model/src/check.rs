@@ -77,6 +77,9 @@ pub struct Outcome {
     pub tampering: Vec<Tampering>,
     /// The files that differ from the base, for those who judge: path, and what happened to it.
     pub files: Vec<String>,
+    /// The paths of those that are there.
+    #[serde(default)]
+    pub changed: Vec<String>,
 }
 
 impl Outcome {

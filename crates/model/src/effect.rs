@@ -3,12 +3,14 @@
 //! Executors may run twice; each variant says why twice is once.
 
 use crate::contract::CheckCommand;
+use crate::delivery::{Action, Document, Settings};
 use crate::record::NounId;
 use crate::role::Role;
 use crate::session::AgentChoice;
 use crate::workflow::Part;
 use orcha_base::{
-    Attempt, BranchName, CheckRunId, MessageId, PullRequestId, RepoUrl, Revision, SessionId, Sha, TargetId, WorkspaceId,
+    Attempt, BranchName, CheckRunId, MessageId, PullRequestId, RepoUrl, Revision, SessionId, Sha, TargetId, Timestamp,
+    WorkflowId, WorkspaceId,
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -110,6 +112,9 @@ pub enum Effect {
         /// The session whose result is checked.
         session: SessionId,
     },
+    /// Deliver the result of a workflow otherwise than as a pull request. Twice is once: a delivery has a key, and is found
+    /// under it; a branch that is at the commit is not pushed again.
+    DeliverResult(Box<DeliverResult>),
     /// Bring a snapshot back into the workspace's folder. Twice is once: it names the snapshot.
     Restore {
         /// The workspace.
@@ -223,6 +228,76 @@ pub struct Check {
     pub asked: Vec<CheckCommand>,
 }
 
+/// See [`Effect::DeliverResult`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeliverResult {
+    /// The workflow.
+    pub workflow: WorkflowId,
+    /// The round: what was delivered in an earlier one is delivered anew, because a person sent it back.
+    pub round: u32,
+    /// The number of the order.
+    pub order: u32,
+    /// How.
+    pub action: Action,
+    /// What else was said of it.
+    pub settings: Settings,
+    /// The checkout that the result lies in; none without a repository.
+    pub source: Option<Source>,
+    /// What is delivered.
+    pub content: Content,
+    /// When it was ordered.
+    pub at: Timestamp,
+}
+
+/// Where a result lies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// The session whose result it is.
+    pub session: SessionId,
+    /// Its checkout.
+    pub workspace: WorkspaceId,
+    /// Where that lies.
+    pub target: TargetId,
+    /// The repository.
+    pub repo: RepoUrl,
+    /// The branch that a direct commit goes to.
+    pub branch: BranchName,
+    /// The exact commit: the one that was checked.
+    pub commit: Sha,
+    /// What of its folder goes along.
+    pub take: Take,
+}
+
+/// What of a checkout's folder goes along.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "take", rename_all = "snake_case")]
+pub enum Take {
+    /// Nothing: the commit itself is enough.
+    Nothing,
+    /// All of it.
+    Tree,
+    /// The texts among these files.
+    Texts {
+        /// Paths relative to the folder.
+        files: Vec<String>,
+    },
+}
+
+/// What is delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    /// What it is called.
+    pub title: String,
+    /// What it is, in a few sentences.
+    pub summary: String,
+    /// The text, in Markdown.
+    pub body: String,
+    /// What it was meant to be.
+    pub vision: Option<String>,
+    /// Texts that belong to it.
+    pub documents: Vec<Document>,
+}
+
 /// See [`Effect::Stop`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stop {
@@ -307,6 +382,9 @@ pub struct Publish {
     pub body: String,
     /// The message of a commit for what is left uncommitted.
     pub commit_message: String,
+    /// Whether it is opened as a draft.
+    #[serde(default)]
+    pub draft: bool,
 }
 
 /// See [`Effect::UpdatePr`].
@@ -392,6 +470,7 @@ impl Effect {
             Self::Reopen { .. } => "reopen",
             Self::Reclaim { .. } => "reclaim",
             Self::Restore { .. } => "restore",
+            Self::DeliverResult(_) => "deliver_result",
             Self::Check(_) => "check",
             Self::StopCheck { .. } => "stop_check",
         }
@@ -416,11 +495,15 @@ impl Effect {
             | Self::Merge { pull_request, .. }
             | Self::Close { pull_request, .. }
             | Self::Reopen { pull_request, .. } => NounId::PullRequest(*pull_request),
-            // Behind the stop of its process: no folder is taken from under an agent.
             // Behind the stop of its process: what is checked does not change any more.
             Self::Check(it) => NounId::Session(it.session),
             // Beside the run that it ends.
             Self::StopCheck { run, .. } => NounId::CheckRun(*run),
+            Self::DeliverResult(it) => match &it.source {
+                Some(source) => NounId::Session(source.session),
+                None => NounId::Workflow(it.workflow),
+            },
+            // Behind the stop of its process: no folder is taken from under an agent.
             Self::Reclaim { session, .. } | Self::Restore { session, .. } => NounId::Session(*session),
         }
     }

@@ -140,6 +140,8 @@ pub enum NoteKind {
     ChecksStarted,
     ChecksRan,
     ChecksFaulted,
+    DeliveryOrdered,
+    DeliveryFaulted,
     TargetRegistered,
     TargetChanged,
     TargetUnreachable,

@@ -7,6 +7,7 @@
 pub mod budget;
 pub mod check;
 pub mod contract;
+pub mod delivery;
 pub mod effect;
 pub mod feedback;
 pub mod gate;

@@ -321,7 +321,7 @@ impl State {
 
 impl PullRequest {
     /// The order that opens it.
-    pub fn publish(&self, target: orcha_base::TargetId, commit_message: String) -> Effect {
+    pub fn publish(&self, target: orcha_base::TargetId, commit_message: String, draft: bool) -> Effect {
         Effect::Publish(Publish {
             session: self.session,
             pull_request: self.id,
@@ -333,6 +333,7 @@ impl PullRequest {
             title: self.title.clone(),
             body: self.body.clone(),
             commit_message,
+            draft,
         })
     }
 

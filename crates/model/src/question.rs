@@ -115,6 +115,11 @@ pub enum Gate {
         /// The run.
         run: CheckRunId,
     },
+    /// The result could not be delivered.
+    DeliveryFault {
+        /// The number of the order.
+        order: u32,
+    },
 }
 
 /// Where a question stands.

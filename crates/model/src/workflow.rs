@@ -4,16 +4,17 @@
 //! stands at and what the steps before left. Who plays a step is a session that carries the step as its [`Part`].
 
 use crate::contract::{CheckCommand, Contract, Issue, Severity};
+pub use crate::delivery::{Action, Delivered};
+use crate::delivery::{Ordered, Settings, Standing};
 use crate::gate::Judgement;
 use crate::session::AgentChoice;
 use crate::{Decision, Note, NoteKind, Objective, Refusal, Role, objective};
 use orcha_base::{
-    CheckRunId, HandInId, ObjectiveId, PullRequestId, Revision, ScopeId, SessionId, Sha, TaskId, TenantId, Timestamp,
-    WorkflowId,
+    CheckRunId, HandInId, ObjectiveId, Revision, ScopeId, SessionId, Sha, TaskId, TenantId, Timestamp, WorkflowId,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use strum::{Display, EnumIter, EnumString, IntoEnumIterator, IntoStaticStr};
+use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 
 /// The pipeline run of one objective.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +51,9 @@ pub struct Workflow {
     pub words: Option<String>,
     /// How often a role handed in what it may not.
     pub violations: u32,
+    /// How often a delivery was ordered, and by that the number of the newest.
+    #[serde(default)]
+    pub deliveries: u32,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -80,25 +84,12 @@ pub struct Left {
     pub finish: Option<HandInId>,
     /// The head of the pull request whose merge was ordered.
     pub merging: Option<Sha>,
+    /// The delivery that is being made, unless a code host makes it.
+    pub order: Option<Ordered>,
     /// What the result was delivered as.
     pub delivered: Option<Delivered>,
     /// The Refiner's document.
     pub retrospective: Option<HandInId>,
-}
-
-/// What a result was delivered as. Only what was seen to be there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "as", rename_all = "snake_case")]
-pub enum Delivered {
-    /// The texts stand in the workflow.
-    Answer,
-    /// A pull request was merged.
-    PullRequest {
-        /// Which.
-        pull_request: PullRequestId,
-        /// Where it can be seen.
-        url: Option<String>,
-    },
 }
 
 /// What was asked for besides the prompt.
@@ -109,6 +100,8 @@ pub struct Wish {
     pub mode: Option<Mode>,
     /// How the result is delivered; the Director decides if that is not said.
     pub action: Option<Action>,
+    /// What else was said of the delivery.
+    pub delivery: Settings,
     /// Whether the pull request is merged without asking anybody.
     pub merge: bool,
     /// Whether a person looks at the plan before anything is written.
@@ -134,6 +127,7 @@ impl Default for Wish {
         Self {
             mode: None,
             action: None,
+            delivery: Settings::Nothing,
             merge: false,
             approve_plan: false,
             approve_delivery: false,
@@ -183,48 +177,6 @@ impl Mode {
             Self::Software | Self::Ops | Self::Mixed => true,
             Self::Content | Self::Docs | Self::Research => false,
         }
-    }
-}
-
-/// How a result is delivered.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    Display,
-    EnumIter,
-    EnumString,
-    IntoStaticStr,
-)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum Action {
-    /// A pull request with the checked commit.
-    PullRequest,
-    /// Nothing leaves the house: the result stands in the workflow.
-    Answer,
-}
-
-impl Action {
-    /// Reads an action in the words that clients and models use for it.
-    pub fn said(words: &str) -> Option<Self> {
-        match words.trim().to_lowercase().replace(['-', ' '], "_").as_str() {
-            "pull_request" | "github_pr" | "pr" => Some(Self::PullRequest),
-            "answer" | "api_response" | "none" => Some(Self::Answer),
-            _ => None,
-        }
-    }
-
-    /// Returns all names, for people.
-    pub fn names() -> String {
-        Self::iter().map(|it| it.to_string()).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -437,10 +389,29 @@ pub enum Input {
         /// At this head.
         head: Sha,
     },
+    /// The delivery is ordered.
+    DeliveryOrdered,
     /// The result is delivered.
     Delivered {
+        /// By which order; none where nothing had to be ordered, or a code host did it.
+        order: Option<u32>,
         /// As what.
         delivered: Delivered,
+    },
+    /// The delivery was not made.
+    DeliveryFaulted {
+        /// Which order.
+        order: u32,
+        /// Why, for people.
+        detail: String,
+        /// Whether nobody can do anything about it.
+        lasting: bool,
+    },
+    /// The delivery is ordered once more: a person has looked at what was in its way, or it was cut off because the
+    /// workflow rests.
+    DeliverAgain {
+        /// Which order is of no account any more.
+        order: u32,
     },
     /// The Refiner has looked back, or nobody does.
     Reflected {
@@ -490,6 +461,7 @@ impl Workflow {
             judged: None,
             words: None,
             violations: 0,
+            deliveries: 0,
             created_at: now,
             updated_at: now,
         }
@@ -515,6 +487,15 @@ impl Workflow {
     /// Tells whether a part belongs to the step that it stands at.
     pub fn is_current(&self, part: &Part) -> bool {
         part.phase == self.phase && part.round == self.round && part.cycle == self.cycle
+    }
+
+    /// Tells whether a delivery is the one that is being made; what needs no order is always.
+    pub fn is_under_way(&self, order: Option<u32>) -> bool {
+        match (&self.left.order, order) {
+            (_, None) => true,
+            (Some(it), Some(number)) => it.number == number && it.standing == Standing::UnderWay,
+            (None, Some(_)) => false,
+        }
     }
 
     fn enter(&self, phase: Phase, now: Timestamp, change: impl FnOnce(&mut Self)) -> Decision<Self> {
@@ -608,8 +589,45 @@ pub fn decide(workflow: &Workflow, input: Input, now: Timestamp) -> Result<Decis
             next.updated_at = now;
             Decision::become_(next)
         }
-        Input::Delivered { delivered } if at == Phase::Deliver => {
-            workflow.enter(workflow.after_delivery(), now, |next| next.left.delivered = Some(delivered))
+        Input::DeliveryOrdered if at == Phase::Deliver => {
+            let mut next = workflow.clone();
+            next.deliveries = next.deliveries.saturating_add(1);
+            next.left.order = Some(Ordered { number: next.deliveries, standing: Standing::UnderWay });
+            next.updated_at = now;
+            let action = workflow.action.map_or_else(String::new, |it| it.to_string());
+            let note = Note::new(NoteKind::DeliveryOrdered, format!("the result is delivered: {action}"))
+                .with("workflow_id", workflow.id)
+                .with("action", action);
+            Decision::become_(next).note(note)
+        }
+        Input::Delivered { order, delivered } if at == Phase::Deliver && workflow.is_under_way(order) => {
+            let said = delivered.sentence();
+            let mut decision = workflow.enter(workflow.after_delivery(), now, |next| {
+                next.left.order = None;
+                next.left.delivered = Some(delivered);
+            });
+            decision.notes = decision.notes.into_iter().map(|it| it.with("delivered", &said)).collect();
+            decision
+        }
+        Input::DeliveryFaulted { order, detail, lasting }
+            if at == Phase::Deliver && workflow.is_under_way(Some(order)) =>
+        {
+            let note = Note::new(NoteKind::DeliveryFaulted, format!("the result was not delivered: {detail}"))
+                .with("workflow_id", workflow.id)
+                .with("lasting", lasting);
+            let standing = if lasting { Standing::Refused { detail } } else { Standing::Faulted { detail } };
+            let mut next = workflow.clone();
+            next.left.order = Some(Ordered { number: order, standing });
+            next.updated_at = now;
+            Decision::become_(next).note(note)
+        }
+        Input::DeliverAgain { order }
+            if at == Phase::Deliver && workflow.left.order.as_ref().is_some_and(|it| it.number == order) =>
+        {
+            let mut next = workflow.clone();
+            next.left.order = None;
+            next.updated_at = now;
+            Decision::become_(next)
         }
         Input::Reflected { hand_in } if at == Phase::Refine => {
             workflow.enter(Phase::Done, now, |next| next.left.retrospective = hand_in)
@@ -626,7 +644,10 @@ pub fn decide(workflow: &Workflow, input: Input, now: Timestamp) -> Result<Decis
         | Input::Rejected { .. }
         | Input::CheckAgain { .. }
         | Input::Merging { .. }
+        | Input::DeliveryOrdered
         | Input::Delivered { .. }
+        | Input::DeliveryFaulted { .. }
+        | Input::DeliverAgain { .. }
         | Input::Reflected { .. } => workflow.stale("the end of a step that it does not stand at"),
         Input::Violated { things } => {
             let mut next = workflow.clone();
@@ -719,6 +740,7 @@ fn back(workflow: &Workflow, to: Phase, words: Option<String>, now: Timestamp) -
             verdict: before.verdict.filter(|_| keep(Phase::Verify)),
             finish: before.finish.filter(|_| keep(Phase::Finalize)),
             merging: None,
+            order: None,
             delivered: before.delivered.filter(|_| keep(Phase::Deliver)),
             retrospective: None,
         };

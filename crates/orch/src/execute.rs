@@ -1,6 +1,7 @@
 //! One executor per effect. Each is small, may run twice, and answers with facts; none decides anything.
 
 mod check;
+mod deliver_result;
 mod launch;
 mod prepare;
 mod pull_request;
@@ -13,7 +14,7 @@ use crate::orch::Shared;
 use orcha_agent::Runner;
 use orcha_base::{Attempt, ObjectiveId, Retry, SessionId, TargetId, Timestamp, WorkspaceId};
 use orcha_exec::RunLabel;
-use orcha_model::{Artifact, Effect, check as check_run, message, pull_request as pr, session, workspace};
+use orcha_model::{Artifact, Effect, check as check_run, message, pull_request as pr, session, workflow, workspace};
 use orcha_plan::{OfWorkflow, Stimulus};
 use orcha_workspace::Label;
 use std::error::Error;
@@ -77,6 +78,7 @@ pub(crate) async fn execute(shared: &Arc<Shared>, objective: ObjectiveId, effect
         }
         Effect::Check(it) => check::run(shared, objective, it).await,
         Effect::StopCheck { run, .. } => Ok(check::stop(shared, *run)),
+        Effect::DeliverResult(it) => deliver_result::run(shared, objective, it).await,
         Effect::Restore { workspace, target, snapshot, .. } => {
             tidy_up::restore(shared, *workspace, *target, snapshot).await
         }
@@ -100,6 +102,10 @@ pub(crate) fn failed(effect: &Effect, detail: String) -> Facts {
         }
         Effect::Check(it) => {
             vec![Stimulus::Workflow(Box::new(OfWorkflow::CheckRun(it.run, check_run::Input::Faulted { detail })))]
+        }
+        Effect::DeliverResult(it) => {
+            let input = workflow::Input::DeliveryFaulted { order: it.order, detail, lasting: false };
+            vec![Stimulus::Workflow(Box::new(OfWorkflow::It(input)))]
         }
         // Its run is over, and with it whoever waited.
         Effect::StopCheck { .. } | Effect::Interrupt { .. } | Effect::Permit(_) => Vec::new(),
@@ -131,6 +137,7 @@ pub(crate) async fn afterwards(shared: &Arc<Shared>, objective: ObjectiveId, eff
         }
         Effect::Stop(it) => stop::forget(shared, objective, it).await,
         Effect::Check(it) => check::forget(shared, it).await,
+        Effect::DeliverResult(it) => deliver_result::forget(shared, it).await,
         Effect::Publish(_)
         | Effect::UpdatePr(_)
         | Effect::Comment { .. }

@@ -3,6 +3,7 @@
 use crate::checker::Checker;
 use orcha_agent::Runner;
 use orcha_base::TargetId;
+use orcha_delivery::Deliverer;
 use orcha_exec::Host;
 use orcha_forge::Forge;
 use orcha_workspace::Checkouts;
@@ -18,6 +19,7 @@ pub struct Hands {
     /// The kinds of agents that every target has.
     kinds: Arc<RwLock<Arc<BTreeSet<String>>>>,
     checker: Option<Arc<dyn Checker>>,
+    deliverer: Option<Arc<dyn Deliverer>>,
 }
 
 /// The hands of one target.
@@ -34,7 +36,7 @@ pub struct TargetHands {
 impl Hands {
     /// Takes the code host; targets are added.
     pub fn new(forge: Arc<dyn Forge>) -> Self {
-        Self { forge, targets: Arc::default(), kinds: Arc::default(), checker: None }
+        Self { forge, targets: Arc::default(), kinds: Arc::default(), checker: None, deliverer: None }
     }
 
     /// Takes whoever runs the checks of workflows.
@@ -47,6 +49,18 @@ impl Hands {
     /// Returns whoever runs the checks of workflows.
     pub fn checker(&self) -> Option<Arc<dyn Checker>> {
         self.checker.clone()
+    }
+
+    /// Takes whoever makes deliveries that no code host makes.
+    #[must_use]
+    pub fn with_deliverer(mut self, deliverer: Arc<dyn Deliverer>) -> Self {
+        self.deliverer = Some(deliverer);
+        self
+    }
+
+    /// Returns whoever makes deliveries that no code host makes.
+    pub fn deliverer(&self) -> Option<Arc<dyn Deliverer>> {
+        self.deliverer.clone()
     }
 
     /// Adds or replaces the hands of a target.

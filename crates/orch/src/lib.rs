@@ -13,6 +13,7 @@
 mod asking;
 mod checker;
 mod clock;
+mod delivery;
 mod doctor;
 mod execute;
 mod feed;
@@ -31,11 +32,13 @@ mod watch;
 
 pub use checker::{CheckFault, CheckSaid, CheckWish, Checker};
 pub use clock::{Clock, SystemClock};
+pub use delivery::WishedDelivery;
 pub use feed::Activity;
 pub use hands::{Hands, TargetHands};
 pub use inbox::{Receipt, SubmitError};
 pub use orch::{Actor, NewObjective, Orch, PublishRequest, StartError, UpdateRequest};
 pub use orcha_checks::Settings as CheckSettings;
+pub use orcha_delivery::{Deliverer, Invalid as InvalidDelivery};
 pub use orcha_exec::{Finding, Grade};
 pub use project_checks::ProjectChecks;
 pub use purses::SharedCaps;

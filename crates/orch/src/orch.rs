@@ -830,6 +830,8 @@ impl Orch {
             title: request.title,
             body: request.body,
             commit_message: request.commit_message,
+            head: None,
+            draft: false,
             replaces: None,
         };
         let Some(NounId::PullRequest(made)) = self.submit(objective, Stimulus::Publish(publication)).await?.made else {

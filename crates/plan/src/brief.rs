@@ -296,6 +296,9 @@ pub fn repair(world: &World, workflow: &Workflow) -> String {
 pub fn finalize(world: &World, workflow: &Workflow) -> String {
     let mut brief = Brief::new("Write what people will read of this result.");
     brief.say(&kind_of_work(workflow));
+    if let Some(action) = workflow.action {
+        brief.say(&format!("It is delivered as: {action}."));
+    }
     brief.words(workflow);
     brief.request(world);
     brief.charter(world);
@@ -409,6 +412,7 @@ pub fn came_of_it(world: &World) -> String {
             let at = url.as_ref().map_or_else(String::new, |it| format!(" ({it})"));
             format!(" Pull request {label}{at} was merged.")
         }
+        Some(delivered @ (Delivered::Commit { .. } | Delivered::Made { .. })) => format!(" {}", delivered.sentence()),
         Some(Delivered::Answer) | None => String::new(),
     };
     format!("{}{delivered}", head(&said, 4000))
@@ -426,13 +430,26 @@ pub fn what_stands(world: &World, workflow: &Workflow) -> String {
         .take(10)
         .map(|it| format!("[{}] {}", it.component, head(it.description.lines().next().unwrap_or_default(), 300)))
         .collect();
+    format!("{why}: {}{}", blocks.join("; "), kept_at(world, workflow))
+}
+
+/// Why a workflow fails although its result is good, and what stands.
+pub(crate) fn undelivered(world: &World, workflow: &Workflow, why: &str) -> String {
+    let stands = match kept_at(world, workflow) {
+        at if at.is_empty() => ". The texts stand in the workflow".to_owned(),
+        at => at,
+    };
+    format!("the result could not be delivered: {}{stands}", head(why, 2000))
+}
+
+/// Where work that was not delivered is kept.
+fn kept_at(world: &World, workflow: &Workflow) -> String {
     let result = workflow.left.result.and_then(|id| world.sessions.get(&id));
     let branch = result.and_then(|it| world.workspaces.get(&it.workspace?)?.branch.clone());
-    let stands = match (branch, &workflow.left.checked) {
+    match (branch, &workflow.left.checked) {
         (Some(branch), Some(sha)) => format!(". What was done is kept on `{branch}` at {}", sha.short()),
         _ => String::new(),
-    };
-    format!("{why}: {}{stands}", blocks.join("; "))
+    }
 }
 
 fn blocking(brief: &mut Brief, _world: &World, workflow: &Workflow) {
@@ -465,6 +482,11 @@ fn charter(world: &World) -> Option<&Charter> {
         Output::Charter(it) => Some(it),
         _ => None,
     }
+}
+
+/// Returns what the work was meant to be.
+pub(crate) fn vision(world: &World) -> Option<String> {
+    charter(world).map(|it| it.constitution.vision.clone()).filter(|it| !it.trim().is_empty())
 }
 
 fn design(world: &World) -> Option<&DesignAndTasks> {

@@ -6,6 +6,7 @@
 
 pub mod brief;
 pub mod budget;
+mod delivery;
 mod fleet;
 pub mod handover;
 mod outlook;

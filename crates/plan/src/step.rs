@@ -237,6 +237,10 @@ pub struct NewPublication {
     pub body: String,
     /// The message of a commit for what is left uncommitted; the title if there is none.
     pub commit_message: Option<String>,
+    /// The branch that it comes from; that of the checkout if none is named.
+    pub head: Option<BranchName>,
+    /// Whether it is opened as a draft.
+    pub draft: bool,
     /// The closed pull request whose place it takes, because the user decided so, and the checkout with the work.
     pub replaces: Option<(PullRequestId, WorkspaceId)>,
 }
@@ -798,6 +802,9 @@ impl Turn<'_, '_, '_> {
         ) else {
             return Err(refuse("it has no checkout of a repository"));
         };
+        if let Some(head) = new.head {
+            branch = head;
+        }
         if new.replaces.is_some() {
             branch = self.free_branch(&repo, &branch)?;
         }
@@ -834,7 +841,7 @@ impl Turn<'_, '_, '_> {
             updated_at: self.mind.now,
         };
         let made = row.id;
-        self.new_pull_request(row, workspace.target, commit_message)?;
+        self.new_pull_request(row, workspace.target, commit_message, new.draft)?;
         if let Some((replaced, _)) = new.replaces {
             self.meet(Stimulus::PullRequest(replaced, pull_request::Input::Replaced))?;
             if !session.is_over() && session.pull_request == Some(replaced) {
@@ -854,9 +861,15 @@ impl Turn<'_, '_, '_> {
         free.and_then(|name| name.parse().ok()).ok_or_else(rule)
     }
 
-    fn new_pull_request(&mut self, new: PullRequest, target: TargetId, commit_message: String) -> Result<(), Refusal> {
+    fn new_pull_request(
+        &mut self,
+        new: PullRequest,
+        target: TargetId,
+        commit_message: String,
+        draft: bool,
+    ) -> Result<(), Refusal> {
         let id = NounId::PullRequest(new.id);
-        let effect = new.publish(target, commit_message);
+        let effect = new.publish(target, commit_message, draft);
         self.changes.notes.push(
             Note::new(NoteKind::PrPublishing, format!("publishing {}", new.title))
                 .of(new.session)

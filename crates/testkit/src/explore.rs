@@ -652,6 +652,8 @@ impl Moment {
             title: "The work".into(),
             body: String::new(),
             commit_message: Some("the rest".into()),
+            head: None,
+            draft: false,
             replaces: None,
         };
         self.wish(Stimulus::Publish(new), cause);
@@ -839,6 +841,7 @@ fn hash_effect(effect: &Effect, to: &mut DefaultHasher) {
         | Effect::Reopen { pull_request, .. } => pull_request.hash(to),
         Effect::Check(it) => it.run.hash(to),
         Effect::StopCheck { run, .. } => run.hash(to),
+        Effect::DeliverResult(it) => (it.workflow, it.order).hash(to),
         Effect::Reclaim { workspace, .. } | Effect::Restore { workspace, .. } => workspace.hash(to),
     }
 }

@@ -162,6 +162,9 @@ pub struct Workflow {
     pub persona_providers: BTreeMap<String, String>,
     /// How the result is delivered; empty while nobody has said.
     pub delivery_action: String,
+    /// What else was said of the delivery. A secret is a reference, and an address is left out but for its server.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub delivery_config: Map<String, Value>,
     /// Where its work stands in particular.
     pub execution: Execution,
     /// What all its sessions used.
@@ -246,6 +249,9 @@ pub struct Finalization {
     pub summary: String,
     /// Where the result can be seen.
     pub links: Vec<String>,
+    /// What was made, each looked at afterwards: a file with its size and hash, a server that has confirmed a call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub delivered: Vec<DeliveredLink>,
     /// Facts about the delivery.
     pub metadata: Map<String, Value>,
     /// What the Finalizer suggests.
@@ -258,6 +264,21 @@ pub struct Finalization {
     /// When the result was delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Timestamp>,
+}
+
+/// Something that exists because of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeliveredLink {
+    /// What it is: `file` or `webhook`.
+    pub kind: String,
+    /// Where: a path on the daemon's machine, or the server that was called.
+    pub target: String,
+    /// How many bytes it has, if it is a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// The SHA-256 of those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// Something that a role said to those after it.
@@ -425,11 +446,18 @@ pub struct PersonaChoice {
 }
 
 /// How a result is delivered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Delivery {
-    /// The action: `pull_request` (published as `github-pr`) or `answer` (published as `api-response`).
+    /// The action: `pull_request` (published as `github-pr`), `direct_commit` (`repo-commit-only`), `artifact_bundle`
+    /// (`artifact-bundle`), `markdown_export`, `blog_draft`, `doc_draft`, `webhook` (`webhook-dispatch`) or `answer`
+    /// (`api-response`).
     pub action: String,
+    /// What it takes: for a pull request `title`, `body`, `base_branch`, `head_branch`, `draft` and `merge`; for a direct
+    /// commit `branch`; for an archive and an export `name`; for a draft `slug` and `tags`; for a webhook `url`, and
+    /// `secret` as a reference, `{"env": "NAME"}` or `{"file": "/path"}`.
+    #[serde(default, deserialize_with = "crate::object::optional", skip_serializing_if = "Option::is_none")]
+    pub config: Option<Map<String, Value>>,
     /// Merges the pull request without asking anybody.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub merge: bool,
@@ -645,6 +673,7 @@ names! {
     QuestionAnswered = "question.answered",
     DocumentEdited = "document.edited",
     DeliveryOpened = "delivery.opened",
+    DeliveryFaulted = "delivery.faulted",
     DeliveryCompleted = "delivery.completed",
     RefinerSuggestion = "refiner.suggestion",
     StreamClosed = "stream.closed",

@@ -74,7 +74,12 @@ async fn make(client: &Client, say: Say, options: WorkflowRun) -> Result<ExitCod
     }
     let delivery = match (options.delivery, options.merge) {
         (None, false) => None,
-        (action, merge) => Some(Delivery { action: action.unwrap_or_else(|| "pull_request".to_owned()), merge }),
+        (action, merge) => {
+            let config = options.delivery_config.as_deref().map(text_of).transpose()?;
+            let config = config.map(|it| serde_json::from_str(&it)).transpose();
+            let config = config.context("the configuration of the delivery must be a JSON object")?;
+            Some(Delivery { action: action.unwrap_or_else(|| "pull_request".to_owned()), config, merge })
+        }
     };
     let approvals = Approvals { plan: options.approve_plan, delivery: options.approve_delivery };
     let wish = CreateWorkflow {

@@ -25,7 +25,7 @@ pub fn request_for(program: &Path, sample: &Sample) -> Result<CreateWorkflow> {
         request: WISH.to_owned(),
         repo: Some(sample.origin.display().to_string().parse()?),
         personas: Persona::ALL.iter().map(|it| (*it, choice.clone())).collect(),
-        delivery: Some(Delivery { action: "pull_request".to_owned(), merge: true }),
+        delivery: Some(Delivery { action: "pull_request".to_owned(), merge: true, config: None }),
         ..CreateWorkflow::default()
     })
 }

@@ -80,7 +80,7 @@ pub(super) fn fill(mut wish: CreateWorkflow) -> Result<CreateWorkflow, ApiError>
     let fills = template.fills;
     wish.mode.get_or_insert(fills.mode);
     if let Some(action) = fills.delivery {
-        wish.delivery.get_or_insert(orcha_wire::workflow::Delivery { action, merge: false });
+        wish.delivery.get_or_insert(orcha_wire::workflow::Delivery { action, ..Default::default() });
     }
     wish.max_qa_retries.get_or_insert(fills.max_qa_retries);
     wish.approvals.get_or_insert(Approvals { plan: fills.approve_plan, delivery: fills.approve_delivery });

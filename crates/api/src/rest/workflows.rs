@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use orcha_base::{ObjectiveId, TaskId};
 use orcha_model::contract::{CheckCommand, Specialty};
+use orcha_model::delivery::Settings;
 use orcha_model::objective;
 use orcha_model::question::{self, About, Gate};
 use orcha_model::session::AgentChoice;
@@ -74,11 +75,18 @@ pub(crate) async fn create(
     wheel: Wheel,
     Json(body): Json<CreateWorkflow>,
 ) -> Result<Response, ApiError> {
-    let body = templates::fill(body)?;
+    let mut body = templates::fill(body)?;
     if body.title.as_ref().is_some_and(|it| it.trim().is_empty() || it.len() > 200 || it.contains('\n')) {
         return Err(ApiError::invalid("title", "must be one line of 1 to 200 bytes"));
     }
-    let wish = wish(&api, &asker, &body).await?;
+    let (wish, base) = wish(&api, &asker, &body).await?;
+    match (&body.base_branch, base) {
+        (Some(one), Some(other)) if *one != other => {
+            return Err(ApiError::invalid("delivery.config.base_branch", "must be `base_branch`, if both are named"));
+        }
+        (None, Some(base)) => body.base_branch = Some(base),
+        (_, _) => {}
+    }
     let mut new = objectives::wish(
         &api,
         &asker,
@@ -108,8 +116,13 @@ pub(crate) async fn create(
 }
 
 /// Translates what is asked for besides the prompt.
-async fn wish(api: &Api, asker: &Asker, body: &CreateWorkflow) -> Result<Wish, ApiError> {
+async fn wish(
+    api: &Api,
+    asker: &Asker,
+    body: &CreateWorkflow,
+) -> Result<(Wish, Option<orcha_base::BranchName>), ApiError> {
     let mut wish = Wish::default();
+    let mut base = None;
     if let Some(words) = body.mode.as_deref().filter(|it| !matches!(*it, "" | "auto")) {
         let rule = "must be software, content, docs, research, ops or mixed; or auto, to let the Director say";
         wish.mode = Some(Mode::said(words).ok_or_else(|| ApiError::invalid("mode", rule))?);
@@ -117,11 +130,29 @@ async fn wish(api: &Api, asker: &Asker, body: &CreateWorkflow) -> Result<Wish, A
     if let Some(delivery) = &body.delivery {
         let rule = format!("names no action that there is; there are {}", Action::names());
         let action = Action::said(&delivery.action).ok_or_else(|| ApiError::invalid("delivery", &rule))?;
-        if action == Action::PullRequest && body.repo.is_none() && body.project_id.is_none() {
-            return Err(ApiError::invalid("delivery", "is a pull request, which needs a repository or a project"));
+        if action.needs_repository() && body.repo.is_none() && body.project_id.is_none() {
+            let rule = format!("is a {}, which needs a repository or a project", action.to_string().replace('_', " "));
+            return Err(ApiError::invalid("delivery", &rule));
+        }
+        let config = delivery.config.clone().unwrap_or_default();
+        if config.contains_key("secret") && asker.operates().is_err() {
+            // The variables and files of the daemon are not those of its tenants.
+            let rule = "only the operator may name a secret of the daemon";
+            return Err(ApiError::new(Code::Forbidden, rule).at("delivery.config.secret"));
+        }
+        let refused = |it: orcha_orch::InvalidDelivery| ApiError::new(Code::Invalid, it.to_string()).at(it.field);
+        let wished = api.orch.wished_delivery(action, config).await.map_err(refused)?;
+        if delivery.merge && action != Action::PullRequest {
+            return Err(ApiError::invalid("delivery.merge", "is for a pull request"));
+        }
+        let draft = matches!(&wished.settings, Settings::PullRequest(it) if it.draft);
+        if delivery.merge && draft {
+            return Err(ApiError::invalid("delivery.merge", "a draft is not merged by itself"));
         }
         wish.action = Some(action);
-        wish.merge = delivery.merge;
+        wish.delivery = wished.settings;
+        wish.merge = delivery.merge || wished.merge;
+        base = wished.base;
     }
     if body.checks.len() > CHECKS {
         return Err(ApiError::invalid("checks", &format!("must be at most {CHECKS}")));
@@ -153,7 +184,7 @@ async fn wish(api: &Api, asker: &Asker, body: &CreateWorkflow) -> Result<Wish, A
         objectives::check_agent(api, asker, &agent).await.map_err(|it| it.at("personas"))?;
         wish.agents.insert(project::role(*persona), agent);
     }
-    Ok(wish)
+    Ok((wish, base))
 }
 
 /// Loads a workflow that the asker may see, with everything that belongs to it.

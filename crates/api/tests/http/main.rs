@@ -4,6 +4,7 @@
 mod document;
 mod hostile;
 mod locks;
+mod roles;
 mod routes;
 mod serving;
 mod stage;

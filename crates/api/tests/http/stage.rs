@@ -1,5 +1,6 @@
 //! The stage: a daemon without a socket, its agents, and a client that says exactly what a test wants it to say.
 
+use crate::roles::Roles;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use futures::StreamExt;
@@ -8,9 +9,11 @@ use orcha_agent::fake::FakeRunner;
 use orcha_agent::{Runner, Say, TurnEnd};
 use orcha_api::{ApiSettings, Connect, router_with};
 use orcha_base::{Redacted, RepoUrl};
+use orcha_delivery::{Deliveries, Lookup, Settings as DeliverySettings};
 use orcha_exec::{ExitStatus, fake::FakeHost};
 use orcha_forge::fake::FakeForge;
 use orcha_orch::{Actor, Hands, Orch, Settings, SystemClock, TargetHands};
+use orcha_outbound::Outbound;
 use orcha_store::{Store, StoreOptions};
 use orcha_workspace::Label;
 use orcha_workspace::fake::FakeCheckouts;
@@ -36,6 +39,8 @@ pub struct Stage {
     forge: FakeForge,
     checkouts: Arc<FakeCheckouts>,
     pub folder: tempfile::TempDir,
+    /// The agents of the kind `roles`.
+    pub roles: Roles,
     /// Headers that each request has besides.
     pub more: Vec<(&'static str, String)>,
 }
@@ -114,12 +119,19 @@ impl Stage {
             }
             ExitStatus::Code(0)
         }));
+        let roles = Roles::default();
         let local = TargetHands {
             host: Arc::new(FakeHost::new("/nowhere")),
             checkouts: Arc::clone(&checkouts) as _,
-            runners: HashMap::from([("claude".to_owned(), agents)]),
+            runners: HashMap::from([
+                ("claude".to_owned(), agents),
+                (crate::roles::KIND.to_owned(), Arc::new(roles.runner()) as Arc<dyn Runner>),
+            ]),
         };
-        let hands = Hands::new(Arc::new(forge.clone()));
+        let secrets = Lookup::new(|name| (name == "HOOK_SECRET").then(|| "canary-0123456789abcdef".to_owned()));
+        let made = DeliverySettings::new(folder.path().join("deliveries"), secrets, || 1_800_000_000);
+        let deliveries = Deliveries::new(made, Outbound::new(vec!["127.0.0.1".parse().unwrap()]).unwrap());
+        let hands = Hands::new(Arc::new(forge.clone())).with_deliverer(Arc::new(deliveries));
         let settings = Settings { watch_every: Duration::from_secs(3600), ..Settings::default() };
         let orch = Orch::start(store, hands, settings, Arc::new(SystemClock)).await.unwrap();
         let target = orch.register_target(&Actor::default(), "here", "/nowhere", 8, vec![]).await.unwrap();
@@ -128,7 +140,8 @@ impl Stage {
             ApiSettings::new(Redacted::new(TOKEN.to_owned()), vec![HOST.to_owned(), "[::1]:7420".into()]);
         settings.connect = Some(Arc::new(Here(local)));
         let app = router_with(orch.clone(), settings, pages);
-        Self { orch, app, forge, checkouts, folder, more: Vec::new() }
+        roles.orch.set(orch.clone()).unwrap();
+        Self { orch, app, forge, checkouts, folder, roles, more: Vec::new() }
     }
 
     /// Makes a request as it is given. What is answered must be what the document says.

@@ -1,6 +1,6 @@
 //! Workflows in the published shapes: made, refused, moved, told.
 
-use crate::stage::{Stage, repo, request, text};
+use crate::stage::{Stage, bare, repo, request, text};
 use axum::body::Body;
 use http::Method;
 use orcha_wire::END;
@@ -116,6 +116,37 @@ async fn workflows_are_listed_where_published_clients_look() {
     assert_eq!(stage.get(&format!("/workflows/{other}")).await.problem(), (404, "not_found".into()));
 }
 
+fn hook(url: &str, secret: Value) -> Value {
+    json!({"delivery": {"action": "webhook-dispatch", "config": {"url": url, "secret": secret}}})
+}
+
+#[tokio::test]
+async fn a_delivery_is_shown_as_it_was_wished_for_but_for_what_may_be_secret() {
+    let stage = Stage::open().await;
+    let mut wish = hook("http://127.0.0.1:9/in/secret-path", json!({"env": "HOOK_SECRET"}));
+    wish["request"] = json!("Say goodbye");
+    let made = stage.post("/workflows", wish.clone()).await.ok(201);
+    assert_eq!(made["delivery_action"], "webhook");
+    let shown = json!({"url": "http://127.0.0.1:9/…", "secret": {"env": "HOOK_SECRET"}});
+    assert_eq!(made["delivery_config"], shown);
+    // The variables of the daemon are not those of its tenants.
+    let token = stage.post("/api/tokens", json!({"name": "blue", "tenant": "blue"})).await.ok(201);
+    let refused = {
+        let token = text(&token["token"]);
+        let request = bare(Method::POST, "/workflows").header("authorization", format!("Bearer {token}"));
+        let request = request.header("content-type", "application/json").body(Body::from(wish.to_string())).unwrap();
+        stage.send(request).await
+    };
+    assert_eq!(
+        (refused.problem(), &refused.json()["field"]),
+        ((403, "forbidden".into()), &json!("delivery.config.secret"))
+    );
+    let wish = json!({"request": "Say goodbye", "repo": repo(),
+        "delivery": {"action": "github-pr", "config": {"title": "T", "head_branch": "f/x", "draft": true, "base_branch": "main"}}});
+    let made = stage.post("/workflows", wish).await.ok(201);
+    assert_eq!(made["delivery_config"], json!({"title": "T", "head_branch": "f/x", "draft": true}));
+}
+
 #[tokio::test]
 async fn what_is_wrong_with_a_wish_is_named() {
     let stage = Stage::open().await;
@@ -125,6 +156,36 @@ async fn what_is_wrong_with_a_wish_is_named() {
         (json!({"delivery": {"action": "carrier-pigeon"}}), "delivery", "pull_request"),
         (json!({"delivery": {"action": "github-pr"}, "repo": null}), "delivery", "repository"),
         (json!({"delivery": {"action": "github-pr", "token": "secret"}}), "delivery", "token"),
+        (json!({"delivery": {"action": "repo-commit-only"}, "repo": null}), "delivery", "repository"),
+        (
+            json!({"delivery": {"action": "github-pr", "config": {"token": "canary"}}}),
+            "delivery.config.token",
+            "settings",
+        ),
+        (
+            json!({"delivery": {"action": "github-pr", "config": {"draft": true}, "merge": true}}),
+            "delivery.merge",
+            "draft",
+        ),
+        (json!({"delivery": {"action": "blog-draft", "merge": true}}), "delivery.merge", "pull request"),
+        (
+            json!({"delivery": {"action": "blog-draft", "config": {"slug": "../x"}}}),
+            "delivery.config.slug",
+            "small letters",
+        ),
+        (
+            json!({"delivery": {"action": "artifact-bundle", "config": {"names": "x"}}}),
+            "delivery.config",
+            "unknown field",
+        ),
+        (hook("http://10.0.0.1/in", json!({"env": "HOOK_SECRET"})), "delivery.config.url", "private network"),
+        (hook("http://127.0.0.1/in", json!({"env": "NOT_SET"})), "delivery.config.secret", "is not set"),
+        (hook("http://127.0.0.1/in", json!("canary")), "delivery.config", "a secret is named, not given"),
+        (
+            json!({"base_branch": "main", "delivery": {"action": "github-pr", "config": {"base_branch": "next"}}}),
+            "delivery.config.base_branch",
+            "if both are named",
+        ),
         (json!({"max_qa_retries": 21}), "max_qa_retries", "20"),
         (json!({"checks": [{"name": "", "command": ["true"]}]}), "checks", "name"),
         (json!({"checks": [{"name": "x", "command": []}]}), "checks", "program"),
@@ -143,6 +204,7 @@ async fn what_is_wrong_with_a_wish_is_named() {
         let problem = refused.json();
         assert_eq!(problem["field"], field, "{problem}");
         assert!(problem["detail"].as_str().unwrap().contains(said), "{problem}");
+        assert!(!refused.text.contains("canary"), "{problem}");
     }
     assert_eq!(stage.post("/workflows", json!({})).await.problem(), (422, "invalid".into()));
     assert_eq!(stage.get("/workflows").await.ok(200)["workflows"], json!([]));

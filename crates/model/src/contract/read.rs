@@ -330,9 +330,9 @@ fn direction(fields: &mut Fields<'_>) -> Direction {
         Some(other) => words(&other),
         None => String::new(),
     };
-    let delivery = Action::said(&said);
+    let delivery = Action::said(&said).filter(|it| it.is_for_models());
     if delivery.is_none() && !said.trim().is_empty() {
-        fields.say("delivery", format!("must be one of {}", Action::names()));
+        fields.say("delivery", format!("must be one of {}", Action::names_for_models().join(", ")));
     }
     Direction {
         mode: mode.unwrap_or(Mode::Software),

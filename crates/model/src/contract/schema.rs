@@ -1,6 +1,7 @@
 //! The schemas of the documents: what agents are told. What is checked is in `read`, which takes more shapes.
 
 use super::Contract;
+use crate::delivery::Action;
 use serde_json::{Value, json};
 
 /// Returns the schema of a contract's document.
@@ -9,7 +10,7 @@ pub(super) fn of(contract: Contract) -> Value {
         Contract::Direction => vec![
             ("mode", one_of(&["software", "content", "docs", "research", "ops", "mixed"])),
             ("title", text()),
-            ("delivery", one_of(&["pull_request", "answer"])),
+            ("delivery", one_of(&Action::names_for_models())),
             ("rationale", text()),
             ("summary", text()),
             ("questions", texts()),

@@ -64,11 +64,13 @@ pub(super) async fn run(shared: &Arc<Shared>, objective: ObjectiveId, it: &Check
         (Some((added, removed)), Some(from)) => format!("{} (was {from}) +{added} -{removed}", it.path),
         (None, _) => format!("{} (binary)", it.path),
     });
+    let changed = diff.files.iter().take(FILES).map(|it| it.path.clone()).collect();
     let outcome = Outcome {
         sha: wish.sha,
         receipts: said.receipts,
         tampering: deleted.chain(emptied).collect(),
         files: files.collect(),
+        changed,
     };
     Ok(Facts::of([Stimulus::Workflow(Box::new(OfWorkflow::CheckRun(it.run, Input::Ran { outcome })))]))
 }

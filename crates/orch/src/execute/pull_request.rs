@@ -39,7 +39,7 @@ pub(super) async fn publish(shared: &Arc<Shared>, objective: ObjectiveId, it: &P
         base: it.base.clone(),
         title: clean_title(&it.title),
         body: it.body.clone(),
-        draft: false,
+        draft: it.draft,
         at: shared.clock.now(),
     };
     let opened = match shared.hands.forge().open(&it.repo, &open).await {

@@ -4,8 +4,10 @@
 use crate::stage::{Stage, receipt, repo, workspace_label};
 use orcha_agent::fake::FakeAgent;
 use orcha_agent::{Say, TurnEnd};
-use orcha_base::{Attempt, ObjectiveId, SessionId, WorkflowId};
+use orcha_base::{Attempt, BranchName, ObjectiveId, SessionId, WorkflowId};
+use orcha_delivery::DeliveryError;
 use orcha_exec::ExitStatus;
+use orcha_model::delivery::{Action, Delivered, Link};
 use orcha_model::guard::Limits;
 use orcha_model::objective::{self, Strategy};
 use orcha_model::session::RepoChoice;
@@ -89,6 +91,8 @@ struct Script {
     orch: watch::Sender<Option<Orch>>,
     checkouts: Arc<OnceLock<Arc<FakeCheckouts>>>,
     forge: Arc<OnceLock<orcha_forge::fake::FakeForge>>,
+    /// The branch that pull requests come from, if a person named one.
+    head: Arc<OnceLock<BranchName>>,
 }
 
 impl Script {
@@ -157,7 +161,7 @@ impl Script {
                 checkouts.write(&label, path, *text);
             }
             let sha = checkouts.commit(&label, "feat: it");
-            self.forge.wait().push(&repo(), &branch, &sha);
+            self.forge.wait().push(&repo(), self.head.get().unwrap_or(&branch), &sha);
         }
         let owner = CredentialOwner {
             tenant: session.tenant,
@@ -699,5 +703,253 @@ async fn without_a_repository_the_texts_are_the_result() {
     let world = succeeds(&stage, id).await;
     assert_eq!(orcha_plan::brief::artifacts(&world), [("post.md".to_owned(), "second".to_owned())]);
     assert!(stage.checker.asked().is_empty() && world.pull_requests.is_empty());
+    stage.close().await;
+}
+
+/// What a person wishes of a delivery, read as the API reads it.
+async fn delivered_as(stage: &Stage, action: Action, config: Value) -> Wish {
+    let Value::Object(config) = config else { panic!("{config}") };
+    let wished = stage.orch.wished_delivery(action, config).await.unwrap();
+    Wish { action: Some(action), delivery: wished.settings, ..Wish::default() }
+}
+
+/// A workflow that writes a post, without a repository.
+fn plays_a_post(script: &Script) {
+    let mut content = direction();
+    content["mode"] = json!("blog");
+    content["delivery"] = json!("answer");
+    let texts = json!([{"path": "notes.txt", "content": "a long list of notes, all of them"}, {"path": "post.md", "content": "# The post"}]);
+    let written = json!({"summary": "written", "artifacts": texts});
+    script.plays("direct", [hands(content)]).plays("implement", [hands(written)]);
+}
+
+fn links(world: &World) -> Vec<Link> {
+    match &world.workflow.as_ref().unwrap().left.delivered {
+        Some(Delivered::Made { links, .. }) => links.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn each_action_delivers_the_texts_once_and_what_it_led_to_is_kept() {
+    for (action, config) in [
+        (Action::ArtifactBundle, json!({"name": "all"})),
+        (Action::MarkdownExport, json!({})),
+        (Action::BlogDraft, json!({"slug": "my-post", "tags": ["rust"]})),
+        (Action::DocDraft, json!({})),
+        (Action::Webhook, json!({"url": "https://hooks.example/in/path", "secret": {"env": "HOOK"}})),
+    ] {
+        let script = Script::default();
+        plays_a_post(&script);
+        let stage = open(&script).await;
+        let wish = delivered_as(&stage, action, config.clone()).await;
+        let id = begin(&stage, "Write a post.", wish, false).await;
+        let world = succeeds(&stage, id).await;
+        let orders = stage.deliverer.orders();
+        assert_eq!(orders.len(), 1, "{action}");
+        let order = &orders[0];
+        assert_eq!((order.workflow.clone(), order.key.as_str()), (id.to_string(), "round-0"));
+        assert_eq!((order.action.action(), order.content.documents.len()), (action.published(), 2));
+        assert_eq!(order.content.vision.as_deref(), Some("It works."));
+        let draft = matches!(action, Action::BlogDraft | Action::DocDraft);
+        assert_eq!(order.content.body.starts_with("# The post"), draft, "{}", order.content.body);
+        assert_eq!(links(&world).len(), 1);
+        let summary = world.objective.summary.unwrap();
+        assert!(summary.contains(&links_target(&stage, id).await), "{summary}");
+        assert!(!summary.contains("in/path"), "{summary}");
+        stage.close().await;
+    }
+}
+
+async fn links_target(stage: &Stage, id: ObjectiveId) -> String {
+    stage.orch.view(id, |world| links(world)[0].target.clone()).await.unwrap()
+}
+
+#[tokio::test]
+async fn code_is_delivered_as_the_checked_commit() {
+    for action in [Action::ArtifactBundle, Action::MarkdownExport] {
+        let script = Script::default();
+        let stage = open(&script).await;
+        let wish = delivered_as(&stage, action, json!({})).await;
+        let id = begin(&stage, "Mend the code.", wish, true).await;
+        let world = succeeds(&stage, id).await;
+        let order = stage.deliverer.orders().remove(0);
+        assert_eq!(order.content.commit, world.workflow.unwrap().left.checked);
+        assert_eq!(order.content.tree.is_some(), action == Action::ArtifactBundle);
+        assert!(world.pull_requests.is_empty());
+        stage.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_direct_commit_moves_the_branch_to_what_was_checked_and_a_moved_one_is_asked_about() {
+    let main: BranchName = "main".parse().unwrap();
+    let script = Script::default();
+    let stage = open(&script).await;
+    let wish = delivered_as(&stage, Action::DirectCommit, json!({})).await;
+    let id = begin(&stage, "Mend the code.", wish.clone(), true).await;
+    let world = succeeds(&stage, id).await;
+    let checked = world.workflow.unwrap().left.checked;
+    assert_eq!(stage.checkouts.origin_branch(&repo(), &main), checked);
+    // A branch of another name, that is not there yet.
+    script.plays("Write it", [writes("code", Some("better")), writes("code", Some("best"))]);
+    let wish = delivered_as(&stage, Action::DirectCommit, json!({"branch": "release"})).await;
+    let id = begin(&stage, "Mend it.", wish, true).await;
+    succeeds(&stage, id).await;
+    assert!(stage.checkouts.origin_branch(&repo(), &"release".parse().unwrap()).is_some());
+    // Somebody else was there meanwhile: nothing of theirs is dropped.
+    let wish = delivered_as(&stage, Action::DirectCommit, json!({})).await;
+    stage.checker.hold(true);
+    let id = begin(&stage, "Mend it again.", wish, true).await;
+    stage.until(id, |world| (world.workflow.as_ref()?.phase == Phase::Check).then_some(())).await;
+    let theirs = stage.checkouts.origin_commit(&repo(), &main, "theirs", "x");
+    stage.checker.hold(false);
+    let asked = stage.pass_until(id, |world| world.open_questions().next().map(|it| it.text.clone())).await;
+    assert!(asked.starts_with("The result could not be delivered") && asked.contains("would drop commits"), "{asked}");
+    stage.answer(id, "cancel").await;
+    let world = ends(&stage, id).await;
+    assert!(matches!(world.objective.state, objective::State::Canceled { .. }));
+    assert_eq!(stage.checkouts.origin_branch(&repo(), &main), Some(theirs));
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_delivery_that_was_made_before_a_crash_is_found_and_not_made_again() {
+    let script = Script::default();
+    plays_a_post(&script);
+    let mut stage = open(&script).await;
+    let wish = delivered_as(&stage, Action::BlogDraft, json!({})).await;
+    // It is made; what came of it is not heard of any more.
+    stage.deliverer.hold(true);
+    let id = begin(&stage, "Write a post.", wish, false).await;
+    stage.deliverer.made(1).await;
+    stage.restart().await;
+    script.orch.send_replace(Some(stage.orch.clone()));
+    stage.deliverer.hold(false);
+    let world = succeeds(&stage, id).await;
+    assert_eq!((stage.deliverer.orders().len(), links(&world).len()), (1, 1));
+    assert_eq!(world.workflow.unwrap().deliveries, 1);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_delivery_is_tried_again_asked_about_or_given_up_by_what_went_wrong() {
+    let script = Script::default();
+    plays_a_post(&script);
+    let stage = open(&script).await;
+    let later = || DeliveryError::Refused { status: 503, attempts: 4 };
+    stage.deliverer.fake.fail_next(later());
+    stage.deliverer.fake.fail_next(DeliveryError::Refused { status: 403, attempts: 1 });
+    let wish = delivered_as(&stage, Action::BlogDraft, json!({})).await;
+    let id = begin(&stage, "Write a post.", wish.clone(), false).await;
+    let asked = stage.pass_until(id, |world| world.open_questions().next().map(|it| it.text.clone())).await;
+    assert!(asked.contains("403"), "{asked}");
+    stage.answer(id, "continue").await;
+    let world = succeeds(&stage, id).await;
+    assert_eq!((stage.deliverer.orders().len(), world.workflow.unwrap().deliveries), (1, 2));
+    // What nobody can mend fails the workflow, and says what stands.
+    plays_a_post(&script);
+    stage.deliverer.fake.fail_next(DeliveryError::TooLarge { what: "the archive", most: 1 });
+    let id = begin(&stage, "Write a post.", wish, false).await;
+    let (world, reason) = fails(&stage, id).await;
+    assert!(reason.starts_with("the result could not be delivered: the archive is larger"), "{reason}");
+    assert!(reason.ends_with("The texts stand in the workflow"), "{reason}");
+    assert_eq!(world.workflow.unwrap().phase, Phase::Deliver);
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_delivery_that_is_under_way_is_cut_off_by_a_pause_and_goes_on_with_the_workflow() {
+    let script = Script::default();
+    plays_a_post(&script);
+    let stage = open(&script).await;
+    let wish = delivered_as(&stage, Action::BlogDraft, json!({})).await;
+    stage.deliverer.hold(true);
+    let id = begin(&stage, "Write a post.", wish, false).await;
+    stage.deliverer.made(1).await;
+    stage.orch.submit(id, orcha_plan::Stimulus::Objective(objective::Input::Pause)).await.unwrap();
+    stage.until(id, |world| world.workflow.as_ref()?.left.order.is_none().then_some(())).await;
+    stage.deliverer.hold(false);
+    stage.orch.resume_objective(id).await.unwrap();
+    let world = succeeds(&stage, id).await;
+    assert_eq!((stage.deliverer.orders().len(), world.workflow.unwrap().deliveries), (1, 2));
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_delivery_that_is_under_way_is_cut_off_by_a_cancel() {
+    let script = Script::default();
+    plays_a_post(&script);
+    let stage = open(&script).await;
+    let wish = delivered_as(&stage, Action::BlogDraft, json!({})).await;
+    stage.deliverer.hold(true);
+    let id = begin(&stage, "Write a post.", wish, false).await;
+    stage.deliverer.made(1).await;
+    let input = objective::Input::Cancel { reason: "enough".into() };
+    stage.orch.submit(id, orcha_plan::Stimulus::Objective(input)).await.unwrap();
+    // It is held for ever; `close` waits for its order all the same.
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_model_chooses_no_delivery_that_passes_people_by() {
+    let script = Script::default();
+    let mut bold = direction();
+    bold["delivery"] = json!("webhook");
+    let mut bolder = direction();
+    bolder["delivery"] = json!("direct_commit");
+    script.plays("direct", [Act { hands_in: vec![bold, bolder, direction()], ..Act::default() }]);
+    let stage = open(&script).await;
+    let id = begin(&stage, "Mend the code.", wish(), true).await;
+    succeeds(&stage, id).await;
+    let refused = script.refusals();
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    assert!(
+        refused.iter().all(|it| it.contains("`delivery` must be one of pull_request, artifact_bundle")),
+        "{refused:?}"
+    );
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_pull_request_is_opened_as_it_was_wished_for() {
+    let script = Script::default();
+    script.head.set("feature/mine".parse().unwrap()).unwrap();
+    let stage = open(&script).await;
+    let config = json!({"title": "My title", "body": "My text", "head_branch": "feature/mine", "merge": true});
+    let Value::Object(config) = config else { panic!() };
+    let wished = stage.orch.wished_delivery(Action::PullRequest, config).await.unwrap();
+    assert!(wished.merge);
+    let wish =
+        Wish { action: Some(Action::PullRequest), delivery: wished.settings, merge: wished.merge, ..Wish::default() };
+    let id = begin(&stage, "Mend the code.", wish, true).await;
+    let world = succeeds(&stage, id).await;
+    let pr = world.pull_requests.values().next().unwrap();
+    assert_eq!((pr.title.as_str(), pr.branch.as_str(), pr.body.as_str()), ("My title", "feature/mine", "My text"));
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn p7_each_step_of_a_workflow_says_why_it_stands_there() {
+    let script = Script::default();
+    let stage = open(&script).await;
+    let why = |world: &World| orcha_plan::why(world, None).map(|it| (it.reason, it.way_out)).unwrap();
+    stage.checker.hold(true);
+    let wish = delivered_as(&stage, Action::ArtifactBundle, json!({})).await;
+    let id = begin(&stage, "Mend the code.", Wish { approve_plan: true, ..wish }, true).await;
+    stage.until(id, |world| world.open_questions().next().map(|_| ())).await;
+    let asked = stage.orch.view(id, why).await.unwrap();
+    assert!(asked.0.contains("Shall it be worked off?") && asked.1.contains("workflow approve"), "{asked:?}");
+    stage.answer(id, "approve").await;
+    stage.until(id, |world| (world.workflow.as_ref()?.phase == Phase::Check).then_some(())).await;
+    let checked = stage.orch.view(id, why).await.unwrap();
+    assert_eq!(checked.0, "its checks run in a clean checkout of the result");
+    stage.deliverer.hold(true);
+    stage.checker.hold(false);
+    stage.deliverer.made(1).await;
+    let delivered = stage.orch.view(id, why).await.unwrap();
+    assert_eq!(delivered.0, "the result is being delivered: artifact bundle");
+    stage.deliverer.hold(false);
+    succeeds(&stage, id).await;
     stage.close().await;
 }

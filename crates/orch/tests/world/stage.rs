@@ -3,6 +3,8 @@
 use orcha_agent::fake::{FakeAgent, FakeRunner};
 use orcha_agent::{Event, Runner, Say, TurnEnd, Usage};
 use orcha_base::{BranchName, CheckRunId, ObjectiveId, RepoUrl, SessionId, TargetId, Timestamp};
+use orcha_delivery::fake::FakeDeliverer;
+use orcha_delivery::{Delivered, Deliverer, Delivery, DeliveryError, Invalid, Order};
 use orcha_exec::{ExitStatus, fake::FakeHost};
 use orcha_forge::fake::FakeForge;
 use orcha_model::check::{Receipt, Source};
@@ -98,6 +100,8 @@ pub struct Stage {
     pub checkouts: Arc<FakeCheckouts>,
     /// Says what the checks of workflows say.
     pub checker: FakeChecker,
+    /// Makes the deliveries of workflows.
+    pub deliverer: HeldDeliverer,
     /// Lets the agents of some tests end their turns.
     pub go: Option<watch::Sender<bool>>,
     folder: Arc<tempfile::TempDir>,
@@ -124,15 +128,18 @@ impl Stage {
         let checkouts = Arc::new(FakeCheckouts::new());
         checkouts.add_repo(&repo(), &main, &[("README", "hello"), ("tests/code_test", "assert")]);
         let checker = FakeChecker::new(&checkouts);
+        let deliverer = HeldDeliverer::default();
         let hands = Hands::new(Arc::new(forge.clone())).with_checker(Arc::new(checker.clone()));
+        let hands = hands.with_deliverer(Arc::new(deliverer.clone()));
         let orch = start(&folder, &kinds, &settings, &clock, hands, &checkouts).await;
-        Self { orch, clock, runner, kinds, settings, forge, checkouts, checker, go: None, folder }
+        Self { orch, clock, runner, kinds, settings, forge, checkouts, checker, deliverer, go: None, folder }
     }
 
     /// Ends the wheel and starts it anew on what is stored; agents live on.
     pub async fn restart(&mut self) {
         self.orch.shut_down().await;
         let hands = Hands::new(Arc::new(self.forge.clone())).with_checker(Arc::new(self.checker.clone()));
+        let hands = hands.with_deliverer(Arc::new(self.deliverer.clone()));
         self.orch = start(&self.folder, &self.kinds, &self.settings, &self.clock, hands, &self.checkouts).await;
     }
 
@@ -368,5 +375,52 @@ impl Checker for FakeChecker {
 
     async fn left(&self, _: TargetId) -> Result<BTreeSet<CheckRunId>, CheckFault> {
         Ok(self.left.borrow().clone())
+    }
+}
+
+/// Deliveries that are made, and of which nobody hears while they are held.
+#[derive(Clone, Debug)]
+pub struct HeldDeliverer {
+    pub fake: FakeDeliverer,
+    held: watch::Sender<bool>,
+    made: watch::Sender<usize>,
+}
+
+impl Default for HeldDeliverer {
+    fn default() -> Self {
+        Self { fake: FakeDeliverer::new(), held: watch::Sender::new(false), made: watch::Sender::new(0) }
+    }
+}
+
+impl HeldDeliverer {
+    /// Lets the answers of all deliveries wait, or come.
+    pub fn hold(&self, held: bool) {
+        self.held.send_replace(held);
+    }
+
+    /// Waits until so many were made.
+    pub async fn made(&self, many: usize) {
+        let mut made = self.made.subscribe();
+        let waited = tokio::time::timeout(PATIENCE, made.wait_for(|it| *it >= many)).await;
+        waited.unwrap().unwrap();
+    }
+
+    /// Returns every delivery that was really made, in order.
+    pub fn orders(&self) -> Vec<Order> {
+        self.fake.orders()
+    }
+}
+
+#[async_trait::async_trait]
+impl Deliverer for HeldDeliverer {
+    async fn check(&self, delivery: &Delivery) -> Result<(), Invalid> {
+        self.fake.check(delivery).await
+    }
+
+    async fn deliver(&self, order: &Order) -> Result<Delivered, DeliveryError> {
+        let done = self.fake.deliver(order).await?;
+        self.made.send_replace(self.fake.orders().len());
+        self.held.subscribe().wait_for(|held| !held).await.unwrap();
+        Ok(done)
     }
 }

@@ -78,6 +78,8 @@ pub(super) fn decided(world: &World, question: &Question, pr: &PullRequest, answ
                 title: pr.closing.held.as_ref().and_then(|it| it.title.clone()).unwrap_or_else(|| pr.title.clone()),
                 body: pr.closing.held.as_ref().and_then(|it| it.body.clone()).unwrap_or_else(|| pr.body.clone()),
                 commit_message: pr.closing.held.as_ref().map(|it| it.work.commit_message.clone()),
+                head: None,
+                draft: false,
                 replaces: Some((pr.id, workspace)),
             }));
         }

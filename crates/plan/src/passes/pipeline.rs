@@ -5,9 +5,10 @@
 //! model says so: the gate judges, and an attempt that hands in nothing has failed.
 
 use crate::prompt::head;
-use crate::{NewPublication, NewQuestion, OfWorkflow, Play, Settings, Stimulus, World, brief};
+use crate::{NewPublication, NewQuestion, OfWorkflow, Play, Settings, Stimulus, World, brief, delivery};
 use orcha_base::{HandInId, SessionId, TaskId};
 use orcha_model::contract::{CheckCommand, Output, PlannedTask};
+use orcha_model::delivery::{PullRequestSettings, Settings as DeliverySettings, Standing};
 use orcha_model::effect::MergeMethod;
 use orcha_model::gate::{GateFacts, judge};
 use orcha_model::pull_request::{self, ClosedDecision};
@@ -42,6 +43,9 @@ pub(super) fn waits_at(world: &World, gate: &Gate) -> bool {
         Gate::NoChecks { run } | Gate::CheckFault { run } => {
             workflow.phase == Phase::Check && workflow.left.check == Some(*run)
         }
+        Gate::DeliveryFault { order } => {
+            workflow.phase == Phase::Deliver && workflow.left.order.as_ref().is_some_and(|it| it.number == *order)
+        }
     }
 }
 
@@ -66,6 +70,7 @@ pub(super) fn answered(world: &World, gate: &Gate, answer: &str) -> Vec<Stimulus
             Input::CheckAgain { with: Some(CheckCommand { name: command.join(" "), command }) }
         }
         Gate::CheckFault { .. } => Input::CheckAgain { with: None },
+        Gate::DeliveryFault { order } => Input::DeliverAgain { order: *order },
     })]
 }
 
@@ -206,7 +211,7 @@ fn taken(world: &World, workflow: &Workflow, hand_in: HandInId) -> Vec<Stimulus>
         (Phase::Direct, Output::Direction(said)) => {
             let has_repo = world.objective.repo.is_some();
             let usual = if has_repo { Action::PullRequest } else { Action::Answer };
-            let possible = |it: &Action| has_repo || *it != Action::PullRequest;
+            let possible = |it: &Action| has_repo || !it.needs_repository();
             let mode = workflow.wish.mode.unwrap_or(said.mode);
             // Changed code is delivered as such unless the user wants something else.
             let chosen = said.delivery.filter(|_| !(has_repo && mode.needs_checks()));
@@ -420,23 +425,42 @@ fn deliver(world: &World, workflow: &Workflow) -> Vec<Stimulus> {
     let session = match (workflow.action, result) {
         (Some(Action::PullRequest), Some(session)) => session,
         (Some(Action::PullRequest), None) => return vec![fail("there is no checkout to deliver".into())],
-        (Some(Action::Answer) | None, _) => return vec![it(Input::Delivered { delivered: Delivered::Answer })],
+        (Some(Action::Answer) | None, _) => {
+            return vec![it(Input::Delivered { order: None, delivered: Delivered::Answer })];
+        }
+        (
+            Some(
+                action @ (Action::DirectCommit
+                | Action::ArtifactBundle
+                | Action::MarkdownExport
+                | Action::BlogDraft
+                | Action::DocDraft
+                | Action::Webhook),
+            ),
+            _,
+        ) => return hand_over(world, workflow, action),
     };
     let own = world.pull_requests.values().filter(|it| it.session == session);
     let Some(pr) = own.max_by_key(|it| (it.created_at, it.id)) else {
         let Some(Output::Finish(finish)) = brief::output(world, workflow.left.finish) else { return Vec::new() };
+        let said = match &workflow.wish.delivery {
+            DeliverySettings::PullRequest(said) => said.clone(),
+            _ => PullRequestSettings::default(),
+        };
         return vec![Stimulus::Publish(NewPublication {
             session,
-            title: head(&finish.title, 200).to_owned(),
-            body: brief::delivery_body(world, workflow, finish),
+            title: said.title.unwrap_or_else(|| head(&finish.title, 200).to_owned()),
+            body: said.body.unwrap_or_else(|| brief::delivery_body(world, workflow, finish)),
             commit_message: None,
+            head: said.head,
+            draft: said.draft,
             replaces: None,
         })];
     };
     match &pr.state {
         pull_request::State::Merged { .. } => {
             let delivered = Delivered::PullRequest { pull_request: pr.id, url: pr.url.clone() };
-            vec![it(Input::Delivered { delivered })]
+            vec![it(Input::Delivered { order: None, delivered })]
         }
         pull_request::State::Closed { why } => {
             let reason = match (pr.number, pr.closing.decision) {
@@ -463,6 +487,27 @@ fn deliver(world: &World, workflow: &Workflow) -> Vec<Stimulus> {
     }
 }
 
+/// What no code host makes is ordered, and waited for.
+fn hand_over(world: &World, workflow: &Workflow, action: Action) -> Vec<Stimulus> {
+    match workflow.left.order.as_ref().map(|it| (it.number, &it.standing)) {
+        None => match delivery::parcel(world, workflow, action) {
+            Ok(_) => vec![of(OfWorkflow::Deliver)],
+            Err(why) => vec![fail(brief::undelivered(world, workflow, &why))],
+        },
+        Some((_, Standing::UnderWay)) => Vec::new(),
+        Some((order, Standing::Faulted { detail })) => gate(world, Gate::DeliveryFault { order }, || {
+            let text = format!("The result could not be delivered: {}. Shall it be tried again?", head(detail, 600));
+            let id = workflow.objective.short();
+            let context = format!(
+                "`continue` tries again, once what is in the way is mended. `orcha workflow retry {id} --from implement` does \
+                 the work anew on what the repository has by then."
+            );
+            (text, Some(context), vec!["continue".into(), "cancel".into()])
+        }),
+        Some((_, Standing::Refused { detail })) => vec![fail(brief::undelivered(world, workflow, detail))],
+    }
+}
+
 /// Asks a person once, and waits.
 fn gate(world: &World, gate: Gate, words: impl FnOnce() -> (String, Option<String>, Vec<String>)) -> Vec<Stimulus> {
     let about = About::Workflow { gate };
@@ -478,6 +523,7 @@ fn gate(world: &World, gate: Gate, words: impl FnOnce() -> (String, Option<Strin
         About::Workflow { gate: Gate::Delivery } => "workflow:delivery".to_owned(),
         About::Workflow { gate: Gate::NoChecks { run } } => format!("workflow:no-checks:{run}"),
         About::Workflow { gate: Gate::CheckFault { run } } => format!("workflow:check-fault:{run}"),
+        About::Workflow { gate: Gate::DeliveryFault { order } } => format!("workflow:delivery-fault:{order}"),
         _ => "workflow".to_owned(),
     };
     vec![Stimulus::NewQuestion(NewQuestion { session: None, cause, about, priority: 15, text, context, options })]

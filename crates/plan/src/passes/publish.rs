@@ -22,6 +22,8 @@ pub(super) fn publish(world: &World) -> Vec<Stimulus> {
             title: title_of(it),
             body: it.report.as_ref().map(|it| head(&it.summary, BODY).to_owned()).unwrap_or_default(),
             commit_message: None,
+            head: None,
+            draft: false,
             replaces: None,
         })
     };

@@ -3,8 +3,10 @@
 //! Which step comes next is proposed by the pass; here it is only carried out.
 
 use super::{NewQuestion, NewSession, Stimulus, Turn, unknown};
+use crate::delivery;
 use orcha_base::{Attempt, CheckRunId, HandInId, Revision, SessionId, TaskId};
 use orcha_model::contract::{self, Output, PlannedTask, Specialty, Surroundings};
+use orcha_model::effect::{DeliverResult, Effect};
 use orcha_model::task::NewTask;
 use orcha_model::workflow::{Input, Phase, Wish};
 use orcha_model::{
@@ -44,6 +46,8 @@ pub enum OfWorkflow {
     },
     /// The checks of the result are run.
     Check,
+    /// The result is delivered otherwise than as a pull request.
+    Deliver,
     /// A person adds a task.
     AddTask(AddTask),
     /// A person writes a document in a role's place.
@@ -96,6 +100,7 @@ impl Turn<'_, '_, '_> {
             OfWorkflow::Play(play) => self.play(play),
             OfWorkflow::NewTasks { tasks } => self.new_tasks(tasks),
             OfWorkflow::Check => self.order_checks(),
+            OfWorkflow::Deliver => self.order_delivery(),
             OfWorkflow::AddTask(add) => self.add_task(add),
             OfWorkflow::Edit { phase, output } => self.edit(phase, output),
         }
@@ -348,6 +353,31 @@ impl Turn<'_, '_, '_> {
         self.workflow(Input::CheckOrdered { run: id })?;
         self.made(NounId::CheckRun(id));
         self.order(NounId::CheckRun(id), revision, effect);
+        Ok(())
+    }
+
+    fn order_delivery(&mut self) -> Result<(), Refusal> {
+        self.workflow(Input::DeliveryOrdered)?;
+        let workflow = self.the_workflow()?;
+        let refuse =
+            |rule| Refusal::State { noun: "workflow", id: workflow.id.to_string(), state: workflow.phase.name(), rule };
+        let (Some(action), Some(order)) = (workflow.action, &workflow.left.order) else {
+            return Err(refuse("there is nothing to deliver"));
+        };
+        let (content, source) = delivery::parcel(self.world, workflow, action)
+            .map_err(|rule| Refusal::Invalid { field: "delivery", rule })?;
+        let effect = Effect::DeliverResult(Box::new(DeliverResult {
+            workflow: workflow.id,
+            round: workflow.round,
+            order: order.number,
+            action,
+            settings: workflow.wish.delivery.clone(),
+            source,
+            content,
+            at: self.mind.now,
+        }));
+        let (id, revision) = (NounId::Workflow(workflow.id), workflow.revision);
+        self.order(id, revision, effect);
         Ok(())
     }
 

@@ -623,6 +623,8 @@ mod publishing {
             title: "The work".into(),
             body: String::new(),
             commit_message: None,
+            head: None,
+            draft: false,
             replaces: None,
         })
     }

@@ -108,7 +108,7 @@ impl Outside {
         let works = outcome == Outcome::Works;
         Ok(match effect {
             // The explorer has no workflows.
-            Effect::Check(_) | Effect::StopCheck { .. } => Vec::new(),
+            Effect::Check(_) | Effect::StopCheck { .. } | Effect::DeliverResult(_) => Vec::new(),
             Effect::Prepare(it) if works => {
                 for (before, _) in it.checkout.iter().flat_map(|it| match &it.start {
                     CheckoutStart::After { workspaces } => workspaces.as_slice(),
