@@ -7,6 +7,8 @@
 
 #[path = "tables/lists.rs"]
 mod lists;
+#[path = "tables/pipeline.rs"]
+mod pipeline;
 
 use orcha_model::{Decision, Refusal};
 use std::collections::BTreeMap;
@@ -112,4 +114,7 @@ fn every_state_meets_every_input_as_docs_machines_say() {
     lists::message();
     lists::target();
     lists::provider();
+    pipeline::workflow();
+    pipeline::task();
+    pipeline::check_run();
 }

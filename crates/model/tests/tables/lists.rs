@@ -28,9 +28,11 @@ macro_rules! every {
     }};
 }
 
-const NOW: i64 = 1000;
+pub(super) use every;
 
-fn with<N, S>(states: Vec<(String, S)>, noun: impl Fn(S) -> N) -> Vec<(String, N)> {
+pub(super) const NOW: i64 = 1000;
+
+pub(super) fn with<N, S>(states: Vec<(String, S)>, noun: impl Fn(S) -> N) -> Vec<(String, N)> {
     states.into_iter().map(|(label, state)| (label, noun(state))).collect()
 }
 
