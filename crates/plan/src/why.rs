@@ -1,5 +1,7 @@
 //! Why something does not move: promise 7. The reason, since when, and what ends the waiting.
 
+mod workflow;
+
 use crate::World;
 use orcha_base::{SessionId, Timestamp};
 use orcha_model::provider::Gate;
@@ -159,12 +161,17 @@ fn of_asking(world: &World, session: &Session) -> Why {
 
 fn of_objective(world: &World) -> Why {
     let objective = &world.objective;
+    if let (objective::State::Active, Some(it)) = (&objective.state, &world.workflow) {
+        return workflow::of_workflow(world, it);
+    }
     let say = |reason: String, way_out: String| Why { reason, since: objective.updated_at, way_out };
     match &objective.state {
         objective::State::WaitingUser => {
             let open: Vec<String> =
                 world.open_questions().map(|it| format!("{}: {}", it.id.short(), it.text)).collect();
-            say(format!("it waits for the user. {}", open.join(" | ")), "answer with `orcha answer ID …`".into())
+            let way_out = world.workflow.as_ref().and_then(workflow::agreement);
+            let way_out = way_out.unwrap_or_else(|| "answer with `orcha answer ID …`".into());
+            say(format!("it waits for the user. {}", open.join(" | ")), way_out)
         }
         objective::State::Paused => {
             say("a person paused it".into(), format!("`orcha resume {}`", objective.id.short()))
