@@ -242,7 +242,7 @@ impl<'w> Documents<'w> {
     /// The newest revision of each path, in the order in which they first came.
     fn artifacts(&self) -> Vec<WorkflowArtifact> {
         let mut all: Vec<WorkflowArtifact> = Vec::new();
-        for hand_in in self.world.hand_ins.iter().filter(|it| it.round == self.workflow.round) {
+        for hand_in in self.world.hand_ins.iter().filter(|it| it.round >= self.workflow.work_since) {
             let Output::Change(change) = &hand_in.output else { continue };
             for it in &change.artifacts {
                 let artifact = WorkflowArtifact {

@@ -41,6 +41,9 @@ pub struct Workflow {
     pub since: Timestamp,
     /// Raised when a person sends it back: what sessions of an earlier round do is of no account.
     pub round: u32,
+    /// The round since which work counts: what was made in one before was sent back with its tasks.
+    #[serde(default)]
+    pub work_since: u32,
     /// How many repairs were planned in this round.
     pub cycle: u32,
     /// What the steps before left.
@@ -456,6 +459,7 @@ impl Workflow {
             phase: Phase::Direct,
             since: now,
             round: 0,
+            work_since: 0,
             cycle: 0,
             left: Left::default(),
             judged: None,
@@ -746,6 +750,7 @@ fn back(workflow: &Workflow, to: Phase, words: Option<String>, now: Timestamp) -
         };
         if to <= Phase::Implement {
             // The repairs belong to what is done anew.
+            next.work_since = next.round;
             next.cycle = 0;
             next.judged = None;
         }
@@ -775,6 +780,7 @@ fn edited(workflow: &Workflow, phase: Phase, hand_in: HandInId, now: Timestamp) 
     if phase == Phase::Design {
         // What was planned before is planned anew, and what was made of it is of no account.
         next.round = next.round.saturating_add(1);
+        next.work_since = next.round;
         next.cycle = 0;
         next.judged = None;
         let Left { direction, charter, design, .. } = next.left;

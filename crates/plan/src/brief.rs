@@ -507,8 +507,8 @@ pub(crate) fn outcome<'w>(world: &'w World, workflow: &Workflow) -> Option<&'w O
 /// Returns the newest revision of each text that Implementers handed in, in the order in which they first came.
 pub fn artifacts(world: &World) -> Vec<(String, String)> {
     let mut done: Vec<(&Task, &HandIn)> = world.tasks.values().filter_map(|it| Some((it, done(world, it)?))).collect();
-    let round = world.workflow.as_ref().map_or(0, |it| it.round);
-    done.retain(|(task, _)| task.round == round);
+    let since = world.workflow.as_ref().map_or(0, |it| it.work_since);
+    done.retain(|(task, _)| task.round >= since);
     done.sort_by_key(|(task, hand_in)| (hand_in.created_at, task.number));
     let mut texts: Vec<(String, String)> = Vec::new();
     for (_, hand_in) in done {
@@ -534,7 +534,7 @@ fn reports(world: &World, workflow: &Workflow) -> String {
     let mut done: Vec<(&Task, &HandIn)> = world
         .tasks
         .values()
-        .filter(|it| it.round == workflow.round)
+        .filter(|it| it.round >= workflow.work_since)
         .filter_map(|it| Some((it, done(world, it)?)))
         .collect();
     done.sort_by_key(|(task, _)| task.number);
