@@ -56,11 +56,17 @@ impl Dialect for Acp {
             spec::other_minute(launch)?;
         }
         let (program, mut args) = spec::command(launch, &recipe.command)?;
-        args.extend(recipe.args.iter().cloned());
+        for arg in recipe.args(launch.permissions) {
+            let dir = spec::folder(launch)?;
+            if arg.contains("{dir}") && !can_be_quoted(dir) {
+                return Err(unsupported("the path of the working folder holds no quotes"));
+            }
+            args.push(arg.replace("{dir}", dir));
+        }
         let mut recipe_env = recipe.environment(launch.permissions);
         if let Some(model) = &launch.model {
-            if model.chars().any(|it| it.is_control() || matches!(it, '"' | '\\')) {
-                // It may stand inside a quoted text of a recipe.
+            // It may stand inside a quoted text of a recipe.
+            if !can_be_quoted(model) {
                 return Err(unsupported("the name of a model holds no quotes"));
             }
             let fill = |text: &String| text.replace("{model}", model);
@@ -130,6 +136,11 @@ impl Dialect for Acp {
         };
         Ok(Utterance { lines })
     }
+}
+
+/// Tells whether a text can stand between quotes as it is.
+fn can_be_quoted(text: &str) -> bool {
+    !text.chars().any(|it| it.is_control() || matches!(it, '"' | '\\'))
 }
 
 /// The daemon's tools, as the protocol hands them over: the credential goes into a header.

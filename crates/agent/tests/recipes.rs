@@ -203,7 +203,20 @@ fn another_program_of_a_kind_is_made_to_speak_the_same_protocol() {
         ("gemini", &["it", "--acp", "--model=big-one"][..]),
         ("opencode", &["it", "acp"]),
         ("qwen", &["it", "--acp", "--model=big-one"]),
-        ("codex-acp", &["it", "-c", "model=\"big-one\""]),
+        (
+            "codex-acp",
+            &[
+                "it",
+                "-c",
+                "approval_policy=\"on-request\"",
+                "-c",
+                "sandbox_mode=\"workspace-write\"",
+                "-c",
+                "sandbox_workspace_write.writable_roots=[\"/checkout/.git\"]",
+                "-c",
+                "model=\"big-one\"",
+            ],
+        ),
         ("claude-agent-acp", &["it"]),
     ] {
         let spec = spec(kind, &Launch { program: program.clone(), ..launch() });
@@ -286,7 +299,7 @@ fn a_configuration_that_says_nonsense_is_refused_with_its_place() {
         refusal("a = 1"),
     ];
     expect![[r#"
-        unknown field `colour`, expected one of `command`, `args`, `sees`, `env`, `env_for`, `model_args`, `model_env`, `modes`, `login`, `late_history`, `file_by_minute`, `files`, `mcp_calls`, `errors`
+        unknown field `colour`, expected one of `command`, `args`, `args_for`, `sees`, `env`, `env_for`, `model_args`, `model_env`, `modes`, `login`, `late_history`, `file_by_minute`, `files`, `mcp_calls`, `errors`
         ---
         agent `a` has no `command`
         ---
@@ -319,6 +332,7 @@ fn what_cannot_be_done_is_said() {
         refused("gemini", Launch { opening: Some(interrupt.clone()), ..launch() }),
         refused("codex", Launch { program: Some(Vec::new()), ..launch() }),
         refused("opencode", Launch { model: Some("a\",\"b".to_owned()), ..launch() }),
+        refused("codex-acp", Launch { dir: "/a\"b".into(), ..launch() }),
         unsaid("codex", &prompt, Value::Null),
         unsaid("gemini", &prompt, Value::Null),
         unsaid("gemini", &prompt, json!({"session": "s", "turn": "k"})),
@@ -332,6 +346,7 @@ fn what_cannot_be_done_is_said() {
         a conversation opens with a prompt
         no program is named
         the name of a model holds no quotes
+        the path of the working folder holds no quotes
         not yet: the conversation is not open
         not yet: the conversation is not open
         not yet: a turn is running

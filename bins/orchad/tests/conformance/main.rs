@@ -105,7 +105,7 @@ fn run(player: &Player) {
             isolation::skip(&format!("conformance {name}: {}", case.name()), &reason).unwrap();
             return true;
         }
-        let outcome = cases::play(player, case).await;
+        let outcome = cases::play(player, case, all).await;
         let took = began.elapsed().as_secs_f64();
         match &outcome {
             Ok(()) => eprintln!("{name}: {}: {took:.1} s", case.name()),

@@ -17,6 +17,8 @@ pub struct Recipe {
     pub command: Vec<String>,
     /// The arguments that make it speak the protocol, whichever program is launched.
     pub args: Vec<String>,
+    /// Arguments for a level of permissions. `{dir}` is the working folder; it may stand in quotes.
+    pub args_for: Levels<Vec<String>>,
     /// What it may see of the daemon's environment, besides what every program needs: prefixes of names.
     pub sees: Vec<String>,
     /// Variables that are always set. `{run_dir}` is the folder of the run's private files.
@@ -106,6 +108,10 @@ impl Recipe {
     pub(super) fn environment(&self, permissions: Permissions) -> Vec<(String, String)> {
         let layers = self.env.iter().chain(self.env_for.get(permissions));
         layers.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    pub(super) fn args(&self, permissions: Permissions) -> impl Iterator<Item = &String> {
+        self.args.iter().chain(self.args_for.get(permissions))
     }
 
     pub(super) fn mode(&self, permissions: Permissions) -> Option<&str> {
