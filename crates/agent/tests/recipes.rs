@@ -225,6 +225,13 @@ fn another_program_of_a_kind_is_made_to_speak_the_same_protocol() {
 }
 
 #[test]
+fn qwen_in_its_headless_mode_gets_an_id_of_a_version_that_it_knows() {
+    let conversation = "01890a5d-ac96-774b-bcce-b302099a8057".to_owned();
+    let spec = spec("qwen-headless", &Launch { conversation, ..launch() });
+    assert!(spec.args.contains(&"--session-id=01890a5d-ac96-474b-bcce-b302099a8057".to_owned()), "{:?}", spec.args);
+}
+
+#[test]
 fn opencode_asks_because_it_is_told_to() {
     check(
         "opencode",

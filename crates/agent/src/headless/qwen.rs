@@ -30,7 +30,7 @@ pub(super) fn words(launch: &Launch) -> Words {
     let mut args = vec![option("--output-format", "stream-json"), option("--approval-mode", mode)];
     args.push(match &launch.resume {
         Some(known) => option("--resume", known),
-        None => option("--session-id", &launch.conversation),
+        None => option("--session-id", &of_an_older_version(&launch.conversation)),
     });
     args.extend(launch.model.as_ref().map(|model| option("--model", model)));
     let mut settings = json!({
@@ -48,6 +48,14 @@ pub(super) fn words(launch: &Launch) -> Words {
         ("QWEN_CODE_SYSTEM_SETTINGS_PATH", "{run_dir}/qwen.json"),
     ]);
     Words { args, env, file: Some(("qwen.json", settings)) }
+}
+
+/// Makes a UUID one of version 4: it knows none of a newer version. By which id the conversation is gone on with it says
+/// itself.
+fn of_an_older_version(id: &str) -> String {
+    /// Where the version stands.
+    const VERSION: usize = 14;
+    id.chars().enumerate().map(|(at, it)| if at == VERSION { '4' } else { it }).collect()
 }
 
 /// The reader of one run.
