@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use orcha_base::{BranchName, RepoUrl, Sha};
 use orcha_wire::workflow::Check;
 use orcha_wire::{
-    CheckVerdict, IdRef, Limits, MergeMethod, Persona, PersonaChoice, ReviewVerdict, Step, Strategy, WorkflowStatus,
+    CheckVerdict, CustomizationKind, IdRef, Limits, MergeMethod, Persona, PersonaChoice, ProposalStatus, ReviewVerdict,
+    Step, Strategy, WorkflowStatus,
 };
 use std::path::PathBuf;
 
@@ -135,6 +136,18 @@ pub enum Command {
     /// Look after repositories and their settings.
     #[command(subcommand)]
     Project(Project),
+    /// Look after the texts that steer roles; `--scope` names where.
+    #[command(subcommand)]
+    Customization(Customization),
+    /// Look at what the Refiner proposes, and let it be tried.
+    #[command(subcommand)]
+    Proposals(Proposals),
+    /// Show how finished workflows went: health, score, cost, troubles.
+    Runs {
+        /// At most so many.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
     /// Give others a token of their own that opens one tenant, and take it away again.
     #[command(subcommand)]
     Token(Token),
@@ -593,6 +606,84 @@ pub enum Project {
     },
     /// Forget a project; the repository stays as it is.
     Rm { id: IdRef },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Customization {
+    /// Show what a run would go by, and from which scope and version each text comes.
+    Show {
+        /// Also what this role would be told, word by word.
+        #[arg(long)]
+        role: Option<Persona>,
+        /// What the run would be about: skills are chosen by that.
+        #[arg(long, requires = "role", value_name = "TEXT")]
+        about: Option<String>,
+    },
+    /// List texts.
+    Ls {
+        /// Every version, also those that are out of use.
+        #[arg(long, short)]
+        all: bool,
+    },
+    /// Write a version of a text; runs that begin from now on go by it.
+    Set {
+        /// `role_overlay`, `prompt_overlay` or `skill`.
+        kind: CustomizationKind,
+        /// Its name; a role for what one role is told.
+        name: String,
+        /// The file with the words, or `-` for the standard input.
+        #[arg(long, value_name = "FILE|-", value_hint = ValueHint::FilePath)]
+        file: String,
+    },
+    /// Show what changed between two versions.
+    Diff {
+        kind: CustomizationKind,
+        name: String,
+        /// The older version.
+        old: u32,
+        /// The newer version.
+        new: u32,
+    },
+    /// Bring the words of a version back, as a new version.
+    Revert {
+        kind: CustomizationKind,
+        name: String,
+        /// Which version.
+        #[arg(value_name = "VERSION")]
+        number: u32,
+    },
+    /// Take a text out of use; its versions stay.
+    Rm { kind: CustomizationKind, name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Proposals {
+    /// List proposals.
+    Ls {
+        /// Only those that stand here.
+        #[arg(long)]
+        status: Option<ProposalStatus>,
+    },
+    /// Show a proposal with its text and its trial.
+    Show { id: IdRef },
+    /// Put a proposal on trial: new runs are split between the old text and the new one.
+    Approve { id: IdRef },
+    /// Decline a proposal; a trial of it ends.
+    Decline {
+        id: IdRef,
+        /// Why, for people.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Go back to the text that was in use before a proposal was adopted.
+    Revert {
+        id: IdRef,
+        /// Why, for people.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Search finished runs now for what comes again, as it is done once a day.
+    Search,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,6 +5,7 @@ mod attach;
 mod doctor;
 mod look;
 mod place;
+mod refine;
 mod run;
 pub mod workflow;
 
@@ -58,6 +59,9 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Pr(command) => act::pull_request(&client, say, command).await?,
         Command::Providers => say.answer(&client.providers().await?, |rows, out| tables::providers(rows, out))?,
+        Command::Customization(command) => refine::customization(&client, say, command).await?,
+        Command::Proposals(command) => refine::proposals(&client, say, command).await?,
+        Command::Runs { limit } => refine::runs(&client, say, limit).await?,
         Command::Target(command) => return place::target(&client, say, command).await,
         Command::Project(command) => place::project(&client, say, command).await?,
         Command::Token(command) => place::token(&client, say, command).await?,

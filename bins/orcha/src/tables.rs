@@ -229,6 +229,142 @@ pub fn projects(rows: &[Project], out: &mut dyn Write) -> io::Result<()> {
     table.write("no projects; add one with `orcha project add`", out)
 }
 
+pub fn customizations(rows: &[Customization], out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Rows::new([
+        ("ID", Nothing),
+        ("KIND", Nothing),
+        ("NAME", Width),
+        ("VERSION", Nothing),
+        ("STATUS", Nothing),
+        ("SCOPE", Width),
+        ("BY", Place),
+        ("AGE", Nothing),
+    ]);
+    for it in rows {
+        table.row(vec![
+            Cell::new(it.id.short()),
+            Cell::new(it.kind),
+            foreign(&it.name, TITLE),
+            Cell::new(it.version),
+            table.state(it.status.as_str()),
+            foreign(&it.scope, TITLE),
+            foreign(&it.author, TITLE),
+            Cell::new(age(now().since(it.created_at))),
+        ]);
+    }
+    table.write("no customizations; write one with `orcha customization set`", out)
+}
+
+pub fn customization(it: &Customization, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{} {} version {} in {}: {}", it.kind, it.name, it.version, it.scope, toned(it.status.as_str(), 0))
+}
+
+pub fn resolved(it: &ResolvedCustomizations, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "a run in {} goes by the texts of: {}", line(&it.scope), line(&it.chain.join(", ")))?;
+    customizations(&it.customizations, out)?;
+    match &it.told {
+        None => Ok(()),
+        Some(told) if told.is_empty() => writeln!(out, "\nthe role is told nothing besides its own rules"),
+        Some(told) => writeln!(out, "\n{}", block(told.trim())),
+    }
+}
+
+/// Shows two versions line by line.
+pub fn difference(old: &Customization, new: &Customization, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "--- {} {} version {}", old.kind, old.name, old.version)?;
+    writeln!(out, "+++ {} {} version {}", new.kind, new.name, new.version)?;
+    let (before, after) = (old.body.as_deref().unwrap_or_default(), new.body.as_deref().unwrap_or_default());
+    for it in similar::TextDiff::from_lines(before, after).iter_all_changes() {
+        writeln!(out, "{}{}", it.tag(), block(it.value().trim_end_matches('\n')))?;
+    }
+    Ok(())
+}
+
+pub fn proposals(rows: &[Proposal], out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Rows::new([
+        ("ID", Nothing),
+        ("STATUS", Nothing),
+        ("PRIORITY", Place),
+        ("TEXT", Width),
+        ("SEEN", Place),
+        ("WHAT WOULD BE BETTER", Width),
+        ("AGE", Nothing),
+    ]);
+    for it in rows {
+        table.row(vec![
+            Cell::new(it.id.short()),
+            table.state(it.status.as_str()),
+            Cell::new(&it.priority),
+            foreign(&format!("{}/{}", it.kind, it.name), TITLE),
+            Cell::new(it.seen),
+            foreign(&it.proposed_fix, 120),
+            Cell::new(age(now().since(it.created_at))),
+        ]);
+    }
+    table.write("no proposals", out)
+}
+
+pub fn proposal(it: &Proposal, out: &mut dyn Write) -> io::Result<()> {
+    let mut facts = Facts(out);
+    facts.fact("proposal", it.id)?;
+    facts.fact("status", toned(it.status.as_str(), 0))?;
+    facts.text("reason", it.reason.as_deref())?;
+    facts.text("scope", Some(&it.scope))?;
+    facts.text("text", Some(&format!("{}/{}", it.kind, it.name)))?;
+    facts.fact("wants", format!("{}, {} priority, by {}", it.change, it.priority, it.source))?;
+    facts.text("problem", Some(&it.problem))?;
+    facts.text("better", Some(&it.proposed_fix))?;
+    let runs = it.evidence.iter().take(5).map(|it| it.short()).collect::<Vec<_>>().join(", ");
+    facts.fact("seen", format!("{} times: {runs}", it.seen))?;
+    if let Some(trial) = &it.trial {
+        for (name, side) in [("before", &trial.old), ("with it", &trial.new)] {
+            let TrialSide { runs, completed, score, micro_usd } = side;
+            let cost = text::dollars(*micro_usd);
+            facts
+                .fact(name, format!("{completed} of {runs} runs delivered, score {score:.2}, {cost} in the middle"))?;
+        }
+        if let Some(p) = trial.p {
+            facts.fact("by chance", format!("p = {p:.4}"))?;
+        }
+    }
+    match &it.body {
+        None => Ok(()),
+        Some(body) => writeln!(out, "\n{}", block(body.trim_end())),
+    }
+}
+
+/// How finished workflows went, with the health of each as a bar.
+pub fn runs(rows: &[Run], out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Rows::new([
+        ("WORKFLOW", Nothing),
+        ("END", Nothing),
+        ("HEALTH", Nothing),
+        ("", Place),
+        ("SCORE", Nothing),
+        ("REPAIRS", Place),
+        ("TOKENS", Place),
+        ("COST", Nothing),
+        ("TITLE", Width),
+        ("AGE", Nothing),
+    ]);
+    for it in rows {
+        let bar = it.health_score.map_or_else(String::new, |it| "▇".repeat(usize::from(it).div_ceil(10)));
+        table.row(vec![
+            Cell::new(it.workflow_id.short()),
+            table.state(&it.end),
+            Cell::new(it.health_score.map_or_else(|| "–".to_owned(), |it| it.to_string())),
+            Cell::new(bar),
+            Cell::new(format!("{:.2}", it.score)),
+            Cell::new(it.repairs),
+            Cell::new(amount(it.tokens)),
+            Cell::new(text::dollars(it.micro_usd)),
+            foreign(&it.title, TITLE),
+            Cell::new(age(now().since(it.ended_at))),
+        ]);
+    }
+    table.write("no workflow has ended yet", out)
+}
+
 pub fn workspaces(rows: &[Workspace], out: &mut dyn Write) -> io::Result<()> {
     let mut table = Rows::new([
         ("ID", Nothing),

@@ -17,6 +17,9 @@ use std::time::Duration;
 /// The name of the file in the data folder.
 pub const FILE: &str = "orchad.toml";
 
+/// A day in seconds.
+const DAY: u64 = 24 * 3600;
+
 /// The longest that a person may be waited for while a turn stands still: a week, in seconds.
 const MOST: u64 = 7 * 24 * 3600;
 
@@ -34,6 +37,8 @@ pub struct Config {
     pub permissions: Permissions,
     /// Where results may be delivered to.
     pub delivery: DeliveryRules,
+    /// How runs are learned from.
+    pub refiner: Refiner,
     /// Who takes over from whom, and recipes of agents.
     agents: AgentTables,
     /// Further providers of models, and changes to the known ones: a table each, whose name is the kind of agent.
@@ -102,6 +107,44 @@ impl DeliveryRules {
     pub fn hosts(&self) -> Result<Vec<Allowed>> {
         let host = |it: &String| it.parse::<Allowed>().context("delivery.allow_hosts");
         self.allow_hosts.iter().map(host).collect()
+    }
+}
+
+/// How runs are learned from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Refiner {
+    /// Whether proposals go on trial only when a person says so.
+    pub ask_a_person: bool,
+    /// How many trials a scope may have at once.
+    pub trials_at_once: usize,
+    /// How many runs of both sides together a trial may take.
+    pub trial_runs: usize,
+    /// How many days it may take.
+    pub trial_days: u64,
+    /// How often finished runs are searched for what comes again, in seconds.
+    pub search_every_secs: u64,
+    /// How many runs of a scope are searched, the newest.
+    pub search_runs: u32,
+}
+
+impl Default for Refiner {
+    fn default() -> Self {
+        Self::of(&orcha_orch::Settings::default())
+    }
+}
+
+impl Refiner {
+    fn of(settings: &orcha_orch::Settings) -> Self {
+        let its = &settings.refiner;
+        Self {
+            ask_a_person: !its.by_itself,
+            trials_at_once: its.trial.at_once,
+            trial_runs: its.trial.most_runs,
+            trial_days: its.trial.most_time.as_secs() / DAY,
+            search_every_secs: its.search_every.as_secs(),
+            search_runs: its.search_runs,
+        }
     }
 }
 
@@ -187,6 +230,10 @@ impl Config {
             anyhow::ensure!(value > 0, "supervision.{field} must be at least 1");
         }
         config.delivery.hosts()?;
+        let refiner = &config.refiner;
+        anyhow::ensure!(refiner.search_every_secs > 0, "refiner.search_every_secs must be at least 1");
+        anyhow::ensure!((1..=10_000).contains(&refiner.search_runs), "refiner.search_runs must be between 1 and 10000");
+        anyhow::ensure!(refiner.trial_runs <= 1000, "refiner.trial_runs must be at most 1000");
         let expiry = config.permissions.expiry_secs;
         anyhow::ensure!((1..=MOST).contains(&expiry), "permissions.expiry_secs must be between 1 and {MOST}");
         Ok(config)
@@ -246,6 +293,13 @@ impl Config {
         caps.tenant = Amount { tokens: its_budgets.tenant_tokens, micro_usd: its_budgets.tenant_micro_usd };
         settings.watch_every = Duration::from_secs(its.watch_every_secs);
         settings.probe_every = Duration::from_secs(its.probe_every_secs);
+        let refiner = &mut settings.refiner;
+        refiner.by_itself = !self.refiner.ask_a_person;
+        refiner.trial.at_once = self.refiner.trials_at_once;
+        refiner.trial.most_runs = self.refiner.trial_runs;
+        refiner.trial.most_time = Duration::from_secs(self.refiner.trial_days.saturating_mul(DAY));
+        refiner.search_every = Duration::from_secs(self.refiner.search_every_secs);
+        refiner.search_runs = self.refiner.search_runs;
     }
 }
 
@@ -269,6 +323,7 @@ mod tests {
             match line.rsplit_once(" = ") {
                 Some((field, "\"auto\"")) => other.push_str(&format!("{field} = \"deny\"\n")),
                 Some((field, "[]")) => other.push_str(&format!("{field} = [\"hooks.lan\"]\n")),
+                Some((field, "true")) => other.push_str(&format!("{field} = false\n")),
                 Some((field, value)) => {
                     let value: u64 = value.parse().unwrap();
                     other.push_str(&format!("{field} = {}\n", value + 1));
@@ -281,6 +336,7 @@ mod tests {
         config.clone().apply(&mut settings);
         assert_eq!(Supervision::of(&settings), config.supervision);
         assert_eq!(Budgets::of(&settings), config.budgets);
+        assert_eq!(Refiner::of(&settings), config.refiner);
         assert_eq!(settings.limits, config.limits);
         assert_eq!(settings.rules, config.permissions);
         assert_eq!(config.delivery.allow_hosts, ["hooks.lan"]);

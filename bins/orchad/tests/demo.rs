@@ -84,6 +84,9 @@ fn the_pipeline_repairs_what_its_check_finds_and_delivers_what_was_checked() {
     assert_eq!(summary["pull_requests"][0]["status"], "merged", "{summary}");
     assert_eq!(summary["pull_requests"].as_array().unwrap().len(), 1);
     assert_eq!(workflow["finalization"]["refiner_improvements"].as_array().unwrap().len(), 1);
+    let proposal = &summary["proposal"];
+    assert_eq!((proposal["status"].as_str(), proposal["name"].as_str()), (Some("on_trial"), Some("implementer")));
+    assert_eq!(summary["runs"][0]["health_score"], 78);
     assert_eq!(workflow["health_score"], 78);
     assert!(workflow["used"]["micro_usd"].as_u64().unwrap() > 0);
     assert_eq!(left_over(tmp.path()), [""; 0]);

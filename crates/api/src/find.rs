@@ -5,8 +5,10 @@
 use crate::auth::Asker;
 use crate::problem::ApiError;
 use crate::shared::Api;
-use orcha_base::{ObjectiveId, ProjectId, PullRequestId, QuestionId, SessionId, TargetId, WorkspaceId};
-use orcha_model::{Objective, Project, PullRequest, Question, Session, Workspace};
+use orcha_base::{
+    ObjectiveId, ProjectId, ProposalId, PullRequestId, QuestionId, SessionId, TargetId, TextId, WorkspaceId,
+};
+use orcha_model::{Objective, Project, Proposal, PullRequest, Question, Session, Text, Workspace};
 use orcha_store::{Shortened, TargetRow};
 use orcha_wire::{Code, IdRef};
 use std::str::FromStr;
@@ -35,6 +37,10 @@ finders! {
     pull_request -> PullRequest, PullRequestId, PullRequest;
     /// Finds a question.
     question -> Question, QuestionId, Question;
+    /// Finds a version of a text.
+    text -> Text, TextId, Text;
+    /// Finds a proposal.
+    proposal -> Proposal, ProposalId, Proposal;
 }
 
 impl Api {

@@ -42,13 +42,13 @@ impl Grant {
 
     /// Returns on whose behalf a request is made. Its headers pick within what the credential opens.
     pub fn asker(self, headers: &HeaderMap) -> Result<Asker, ApiError> {
-        let tenant = match (picked(headers, TENANT_HEADER)?, self.tenant) {
+        let tenant = match (picked(headers, TENANT_HEADER, is_name)?, self.tenant) {
             (None, tenant) => tenant.unwrap_or_default(),
             (Some(name), None) => TenantId::new(name),
             (Some(name), Some(tenant)) if name == tenant.as_str() => tenant,
             (Some(_), Some(_)) => return Err(closed(TENANT_HEADER, "is not the tenant of your token")),
         };
-        let scope = match picked(headers, SCOPE_HEADER)? {
+        let scope = match picked(headers, SCOPE_HEADER, is_scope)? {
             None => self.scopes.first().cloned(),
             Some(name) if self.scopes.is_empty() || self.scopes.iter().any(|it| it.as_str() == name) => {
                 Some(ScopeId::new(name))
@@ -65,18 +65,22 @@ fn closed(header: &'static str, rule: &str) -> ApiError {
 }
 
 /// Reads a header that may be given once.
-fn picked<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, ApiError> {
+fn picked<'a>(
+    headers: &'a HeaderMap,
+    name: &'static str,
+    fits: impl Fn(&str) -> bool,
+) -> Result<Option<&'a str>, ApiError> {
     let mut given = headers.get_all(HeaderName::from_static(name)).iter();
     let Some(value) = given.next() else { return Ok(None) };
     match value.to_str() {
-        Ok(text) if given.next().is_none() && is_name(text) => Ok(Some(text)),
+        Ok(text) if given.next().is_none() && fits(text) => Ok(Some(text)),
         _ => Err(ApiError::invalid(name, NAME_RULE)),
     }
 }
 
 /// What the name of a tenant, a scope or a token looks like.
-pub(crate) const NAME_RULE: &str =
-    "must be given once, as 1 to 64 lower-case letters, digits, `-`, `_` or `.`, beginning with a letter or a digit";
+pub(crate) const NAME_RULE: &str = "must be given once, as 1 to 64 lower-case letters, digits, `-`, `_` or `.`, beginning with a letter or a digit; a \
+     scope may be several of these with `/` between them";
 
 /// Tells whether a text may be the name of a tenant, a scope or a token.
 pub(crate) fn is_name(text: &str) -> bool {
@@ -84,6 +88,11 @@ pub(crate) fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.bytes().all(|it| plain(it) || b"-_.".contains(&it))
         && text.bytes().next().is_some_and(plain)
+}
+
+/// Tells whether a text may be the name of a scope: names, each below the one before, such as `org/acme/team/web`.
+pub(crate) fn is_scope(text: &str) -> bool {
+    text.split('/').all(is_name) && text.split('/').count() <= orcha_model::text::DEEPEST
 }
 
 #[cfg(test)]
@@ -135,6 +144,10 @@ mod tests {
         assert_eq!(seen(narrow(), None, Some("ops")), "acme/ops as acme/ops");
         assert_eq!(seen(narrow(), None, Some("global")), "403 Some(\"x-scope-id\")");
         assert_eq!(seen(narrow(), Some("Acme"), None), "422 Some(\"x-tenant-id\")");
+        assert_eq!(seen(operator(), Some("acme"), Some("org/web")), "acme/org/web as acme/org/web");
+        assert_eq!(seen(operator(), None, Some("org//web")), "422 Some(\"x-scope-id\")");
+        assert_eq!(seen(operator(), None, Some("a/b/c/d/e/f/g")), "422 Some(\"x-scope-id\")");
+        assert_eq!(seen(operator(), Some("org/web"), None), "422 Some(\"x-tenant-id\")");
         assert_eq!(seen(narrow(), None, Some("")), "422 Some(\"x-scope-id\")");
     }
 

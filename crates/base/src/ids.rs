@@ -105,6 +105,10 @@ ids! {
     CheckRunId = "check_run";
     /// Names one hand-in: what a role gave to the next.
     HandInId = "hand_in";
+    /// Names one version of a text that steers roles.
+    TextId = "text";
+    /// Names a proposal to change such a text.
+    ProposalId = "proposal";
 }
 
 /// Counts the starts of one session, from 1. A fact carries the attempt that it belongs to.

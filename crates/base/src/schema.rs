@@ -3,8 +3,9 @@
 //! They describe; what is checked is in `FromStr` of each type.
 
 use crate::{
-    ArtifactId, Attempt, BranchName, CheckRunId, FeedbackId, HandInId, MessageId, ObjectiveId, ProjectId,
-    PullRequestId, QuestionId, RepoUrl, SessionId, Sha, TargetId, TaskId, Timestamp, TokenId, WorkflowId, WorkspaceId,
+    ArtifactId, Attempt, BranchName, CheckRunId, FeedbackId, HandInId, MessageId, ObjectiveId, ProjectId, ProposalId,
+    PullRequestId, QuestionId, RepoUrl, SessionId, Sha, TargetId, TaskId, TextId, Timestamp, TokenId, WorkflowId,
+    WorkspaceId,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
@@ -33,10 +34,12 @@ schemas! {
     MessageId = {"type": "string", "format": "uuid"};
     ObjectiveId = {"type": "string", "format": "uuid"};
     ProjectId = {"type": "string", "format": "uuid"};
+    ProposalId = {"type": "string", "format": "uuid"};
     PullRequestId = {"type": "string", "format": "uuid"};
     QuestionId = {"type": "string", "format": "uuid"};
     SessionId = {"type": "string", "format": "uuid"};
     TargetId = {"type": "string", "format": "uuid"};
+    TextId = {"type": "string", "format": "uuid"};
     TokenId = {"type": "string", "format": "uuid"};
     WorkspaceId = {"type": "string", "format": "uuid"};
     WorkflowId = {"type": "string", "format": "uuid"};

@@ -191,6 +191,31 @@ calls! {
     /// Lists the templates of workflows.
     plain templates() -> WorkflowTemplates = LIST_TEMPLATES;
 
+    /// Lists versions of texts that steer roles, newest first.
+    list customizations(ListCustomizations) -> Customization = LIST_CUSTOMIZATIONS;
+    /// Writes a version of a text.
+    send set_customization(SetCustomization) -> Customization = SET_CUSTOMIZATION;
+    /// Returns a version of a text.
+    at customization() -> Customization = GET_CUSTOMIZATION;
+    /// Brings the words of a version back.
+    at revert_customization() -> Customization = REVERT_CUSTOMIZATION;
+    /// Takes a text out of use.
+    at retire_customization() -> Customization = RETIRE_CUSTOMIZATION;
+    /// Lists proposals, newest first.
+    list proposals(ListProposals) -> Proposal = LIST_PROPOSALS;
+    /// Returns a proposal with its trial.
+    at proposal() -> Proposal = GET_PROPOSAL;
+    /// Puts a proposal on trial.
+    at approve_proposal() -> Proposal = APPROVE_PROPOSAL;
+    /// Declines a proposal.
+    send_at decline_proposal(WhyNot) -> Proposal = DECLINE_PROPOSAL;
+    /// Goes back to the text before an adopted proposal.
+    send_at revert_proposal(WhyNot) -> Proposal = REVERT_PROPOSAL;
+    /// Searches finished runs now.
+    plain search_runs() -> Searched = SEARCH_RUNS;
+    /// Lists how finished workflows went, newest first.
+    list runs(ListRuns) -> Run = LIST_RUNS;
+
     /// Explains why something does not move; takes the id of any noun.
     at why() -> Why = WHY;
     /// Looks at what the daemon and all its targets need.
@@ -212,6 +237,14 @@ calls! {
 }
 
 impl Client {
+    /// Tells what a run of the scope would go by now.
+    pub async fn resolve_customizations(
+        &self,
+        query: &ResolveCustomizations,
+    ) -> Result<ResolvedCustomizations, ClientError> {
+        self.take(with_query(self.ask(&routes::RESOLVE_CUSTOMIZATIONS), query)).await
+    }
+
     /// Lists workflows, newest first.
     pub async fn workflows(&self, query: &ListWorkflows) -> Result<WorkflowList, ClientError> {
         self.take(with_query(self.ask(&routes::LIST_WORKFLOWS), query)).await

@@ -2,8 +2,9 @@
 
 use crate::permission::Rules;
 use orcha_base::{
-    ArtifactId, BranchName, CheckRunId, FeedbackId, HandInId, MessageId, ObjectiveId, ProjectId, PullRequestId,
-    QuestionId, RepoUrl, ScopeId, SessionId, TargetId, TaskId, TenantId, Timestamp, WorkflowId, WorkspaceId,
+    ArtifactId, BranchName, CheckRunId, FeedbackId, HandInId, MessageId, ObjectiveId, ProjectId, ProposalId,
+    PullRequestId, QuestionId, RepoUrl, ScopeId, SessionId, TargetId, TaskId, TenantId, TextId, Timestamp, WorkflowId,
+    WorkspaceId,
 };
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr};
@@ -25,6 +26,8 @@ pub enum NounId {
     Task(TaskId),
     CheckRun(CheckRunId),
     HandIn(HandInId),
+    Text(TextId),
+    Proposal(ProposalId),
 }
 
 impl NounId {
@@ -43,6 +46,8 @@ impl NounId {
             Self::Task(id) => ("task", id.to_string()),
             Self::CheckRun(id) => ("check_run", id.to_string()),
             Self::HandIn(id) => ("hand_in", id.to_string()),
+            Self::Text(id) => ("text", id.to_string()),
+            Self::Proposal(id) => ("proposal", id.to_string()),
         }
     }
 }

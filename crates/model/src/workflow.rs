@@ -6,11 +6,14 @@
 use crate::contract::{CheckCommand, Contract, Issue, Severity};
 pub use crate::delivery::{Action, Delivered};
 use crate::delivery::{Ordered, Settings, Standing};
+use crate::finished::Side;
 use crate::gate::Judgement;
 use crate::session::AgentChoice;
+use crate::text::TextUse;
 use crate::{Decision, Note, NoteKind, Objective, Refusal, Role, objective};
 use orcha_base::{
-    CheckRunId, HandInId, ObjectiveId, Revision, ScopeId, SessionId, Sha, TaskId, TenantId, Timestamp, WorkflowId,
+    CheckRunId, HandInId, ObjectiveId, ProposalId, Revision, ScopeId, SessionId, Sha, TaskId, TenantId, Timestamp,
+    WorkflowId,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +60,12 @@ pub struct Workflow {
     /// How often a delivery was ordered, and by that the number of the newest.
     #[serde(default)]
     pub deliveries: u32,
+    /// The texts that it goes by, from its first step to its last.
+    #[serde(default)]
+    pub texts: Vec<TextUse>,
+    /// The proposals that it tells something about, and from which side.
+    #[serde(default)]
+    pub tried: BTreeMap<ProposalId, Side>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -466,6 +475,8 @@ impl Workflow {
             words: None,
             violations: 0,
             deliveries: 0,
+            texts: Vec::new(),
+            tried: BTreeMap::new(),
             created_at: now,
             updated_at: now,
         }

@@ -117,4 +117,5 @@ fn every_state_meets_every_input_as_docs_machines_say() {
     pipeline::workflow();
     pipeline::task();
     pipeline::check_run();
+    lists::proposal();
 }

@@ -9,7 +9,7 @@ use crate::purses;
 use orcha_base::{ObjectiveId, PullRequestId, SessionId, Timestamp};
 use orcha_model::session::{State, Waiting};
 use orcha_model::{Artifact, Effect, EffectKey, NounId, PullRequest, Refusal, Session, message};
-use orcha_plan::{Changes, Mind, Stimulus, World, passes, step};
+use orcha_plan::{Changes, Mind, Stimulus, World, finished, passes, step};
 use orcha_store::{Change, Commit, CommitError, Guard, JournalLine, NewEntry, Order, Row, Said, TranscriptAppend};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -269,6 +269,7 @@ impl Desk {
                 self.settle(world, now);
                 return Ok(Receipt { made: changes.made, seq: 0 });
             }
+            let ended = !commit.runs.is_empty();
             let stored = self.shared.store(commit).await;
             if stored.is_err() {
                 self.shared.purses.take(&before, true);
@@ -282,6 +283,9 @@ impl Desk {
                     self.shared.lanes.push(&self.shared, self.objective, changes.effects);
                     if moved {
                         self.shared.fleet.nudge();
+                    }
+                    if ended {
+                        self.shared.learning.nudge();
                     }
                     return Ok(Receipt { made: changes.made, seq: committed.journal.end.saturating_sub(1) });
                 }
@@ -400,6 +404,9 @@ impl Desk {
                 effect: effect.clone(),
             })
             .collect();
+        if changes.before.contains_key(&NounId::Objective(self.objective)) {
+            commit.runs.extend(finished(world));
+        }
         commit.done = stimuli.done.into_iter().collect();
         commit.guards = stimuli.guards.clone();
         commit.artifacts = stimuli.artifacts.clone();
@@ -473,7 +480,9 @@ fn may_free_somebody(world: &World, before: &BTreeMap<NounId, Option<orcha_base:
         | NounId::Workflow(_)
         | NounId::Task(_)
         | NounId::CheckRun(_)
-        | NounId::HandIn(_) => false,
+        | NounId::HandIn(_)
+        | NounId::Text(_)
+        | NounId::Proposal(_) => false,
     })
 }
 
@@ -496,7 +505,7 @@ pub(crate) fn rows(world: &World, before: &BTreeMap<NounId, Option<orcha_base::R
         NounId::Task(id) => world.tasks.get(id).cloned().map(Row::Task),
         NounId::CheckRun(id) => world.check_runs.get(id).cloned().map(Row::CheckRun),
         NounId::HandIn(id) => world.hand_ins.get(id).cloned().map(Row::HandIn),
-        NounId::Target(_) => None,
+        NounId::Target(_) | NounId::Text(_) | NounId::Proposal(_) => None,
     };
     before.iter().filter_map(|(noun, expected)| Some(Change { row: row(noun)?, expected: *expected })).collect()
 }

@@ -10,6 +10,7 @@ use crate::hands::Hands;
 use crate::inbox::{Inbox, Letter, Receipt, Stimuli, SubmitError, rows};
 use crate::ingest::Ingests;
 use crate::lanes::Lanes;
+use crate::learning::{self, Learning};
 use crate::providers::Providers;
 use crate::purses::Purses;
 use crate::relics;
@@ -82,6 +83,8 @@ pub(crate) struct Shared {
     pub feed: Feed,
     pub checks: RunningChecks,
     pub targets_turn: tokio::sync::Mutex<()>,
+    pub texts_turn: tokio::sync::Mutex<()>,
+    pub learning: Learning,
     inboxes: Mutex<HashMap<ObjectiveId, Inbox>>,
 }
 
@@ -286,6 +289,7 @@ impl Shared {
         world.tasks = loaded.tasks.into_iter().map(|it| (it.id, it)).collect();
         world.check_runs = loaded.check_runs.into_iter().map(|it| (it.id, it)).collect();
         world.hand_ins = loaded.hand_ins.into_iter().map(|it| (it.id, it)).collect();
+        world.texts = loaded.texts.into();
         Ok(Some(world))
     }
 }
@@ -314,6 +318,8 @@ impl Orch {
             feed: Feed::default(),
             checks: RunningChecks::default(),
             targets_turn: tokio::sync::Mutex::default(),
+            texts_turn: tokio::sync::Mutex::default(),
+            learning: Learning::default(),
             inboxes: Mutex::default(),
         });
         let orch = Self { shared, once: None };
@@ -327,6 +333,7 @@ impl Orch {
         shared.tasks.spawn(fleet::run(Arc::clone(shared)));
         shared.tasks.spawn(fleet::probe(Arc::clone(shared)));
         shared.tasks.spawn(watch::run(Arc::clone(shared)));
+        shared.tasks.spawn(learning::run(Arc::clone(shared)));
         shared.tasks.spawn(feed::run(Arc::clone(shared), end));
         shared.tasks.spawn(feed::tell_activities(Arc::clone(shared)));
         Ok(orch)
@@ -577,8 +584,12 @@ impl Orch {
             Strategy::Direct => new.sessions,
             Strategy::Pipeline => Vec::new(),
         };
-        let begin = (new.strategy == Strategy::Pipeline)
-            .then(|| Stimulus::Workflow(Box::new(OfWorkflow::Begin { wish: new.workflow })));
+        let begin = if new.strategy == Strategy::Pipeline {
+            let chosen = shared.chosen(actor, id).await?;
+            Some(Stimulus::Workflow(Box::new(OfWorkflow::Begin { wish: new.workflow, chosen })))
+        } else {
+            None
+        };
         {
             // What the mind is given must not live across an await.
             let mut ids = Uuid::now_v7;
@@ -1117,6 +1128,6 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// The mind said yes and made nothing: a defect of ours, told as what it is.
-fn lost(noun: &'static str) -> SubmitError {
+pub(crate) fn lost(noun: &'static str) -> SubmitError {
     Refusal::Invalid { field: noun, rule: "was not made; this is a defect of orcha".into() }.into()
 }

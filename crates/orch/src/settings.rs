@@ -1,6 +1,7 @@
 //! What the wheel goes by; a person may change each of them.
 
 use crate::purses::SharedCaps;
+use crate::texts::RefinerSettings;
 use data_encoding::BASE64URL_NOPAD;
 use orcha_agent::Permissions;
 use orcha_base::Redacted;
@@ -44,6 +45,8 @@ pub struct Settings {
     pub parallel_effects: usize,
     /// How often targets are probed.
     pub probe_every: Duration,
+    /// What learning from runs goes by.
+    pub refiner: RefinerSettings,
 }
 
 impl Default for Settings {
@@ -64,6 +67,7 @@ impl Default for Settings {
             effect_tries: 5,
             parallel_effects: 32,
             probe_every: Duration::from_secs(30),
+            refiner: RefinerSettings::default(),
         }
     }
 }

@@ -347,7 +347,9 @@ pub fn refine(world: &World, workflow: &Workflow) -> String {
     }
     let all = [Role::Director, Role::ProjectManager, Role::Architect, Role::Implementer, Role::Qa, Role::Finalizer];
     let words: Vec<String> = all.iter().map(|it| format!("## {it}\n{}", rules(*it))).collect();
-    brief.data("words that the roles are given", "what you may propose to change", &words.join("\n\n"), DOCUMENT);
+    brief.data("words that the roles are given", "what you may propose to add to", &words.join("\n\n"), DOCUMENT);
+    let texts: Vec<String> = world.texts.iter().map(|it| format!("## {}\n{}", it.surface, it.body)).collect();
+    brief.data("texts of this installation", "what you may propose to replace, whole", &texts.join("\n\n"), DOCUMENT);
     brief.text
 }
 

@@ -7,6 +7,7 @@
 pub mod brief;
 pub mod budget;
 mod delivery;
+mod finished;
 mod fleet;
 pub mod handover;
 mod outlook;
@@ -14,10 +15,12 @@ pub mod passes;
 pub mod prompt;
 mod shelf;
 mod step;
+pub mod texts;
 mod why;
 mod world;
 
 pub use budget::Estimates;
+pub use finished::finished;
 pub use fleet::{Candidate, Fleet, Place, Placement, TargetRoom, schedule};
 pub use outlook::Outlook;
 pub use shelf::Shelf;

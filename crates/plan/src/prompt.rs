@@ -45,6 +45,9 @@ fn resumed(session: &Session) -> String {
 fn first(world: &World, session: &Session) -> String {
     let rules = if session.part.is_some() { crate::brief::rules(session.role) } else { rules(session.role) };
     let mut text = rules.to_owned();
+    if session.part.is_some() {
+        text.push_str(&crate::texts::told(world, session));
+    }
     let facts =
         session.workspace.and_then(|id| world.workspaces.get(&id)).and_then(|it| Some((it, it.checkout.as_ref()?)));
     match facts {

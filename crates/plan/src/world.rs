@@ -6,9 +6,10 @@ use orcha_base::{
     WorkspaceId,
 };
 use orcha_model::{
-    CheckRun, Feedback, HandIn, Message, Objective, PullRequest, Question, Role, Session, Task, Workflow, Workspace,
-    message, question, session,
+    CheckRun, Feedback, HandIn, Message, Objective, PullRequest, Question, Role, Session, Task, Text, Workflow,
+    Workspace, message, question, session,
 };
+use std::sync::Arc;
 
 /// One objective with its sessions, workspaces, pull requests, feedback, questions and messages.
 ///
@@ -29,6 +30,8 @@ pub struct World {
     pub tasks: Shelf<TaskId, Task>,
     pub check_runs: Shelf<CheckRunId, CheckRun>,
     pub hand_ins: Shelf<HandInId, HandIn>,
+    /// The texts that the workflow goes by.
+    pub texts: Arc<[Text]>,
 }
 
 impl World {
@@ -47,6 +50,7 @@ impl World {
             tasks: Shelf::new(),
             check_runs: Shelf::new(),
             hand_ins: Shelf::new(),
+            texts: Arc::default(),
         }
     }
 

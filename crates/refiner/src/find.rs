@@ -157,13 +157,19 @@ mod tests {
     fn run(n: u64, end: End) -> Run {
         Run {
             id: ObjectiveId::fixed(n),
+            tenant: orcha_base::TenantId::default(),
+            scope: orcha_base::ScopeId::default(),
+            title: "Run".into(),
             ended_at: Timestamp::from_secs(n.cast_signed()),
             end,
             repairs: 0,
             micro_usd: 0,
             tokens: 0,
+            health: None,
+            retrospective: None,
             troubles: BTreeSet::new(),
             texts: BTreeMap::new(),
+            tried: BTreeMap::new(),
             providers: BTreeMap::new(),
         }
     }

@@ -2,65 +2,11 @@
 //!
 //! Texts that steer roles, and nothing else: never code, never settings, never a path of anybody's choice.
 
+use orcha_model::contract::Improvement;
+use orcha_model::proposal::{Change, Priority};
+use orcha_model::text::{Kind, Surface, WrongText, usable};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fmt;
-
-/// The kind of a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// What one role is told besides its task. Its name is the role.
-    RoleOverlay,
-    /// What every role is told.
-    PromptOverlay,
-    /// Knowledge that is shown where it is relevant. Its text is a `SKILL.md`.
-    Skill,
-}
-
-/// One text that may be changed.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Surface {
-    /// Its kind.
-    pub kind: Kind,
-    /// Its name: lower case letters, digits and dashes; or a role.
-    pub name: String,
-}
-
-impl fmt::Display for Surface {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.kind {
-            Kind::RoleOverlay => "role overlay",
-            Kind::PromptOverlay => "prompt overlay",
-            Kind::Skill => "skill",
-        };
-        write!(f, "{kind} `{}`", self.name)
-    }
-}
-
-/// What a draft wants to do to a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Change {
-    /// Make it.
-    Create,
-    /// Replace it.
-    Update,
-    /// Nothing: it is advice for people.
-    Advisory,
-}
-
-/// How urgent a draft is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Priority {
-    /// It can wait.
-    Low,
-    /// It should be done.
-    Medium,
-    /// It costs something every time.
-    High,
-}
 
 /// A proposal as a model or the search over many runs drafts it: words, nothing of it is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +25,21 @@ pub struct Draft {
     pub priority: String,
     /// The complete new text; none for advice.
     pub text: Option<String>,
+}
+
+impl From<&Improvement> for Draft {
+    /// The first file is the new text. Where it would lie is not asked: that is decided by kind and name.
+    fn from(it: &Improvement) -> Self {
+        Self {
+            component_type: it.component_type.clone(),
+            component_name: it.component_name.clone(),
+            problem: it.problem.clone(),
+            proposed_fix: it.proposed_fix.clone(),
+            change_type: it.change_type.to_string(),
+            priority: it.priority.to_string(),
+            text: it.files.first().map(|it| it.content.clone()),
+        }
+    }
 }
 
 /// A draft that may become a proposal.
@@ -123,18 +84,12 @@ pub enum Dropped {
         /// What.
         what: String,
     },
-    /// Its name is not one.
-    #[error("`{name}` is no name: lower case letters, digits and dashes, at most 64, beginning with a letter")]
-    Name {
-        /// The name.
-        name: String,
-    },
-    /// Its text cannot be used.
-    #[error("its text cannot be used: {rule}")]
-    Text {
-        /// Why.
-        rule: &'static str,
-    },
+    /// Its name or its text is none.
+    #[error(transparent)]
+    Wrong(#[from] WrongText),
+    /// There are more drafts than one pass looks at.
+    #[error("there are more than {MOST} drafts")]
+    TooMany,
     /// Another draft of the same pass is about the same text and at least as urgent.
     #[error("another draft is about {surface}")]
     Twice {
@@ -143,8 +98,6 @@ pub enum Dropped {
     },
 }
 
-/// How long a text may be, in bytes.
-const LONGEST: usize = 32 * 1024;
 /// How many drafts of one pass are looked at.
 const MOST: usize = 50;
 const NOTHING: [&str; 6] = ["n/a", "na", "none", "unknown", "placeholder", "tbd"];
@@ -155,7 +108,7 @@ pub fn admit(drafts: Vec<Draft>) -> (Vec<Admitted>, Vec<(Draft, Dropped)>) {
     let mut dropped = Vec::new();
     for (n, draft) in drafts.into_iter().enumerate() {
         if n >= MOST {
-            dropped.push((draft, Dropped::Text { rule: "there are more than 50 drafts" }));
+            dropped.push((draft, Dropped::TooMany));
             continue;
         }
         match look(&draft) {
@@ -192,7 +145,7 @@ fn look(draft: &Draft) -> Result<Admitted, Dropped> {
         Ok(text.to_owned())
     };
     let component = said("component_type", &draft.component_type)?.to_lowercase();
-    let name = said("component_name", &draft.component_name)?.to_lowercase().replace([' ', '_'], "-");
+    let name = said("component_name", &draft.component_name)?;
     let problem = said("problem", &draft.problem)?;
     let proposed_fix = said("proposed_fix", &draft.proposed_fix)?;
     let kind = match component.as_str() {
@@ -201,65 +154,20 @@ fn look(draft: &Draft) -> Result<Admitted, Dropped> {
         "skill" => Kind::Skill,
         _ => return Err(Dropped::OutOfBounds { what: format!("`{component}`") }),
     };
-    let mut letters = name.chars();
-    let begins = letters.next().is_some_and(|it| it.is_ascii_lowercase());
-    if !begins || name.len() > 64 || !letters.all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '-') {
-        return Err(Dropped::Name { name });
-    }
-    let priority = match draft.priority.trim().to_lowercase().as_str() {
-        "high" => Priority::High,
-        "medium" => Priority::Medium,
-        "low" => Priority::Low,
-        other => {
-            return Err(Dropped::Unknown {
-                field: "priority",
-                value: other.to_owned(),
-                rule: "`high`, `medium` or `low`",
-            });
-        }
-    };
-    let wanted = match draft.change_type.trim().to_lowercase().as_str() {
-        "create" => Change::Create,
-        "update" => Change::Update,
-        "advisory" => Change::Advisory,
-        other => {
-            return Err(Dropped::Unknown {
-                field: "change_type",
-                value: other.to_owned(),
-                rule: "`create`, `update` or `advisory`",
-            });
-        }
-    };
+    let surface = Surface::new(kind, &name)?;
+    let unknown = |field, value: &str, rule| Dropped::Unknown { field, value: value.to_owned(), rule };
+    let priority: Priority = (draft.priority.trim().to_lowercase().parse())
+        .map_err(|_| unknown("priority", &draft.priority, "`high`, `medium` or `low`"))?;
+    let wanted: Change = (draft.change_type.trim().to_lowercase().parse())
+        .map_err(|_| unknown("change_type", &draft.change_type, "`create`, `update` or `advisory`"))?;
     let (change, text) = match (wanted, &draft.text) {
         (Change::Advisory, _) | (_, None) => (Change::Advisory, None),
-        (change, Some(text)) => (change, Some(usable(kind, text)?)),
+        (change, Some(text)) => {
+            usable(kind, text)?;
+            (change, Some(text.clone()))
+        }
     };
-    Ok(Admitted { surface: Surface { kind, name }, problem, proposed_fix, change, priority, text })
-}
-
-/// Looks whether a text can be used for its kind.
-fn usable(kind: Kind, text: &str) -> Result<String, Dropped> {
-    let refuse = |rule| Err(Dropped::Text { rule });
-    if text.trim().is_empty() {
-        return refuse("it is empty");
-    }
-    if text.len() > LONGEST {
-        return refuse("it is longer than 32 KiB");
-    }
-    if text.chars().any(|it| it.is_control() && it != '\n' && it != '\t') {
-        return refuse("it has control characters");
-    }
-    if kind == Kind::Skill && !has_front_matter(text) {
-        return refuse("a skill begins with front matter that has `name` and `description`");
-    }
-    Ok(text.to_owned())
-}
-
-fn has_front_matter(text: &str) -> bool {
-    let Some(rest) = text.strip_prefix("---\n") else { return false };
-    let Some((front, _)) = rest.split_once("\n---") else { return false };
-    let has = |key: &str| front.lines().any(|line| line.strip_prefix(key).is_some_and(|it| !it.trim().is_empty()));
-    has("name:") && has("description:")
+    Ok(Admitted { surface, problem, proposed_fix, change, priority, text })
 }
 
 #[cfg(test)]
@@ -303,7 +211,11 @@ mod tests {
         }
         for name in ["../qa", "/etc/passwd", "go.mod", "README.md", "a/b", "-x", "ünder", "x;y"] {
             let why = dropped(|it| it.component_name = name.into());
-            assert!(matches!(why, Dropped::Name { .. }), "{name}: {why:?}");
+            assert!(matches!(why, Dropped::Wrong(WrongText::Name { .. })), "{name}: {why:?}");
+        }
+        for name in ["manager", "boss"] {
+            let why = dropped(|it| it.component_name = name.into());
+            assert!(matches!(why, Dropped::Wrong(WrongText::Role { .. })), "{name}: {why:?}");
         }
     }
 
@@ -322,11 +234,14 @@ mod tests {
 
     #[test]
     fn a_text_that_cannot_be_used_is_no_proposal_and_one_without_a_text_is_advice() {
-        assert!(matches!(dropped(|it| it.text = Some(" ".into())), Dropped::Text { .. }));
-        assert!(matches!(dropped(|it| it.text = Some("x".repeat(LONGEST + 1))), Dropped::Text { .. }));
-        assert!(matches!(dropped(|it| it.text = Some("a\u{1b}[2J".into())), Dropped::Text { .. }));
+        assert!(matches!(dropped(|it| it.text = Some(" ".into())), Dropped::Wrong(WrongText::Body { .. })));
+        assert!(matches!(
+            dropped(|it| it.text = Some("x".repeat(orcha_model::text::LONGEST + 1))),
+            Dropped::Wrong(WrongText::Body { .. })
+        ));
+        assert!(matches!(dropped(|it| it.text = Some("a\u{1b}[2J".into())), Dropped::Wrong(WrongText::Body { .. })));
         let skill = |text: &str| Draft { component_type: "skill".into(), text: Some(text.into()), ..draft() };
-        assert!(matches!(admit(vec![skill("no front matter")]).1[0].1, Dropped::Text { .. }));
+        assert!(matches!(admit(vec![skill("no front matter")]).1[0].1, Dropped::Wrong(WrongText::Body { .. })));
         assert_eq!(admit(vec![skill("---\nname: a\ndescription: b\n---\nText")]).0.len(), 1);
         let (advice, _) = admit(vec![Draft { text: None, ..draft() }]);
         assert_eq!(advice[0].change, Change::Advisory);

@@ -5,15 +5,17 @@
 //! each side and at a level that is divided by the number of looks. Only what is better is adopted; what is worse, or
 //! no different after the last look, is not. A better score that is paid for with much more money is not better.
 
-use crate::Run;
 use orcha_base::ObjectiveId;
+use orcha_model::finished::{End, Run, Side};
+use orcha_model::proposal::Tally;
 use serde::{Deserialize, Serialize};
 use statrs::stats_tests::Alternative;
 use statrs::stats_tests::mannwhitneyu::{MannWhitneyUMethod, mannwhitneyu};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// What a trial goes by.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TrialSettings {
     /// After how many runs on each side the trial is looked at; the last one ends it.
     pub looks: Vec<usize>,
@@ -23,24 +25,29 @@ pub struct TrialSettings {
     pub level_of_harm: f64,
     /// How much more a run may cost in the middle before better is not better any more.
     pub dearer: f64,
+    /// How many runs of both sides together a trial may take; one that is undecided then is not adopted.
+    pub most_runs: usize,
+    /// How long it may take.
+    pub most_time: Duration,
+    /// How many trials a scope may have at once.
+    pub at_once: usize,
 }
 
 impl Default for TrialSettings {
     /// Looks after 12, 24 and 48 runs a side: with them, a text that turns half of all failures into successes is
-    /// nearly always found, and one that changes nothing is adopted in about one of a hundred trials.
+    /// nearly always found, and one that changes nothing is adopted in about one of a hundred trials. Both sides have 48
+    /// runs long before 160 are over; a scope with few runs gets 90 days.
     fn default() -> Self {
-        Self { looks: vec![12, 24, 48], level: 0.01, level_of_harm: 0.1, dearer: 1.25 }
+        Self {
+            looks: vec![12, 24, 48],
+            level: 0.01,
+            level_of_harm: 0.1,
+            dearer: 1.25,
+            most_runs: 160,
+            most_time: Duration::from_secs(90 * 24 * 3600),
+            at_once: 1,
+        }
     }
-}
-
-/// The side of a trial that a run is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Arm {
-    /// As before.
-    Old,
-    /// With the new text.
-    New,
 }
 
 /// What a trial says so far.
@@ -73,7 +80,7 @@ pub enum Judgement {
 
 /// Says on which side a run of a trial is. It depends on both ids alone: a run that is asked about again stays where
 /// it is, and no two trials split alike.
-pub fn arm(run: ObjectiveId, trial: Uuid) -> Arm {
+pub fn arm(run: ObjectiveId, trial: Uuid) -> Side {
     // The finalizer of splitmix64: every bit of both ids counts.
     let (high, low) = run.uuid().as_u64_pair();
     let (salt_high, salt_low) = trial.as_u64_pair();
@@ -84,7 +91,7 @@ pub fn arm(run: ObjectiveId, trial: Uuid) -> Arm {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^= mixed >> 31;
     }
-    if mixed & 1 == 0 { Arm::Old } else { Arm::New }
+    if mixed & 1 == 0 { Side::Old } else { Side::New }
 }
 
 /// Judges a trial by its finished runs, given in the order in which they ended.
@@ -109,14 +116,14 @@ pub fn judge(old: &[Run], new: &[Run], settings: &TrialSettings) -> Judgement {
 }
 
 /// Tells whether a text that was adopted has got worse than what was there before: runs since its adoption are
-/// compared with the old side of its trial, at the level of harm.
+/// compared with the old side of its trial, at the looks of a trial and at the level of harm. After the last look it is
+/// not watched any more: what turns bad later is found by the search over many runs.
 pub fn relapsed(before: &[Run], since: &[Run], settings: &TrialSettings) -> Option<f64> {
-    let enough = settings.looks.first().copied().unwrap_or(1);
     let (before, since) = (scores(before), scores(since));
-    if before.len() < enough || since.len() < enough {
-        return None;
-    }
-    chance(&before, &since).filter(|p| *p < settings.level_of_harm / settings.looks.len().max(1) as f64)
+    let level = settings.level_of_harm / settings.looks.len().max(1) as f64;
+    let enough = settings.looks.first().is_some_and(|first| before.len() >= *first);
+    let looks = settings.looks.iter().filter(|_| enough).filter_map(|look| since.get(..*look));
+    looks.filter_map(|since| chance(&before, since)).find(|p| *p < level)
 }
 
 /// The score and the cost of each run that says something.
@@ -141,4 +148,18 @@ fn middle(runs: &[(f64, u64)]) -> f64 {
     let mut costs: Vec<u64> = runs.iter().map(|it| it.1).collect();
     costs.sort_unstable();
     costs.get(costs.len() / 2).copied().unwrap_or(0) as f64
+}
+
+/// Sums up one side for people.
+pub fn tally(runs: &[Run]) -> Tally {
+    let counted = scores(runs);
+    let number = |it: usize| u32::try_from(it).unwrap_or(u32::MAX);
+    let sum: f64 = counted.iter().map(|it| it.0).sum();
+    Tally {
+        runs: number(counted.len()),
+        completed: number(runs.iter().filter(|it| it.end == End::Completed).count()),
+        // Scores lie between 0 and 1.
+        score: (sum / counted.len().max(1) as f64 * 1000.0).round() as u32,
+        micro_usd: middle(&counted) as u64,
+    }
 }

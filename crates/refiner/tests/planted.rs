@@ -1,7 +1,7 @@
 //! Planted proposals: which of them a trial adopts, declines and takes back.
 
-use orcha_base::{ObjectiveId, Timestamp};
-use orcha_refiner::{Arm, End, Judgement, Run, TrialSettings, arm, judge, relapsed};
+use orcha_base::{ObjectiveId, ScopeId, TenantId, Timestamp};
+use orcha_refiner::{End, Judgement, Run, Side, TrialSettings, arm, judge, relapsed};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -30,13 +30,19 @@ fn run(dice: &mut Dice, n: u64, odds: Odds) -> Run {
     let completed = dice.throw() < odds.success;
     Run {
         id: ObjectiveId::fixed(n),
+        tenant: TenantId::default(),
+        scope: ScopeId::default(),
+        title: "Run".into(),
         ended_at: Timestamp::from_secs(n.cast_signed()),
         end: if completed { End::Completed } else { End::Failed },
         repairs: if dice.throw() < odds.success { 0 } else { 1 },
         micro_usd: odds.cost,
         tokens: 1000,
+        health: None,
+        retrospective: None,
         troubles: BTreeSet::new(),
         texts: BTreeMap::new(),
+        tried: BTreeMap::new(),
         providers: BTreeMap::new(),
     }
 }
@@ -51,8 +57,8 @@ fn tried(trial: u64, new: Odds) -> (Judgement, usize) {
         let high = n.wrapping_mul(0x1234_5678_9abc_def1);
         let id = ObjectiveId::from_uuid(Uuid::from_u64_pair(high, n));
         match arm(id, Uuid::from_u128(u128::from(trial))) {
-            Arm::Old => olds.push(run(&mut dice, n, AS_EVER)),
-            Arm::New => news.push(run(&mut dice, n, new)),
+            Side::Old => olds.push(run(&mut dice, n, AS_EVER)),
+            Side::New | Side::Since => news.push(run(&mut dice, n, new)),
         }
         match judge(&olds, &news, &settings) {
             Judgement::Open { .. } => {}
@@ -104,7 +110,7 @@ proptest! {
     fn a_run_stays_on_its_side_and_the_sides_are_even(trial in any::<u128>()) {
         let trial = Uuid::from_u128(trial);
         let sides = (0..400u64).map(|n| arm(ObjectiveId::fixed(n), trial));
-        let new = sides.filter(|it| *it == Arm::New).count();
+        let new = sides.filter(|it| *it == Side::New).count();
         prop_assert!((130..=270).contains(&new), "{new} of 400 on the new side");
     }
 

@@ -58,6 +58,13 @@ const SAVE_PROJECT: &str = "INSERT INTO projects (id, tenant, scope, created_at,
 const SAVE_PROVIDER: &str = "INSERT INTO providers (name, tenant, scope, created_at, updated_at, body) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
     ON CONFLICT (name) DO UPDATE SET updated_at = excluded.updated_at, body = excluded.body";
+const SAVE_RUN: &str = "INSERT INTO finished_runs (id, tenant, scope, created_at, body, taken_in) \
+    VALUES (?1, ?2, ?3, ?4, ?5, 0) ON CONFLICT (id) DO UPDATE SET body = excluded.body";
+const SAVE_TRIED: &str = "INSERT INTO tried (proposal_id, run_id, tenant, scope, created_at, side) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (proposal_id, run_id) DO NOTHING";
+const TAKE_IN: &str = "UPDATE finished_runs SET taken_in = 1 WHERE id = ?1";
+const SAVE_ROUND: &str =
+    "INSERT INTO rounds (name, at) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET at = excluded.at";
 const REMOVE_PROJECT: &str = "DELETE FROM projects WHERE id = ?1";
 const DELETE_CREDENTIAL: &str = "DELETE FROM credentials WHERE session_id = ?1 AND attempt = ?2";
 const INSERT_CREDENTIAL: &str = "INSERT INTO credentials (hash, tenant, scope, created_at, session_id, attempt) \
@@ -121,6 +128,19 @@ pub(crate) fn apply(conn: &dyn Conn, commit: &Prepared, numbers: &mut Numbers) -
     }
     for provider in &commit.providers {
         conn.exec(SAVE_PROVIDER, &provider.each_ref().map(Cell::value))?;
+    }
+    for (run, tried) in &commit.runs {
+        let [id, tenant, scope, at, body] = run.each_ref().map(Cell::value);
+        conn.exec(SAVE_RUN, &[id, tenant, scope, at, body]).map_err(|error| missing(error, "finished_runs"))?;
+        for (proposal, side) in tried {
+            conn.exec(SAVE_TRIED, &[Value::Text(proposal), id, tenant, scope, at, Value::Text(side)])?;
+        }
+    }
+    for run in &commit.taken_in {
+        conn.exec(TAKE_IN, &[Value::Text(run)])?;
+    }
+    if let Some(round) = commit.round {
+        conn.exec(SAVE_ROUND, &[Value::Text(round), Value::Int(commit.at)])?;
     }
     for credential in &commit.credentials {
         let session = credential.session.to_string();
@@ -364,6 +384,7 @@ pub(crate) const PLANNED: &[&str] = &[
     UPDATER_OF,
     DELETE_ORDER,
     RETRY_ORDER,
+    TAKE_IN,
     REMOVE_PROJECT,
     PROJECT_CHANGED,
     REVOKE_TOKEN,

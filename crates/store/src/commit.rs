@@ -4,9 +4,10 @@
 
 use orcha_base::{Attempt, ObjectiveId, Revision, ScopeId, SessionId, TargetId, TenantId, Timestamp};
 use orcha_base::{ProjectId, PullRequestId, TokenId, WorkspaceId};
+use orcha_model::finished::Run;
 use orcha_model::{
-    Artifact, CheckRun, Effect, EffectKey, Feedback, HandIn, Message, Note, NounId, Objective, Project, Provider,
-    PullRequest, Question, Session, Target, Task, Workflow, Workspace,
+    Artifact, CheckRun, Effect, EffectKey, Feedback, HandIn, Message, Note, NounId, Objective, Project, Proposal,
+    Provider, PullRequest, Question, Session, Target, Task, Text, Workflow, Workspace,
 };
 use std::ops::Range;
 
@@ -39,6 +40,12 @@ pub struct Commit {
     pub removed_projects: Vec<ProjectId>,
     /// Providers that are new or changed; whoever changes them does so one after another.
     pub providers: Vec<Provider>,
+    /// Runs of the pipeline that have ended; one that is known is known better now.
+    pub runs: Vec<Run>,
+    /// Finished runs from which everything that follows is stored with this commit.
+    pub taken_in: Vec<ObjectiveId>,
+    /// Something that is done once in a while was done now.
+    pub round: Option<&'static str>,
     /// New credentials; each takes the place of the one that its attempt had before.
     pub credentials: Vec<Credential>,
     /// New tokens of the API, each with the hash by which it is known.
@@ -66,6 +73,8 @@ pub enum Row {
     Task(Task),
     CheckRun(CheckRun),
     HandIn(HandIn),
+    Text(Text),
+    Proposal(Proposal),
 }
 
 /// A row as it shall be; its `revision` is the new one.
@@ -286,6 +295,9 @@ impl Commit {
             projects,
             removed_projects,
             providers,
+            runs,
+            taken_in,
+            round,
             credentials,
             tokens,
             revoked_tokens,
@@ -303,6 +315,9 @@ impl Commit {
             && projects.is_empty()
             && removed_projects.is_empty()
             && providers.is_empty()
+            && runs.is_empty()
+            && taken_in.is_empty()
+            && round.is_none()
             && credentials.is_empty()
             && tokens.is_empty()
             && revoked_tokens.is_empty()
@@ -326,6 +341,8 @@ impl Row {
             Self::Task(it) => NounId::Task(it.id),
             Self::CheckRun(it) => NounId::CheckRun(it.id),
             Self::HandIn(it) => NounId::HandIn(it.id),
+            Self::Text(it) => NounId::Text(it.id),
+            Self::Proposal(it) => NounId::Proposal(it.id),
         }
     }
 
@@ -344,6 +361,8 @@ impl Row {
             Self::Task(it) => it.revision,
             Self::CheckRun(it) => it.revision,
             Self::HandIn(it) => it.revision,
+            Self::Text(it) => it.revision,
+            Self::Proposal(it) => it.revision,
         }
     }
 }

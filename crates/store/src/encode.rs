@@ -27,6 +27,10 @@ pub(crate) struct Prepared {
     pub projects: Vec<[Cell; 7]>,
     pub removed_projects: Vec<String>,
     pub providers: Vec<[Cell; 6]>,
+    /// Each with the proposals that it tells something about, and from which side.
+    pub runs: Vec<([Cell; 5], Vec<(String, &'static str)>)>,
+    pub taken_in: Vec<String>,
+    pub round: Option<&'static str>,
     pub credentials: Vec<Credential>,
     /// Each with its scopes as text, and its hash.
     pub tokens: Vec<(ApiToken, String, [u8; 32])>,
@@ -217,6 +221,25 @@ static TASKS: LazyLock<Table> = LazyLock::new(|| of_objective("tasks"));
 static CHECK_RUNS: LazyLock<Table> = LazyLock::new(|| of_objective("check_runs"));
 static HAND_INS: LazyLock<Table> = LazyLock::new(|| of_objective("hand_ins"));
 
+static TEXTS: LazyLock<Table> = LazyLock::new(|| {
+    Table::new(
+        "texts",
+        Some(Unique::TextVersion),
+        &["revision", "state", "updated_at", "body"],
+        0,
+        &["tenant", "scope", "created_at", "surface", "version"],
+    )
+});
+static PROPOSALS: LazyLock<Table> = LazyLock::new(|| {
+    Table::new(
+        "proposals",
+        Some(Unique::OpenProposal),
+        &["revision", "state", "updated_at", "body"],
+        0,
+        &["tenant", "scope", "created_at", "cause"],
+    )
+});
+
 /// A table whose nouns are found by their objective alone.
 fn of_objective(name: &'static str) -> Table {
     Table::new(
@@ -309,6 +332,22 @@ pub(crate) fn prepare(commit: Commit) -> Result<Prepared, CommitError> {
         })
         .collect::<Result<Vec<_>, CommitError>>()?;
 
+    let runs = commit
+        .runs
+        .iter()
+        .map(|it| {
+            let cells = [
+                Cell::Text(it.id.to_string()),
+                it.tenant.as_str().into(),
+                it.scope.as_str().into(),
+                Cell::Int(it.ended_at.as_micros()),
+                Cell::Text(encode("a finished run", it)?),
+            ];
+            let tried = it.tried.iter().map(|(proposal, side)| (proposal.to_string(), (*side).into()));
+            Ok((cells, tried.collect()))
+        })
+        .collect::<Result<Vec<_>, CommitError>>()?;
+
     let transcript = match commit.transcript {
         None => None,
         Some(append) => Some(PreparedAppend {
@@ -350,6 +389,9 @@ pub(crate) fn prepare(commit: Commit) -> Result<Prepared, CommitError> {
         projects,
         removed_projects: commit.removed_projects.iter().map(ToString::to_string).collect(),
         providers,
+        runs,
+        taken_in: commit.taken_in.iter().map(ToString::to_string).collect(),
+        round: commit.round,
         credentials: commit.credentials,
         tokens: commit
             .tokens
@@ -394,7 +436,7 @@ fn size(prepared: &Prepared) -> usize {
 
 const fn rank(row: &Row) -> u8 {
     match row {
-        Row::Objective(_) | Row::Target(_) => 0,
+        Row::Objective(_) | Row::Target(_) | Row::Text(_) | Row::Proposal(_) => 0,
         Row::Session(_) | Row::Workflow(_) => 1,
         Row::Workspace(_) | Row::PullRequest(_) | Row::Message(_) => 2,
         Row::Feedback(_) | Row::Question(_) | Row::Task(_) | Row::CheckRun(_) | Row::HandIn(_) => 3,
@@ -519,6 +561,15 @@ fn encode_row(change: &Change) -> Result<PreparedRow, CommitError> {
             &CHECK_RUNS,
             cells!(it, "a run of checks", it.state.name(), changing: [], fixed: [it.objective.to_string()]),
         ),
+        Row::Text(it) => (
+            &TEXTS,
+            cells!(it, "a text", <&str>::from(it.state),
+                changing: [],
+                fixed: [it.surface.to_string(), i64::from(it.version)]),
+        ),
+        Row::Proposal(it) => {
+            (&PROPOSALS, cells!(it, "a proposal", it.state.name(), changing: [], fixed: [it.cause.clone()]))
+        }
         Row::HandIn(it) => {
             (&HAND_INS, cells!(it, "a hand-in", it.phase.name(), changing: [], fixed: [it.objective.to_string()]))
         }

@@ -159,6 +159,12 @@ pub enum Unique {
     /// One target per name.
     #[strum(serialize = "the target's name")]
     TargetName,
+    /// One row per version of a text.
+    #[strum(serialize = "this version of the text")]
+    TextVersion,
+    /// One open proposal per cause.
+    #[strum(serialize = "an open proposal with this cause")]
+    OpenProposal,
     /// One project per repository.
     #[strum(serialize = "a project for this repository")]
     ProjectRepo,

@@ -1,7 +1,8 @@
 //! How people and programs point at a noun: by its full id, or by the last eight digits of it.
 
 use orcha_base::{
-    ArtifactId, MessageId, ObjectiveId, ProjectId, PullRequestId, QuestionId, SessionId, TargetId, WorkspaceId,
+    ArtifactId, MessageId, ObjectiveId, ProjectId, ProposalId, PullRequestId, QuestionId, SessionId, TargetId, TextId,
+    WorkspaceId,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -100,7 +101,19 @@ impl JsonSchema for IdRef {
     }
 }
 
-from_ids!(ArtifactId, MessageId, ObjectiveId, ProjectId, PullRequestId, QuestionId, SessionId, TargetId, WorkspaceId);
+from_ids!(
+    ArtifactId,
+    MessageId,
+    ObjectiveId,
+    ProjectId,
+    ProposalId,
+    PullRequestId,
+    QuestionId,
+    SessionId,
+    TargetId,
+    TextId,
+    WorkspaceId
+);
 
 #[cfg(test)]
 mod tests {

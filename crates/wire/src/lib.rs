@@ -30,6 +30,7 @@ pub mod provider;
 pub mod pull_request;
 pub mod query;
 pub mod question;
+pub mod refine;
 pub mod routes;
 pub mod session;
 pub mod target;
@@ -62,6 +63,11 @@ pub use query::{
     ListWorkspaces, LoginTicket, StreamEvents, StreamMessages,
 };
 pub use question::{Answer, Question, QuestionStatus};
+pub use refine::{
+    Customization, CustomizationKind, CustomizationStatus, ListCustomizations, ListProposals, ListRuns, Proposal,
+    ProposalStatus, ProposalTrial, ResolveCustomizations, ResolvedCustomizations, Run, RunTrouble, Searched,
+    SetCustomization, TrialSide, WhyNot,
+};
 pub use routes::{Method, Route};
 pub use session::{
     Phase, Session, SessionMetadata, SessionMode, SessionRole, SessionRow, SessionStatus, Terminal, Turn,

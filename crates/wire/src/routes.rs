@@ -296,6 +296,33 @@ routes! {
     /// Shows a template. Its id is its name.
     GET_TEMPLATE = Get "/workflow-templates/{id}" => 200 WorkflowTemplate;
 
+    /// Lists versions of texts that steer roles, newest first: those in use, or all.
+    LIST_CUSTOMIZATIONS = Get "/api/customizations" query ListCustomizations => 200 [Customization];
+    /// Writes a version of a text. Runs that begin from now on go by it. For the operator.
+    SET_CUSTOMIZATION = Put "/api/customizations" body SetCustomization => 200 Customization;
+    /// Tells what a run of the scope would go by now, and what a role would be told.
+    RESOLVE_CUSTOMIZATIONS = Get "/api/customizations/resolve" query ResolveCustomizations => 200 ResolvedCustomizations;
+    /// Shows a version of a text.
+    GET_CUSTOMIZATION = Get "/api/customizations/{id}" => 200 Customization;
+    /// Brings the words of a version back, as a new version. For the operator.
+    REVERT_CUSTOMIZATION = Post "/api/customizations/{id}/revert" => 200 Customization;
+    /// Takes a text out of use; its versions stay. For the operator.
+    RETIRE_CUSTOMIZATION = Post "/api/customizations/{id}/retire" => 200 Customization;
+    /// Lists proposals to change texts, newest first.
+    LIST_PROPOSALS = Get "/api/proposals" query ListProposals => 200 [Proposal];
+    /// Searches finished runs now for what comes again, as it is done once a day. For the operator.
+    SEARCH_RUNS = Post "/api/proposals/search" => 200 Searched;
+    /// Shows a proposal with its trial.
+    GET_PROPOSAL = Get "/api/proposals/{id}" => 200 Proposal;
+    /// Puts a proposal on trial. For the operator.
+    APPROVE_PROPOSAL = Post "/api/proposals/{id}/approve" => 200 Proposal;
+    /// Declines a proposal; a trial of it ends. For the operator.
+    DECLINE_PROPOSAL = Post "/api/proposals/{id}/decline" body WhyNot => 200 Proposal;
+    /// Goes back to the text that was in use before a proposal was adopted. For the operator.
+    REVERT_PROPOSAL = Post "/api/proposals/{id}/revert" body WhyNot => 200 Proposal;
+    /// Lists how finished workflows went, newest first.
+    LIST_RUNS = Get "/api/runs" query ListRuns => 200 [Run];
+
     /// Tells why something does not move, for the id of any noun.
     WHY = Get "/api/why/{id}" => 200 Why;
     /// Tells how the daemon fares.

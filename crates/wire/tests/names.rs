@@ -445,6 +445,9 @@ fn p17_a_request_with_an_unknown_field_is_refused_by_its_name() {
         refused::<CheckPr>(r#"{"name":"x","state":"passing","colour":1}"#),
         refused::<RestoreWorkspace>(r#"{"colour":1}"#),
         refused::<ListSessions>(r#"{"colour":1}"#),
+        refused::<SetCustomization>(r#"{"kind":"skill","name":"x","body":"x","colour":1}"#),
+        refused::<WhyNot>(r#"{"reason":"x","colour":1}"#),
+        refused::<ListProposals>(r#"{"colour":1}"#),
     ] {
         assert!(refusal.contains("unknown field `colour`"), "{refusal}");
     }

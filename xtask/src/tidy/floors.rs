@@ -67,6 +67,8 @@ const HOUSE: &[Room] = &[
             "orcha-workspace",
             "orcha-checks",
             "orcha-delivery",
+            // Texts and trials: decision 0021.
+            "orcha-refiner",
         ]),
     ),
     // A program of its own beside the wheel: decision 0014.

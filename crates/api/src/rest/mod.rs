@@ -9,6 +9,7 @@ mod projects;
 mod providers;
 mod pull_requests;
 mod questions;
+mod refine;
 mod sessions;
 mod steering;
 mod targets;
@@ -114,6 +115,20 @@ pub(crate) fn handler(route: &Route) -> Option<MethodRouter<Api>> {
         at::EDIT_WORKFLOW => post(workflows::edit),
         at::LIST_TEMPLATES => get(templates::list),
         at::GET_TEMPLATE => get(templates::show),
+
+        at::LIST_CUSTOMIZATIONS => get(refine::list),
+        at::SET_CUSTOMIZATION => put(refine::set),
+        at::RESOLVE_CUSTOMIZATIONS => get(refine::resolve),
+        at::GET_CUSTOMIZATION => get(refine::show),
+        at::REVERT_CUSTOMIZATION => post(refine::revert),
+        at::RETIRE_CUSTOMIZATION => post(refine::retire),
+        at::LIST_PROPOSALS => get(refine::proposals),
+        at::SEARCH_RUNS => post(refine::search),
+        at::GET_PROPOSAL => get(refine::proposal),
+        at::APPROVE_PROPOSAL => post(refine::approve),
+        at::DECLINE_PROPOSAL => post(refine::decline),
+        at::REVERT_PROPOSAL => post(refine::revert_proposal),
+        at::LIST_RUNS => get(refine::runs),
 
         at::WHY => get(why::why),
         at::HEALTH => get(daemon::health),

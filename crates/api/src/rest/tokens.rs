@@ -2,7 +2,7 @@
 
 use crate::auth::{self, Asker, OPERATOR};
 use crate::find::only;
-use crate::grant::{NAME_RULE, is_name};
+use crate::grant::{NAME_RULE, is_name, is_scope};
 use crate::input::{Id, Json};
 use crate::list::array;
 use crate::problem::ApiError;
@@ -37,7 +37,8 @@ pub(crate) async fn create(
         ("tenant", std::slice::from_ref(&body.tenant)),
         ("scopes", &body.scopes),
     ] {
-        if !names.iter().all(|it| is_name(it)) {
+        let fits = if field == "scopes" { is_scope } else { is_name };
+        if !names.iter().all(|it| fits(it)) {
             return Err(ApiError::invalid(field, NAME_RULE));
         }
     }

@@ -8,8 +8,10 @@ use crate::problem::ApiError;
 use crate::shared::Api;
 use axum::Json as Answer;
 use axum::extract::State;
-use orcha_base::{ObjectiveId, PullRequestId, QuestionId, SessionId, TargetId, WorkspaceId};
-use orcha_model::{PullRequest, Question, Target, Workspace, pull_request, question, target, workspace};
+use orcha_base::{ObjectiveId, ProposalId, PullRequestId, QuestionId, SessionId, TargetId, WorkspaceId};
+use orcha_model::{
+    Proposal, PullRequest, Question, Target, Workspace, proposal, pull_request, question, target, workspace,
+};
 use orcha_plan::why as explain;
 use orcha_store::Shortened;
 use orcha_wire::{IdRef, Why};
@@ -31,6 +33,8 @@ pub(crate) async fn why(State(api): State<Api>, asker: Asker, Id(id): Id) -> Res
         Noun::Many(Shortened::PullRequest) => Some(of_pull_request(&api.pull_request(&asker, &id).await?)),
         Noun::Many(Shortened::Question) => Some(of_question(&api.question(&asker, &id).await?)),
         Noun::Many(Shortened::Workspace) => Some(of_workspace(&api.workspace(&asker, &id).await?)),
+        Noun::Many(Shortened::Proposal) => Some(of_proposal(&api.proposal(&asker, &id).await?)),
+        Noun::Many(Shortened::Text) => None,
         Noun::Target => Some(of_target(&api.target(&asker, &id).await?.target)),
     };
     answer.map(Answer).ok_or_else(|| ApiError::unknown("noun", id))
@@ -81,6 +85,9 @@ async fn is_there(api: &Api, asker: &Asker, noun: Shortened, full: &str) -> Resu
         Shortened::Workspace => ask!(workspace, WorkspaceId),
         Shortened::PullRequest => ask!(pull_request, PullRequestId),
         Shortened::Question => ask!(question, QuestionId),
+        Shortened::Proposal => ask!(proposal, ProposalId),
+        // A text has no life of its own that anybody waits for.
+        Shortened::Text => false,
     })
 }
 
@@ -93,6 +100,37 @@ fn from_mind(noun: &str, id: String, state: &str, said: Option<orcha_plan::Why>)
         since: said.since,
         way_out: said.way_out,
     })
+}
+
+fn of_proposal(it: &Proposal) -> Why {
+    let id = it.id.short();
+    let (reason, way_out) = match &it.state {
+        proposal::State::Proposed if it.body.is_none() => {
+            ("it is advice for people".to_owned(), format!("`orcha proposals decline {id}` once it is settled"))
+        }
+        proposal::State::Proposed => (
+            "a person decides whether it is tried".to_owned(),
+            format!("`orcha proposals approve {id}`, or decline it"),
+        ),
+        proposal::State::OnTrial { .. } => (
+            "runs are split between the old text and the new one".to_owned(),
+            "it is decided when enough workflows have ended, or when the budget of the trial is spent".to_owned(),
+        ),
+        proposal::State::Adopted { .. } => {
+            ("its text is in use".to_owned(), "it goes back by itself if runs go worse".to_owned())
+        }
+        proposal::State::Declined { reason, .. } | proposal::State::Reverted { reason, .. } => {
+            (reason.clone(), "nothing: it is over".to_owned())
+        }
+    };
+    Why {
+        id: it.id.to_string(),
+        noun: ProposalId::NOUN.to_owned(),
+        state: it.state.name().to_owned(),
+        reason,
+        since: it.updated_at,
+        way_out,
+    }
 }
 
 fn of_pull_request(it: &PullRequest) -> Why {

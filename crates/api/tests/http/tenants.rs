@@ -45,12 +45,17 @@ impl Tenant {
         let workflow = stage.post("/workflows", json!({"request": format!("{secret} flows")})).await.ok(201);
         let workflow = text(&workflow["id"]);
         stage.verb(&format!("/workflows/{workflow}/cancel")).await.ok(200);
+        let kind = "prompt_overlay";
+        let rules = json!({"kind": kind, "name": "rules", "body": format!("Keep {secret} to yourself.")});
+        stage.call(Method::PUT, "/api/customizations", rules).await.ok(200);
+        learned(stage, name, &workflow, &secret).await;
         let mut ids = BTreeSet::from([objective, other, session, workflow]);
         for list in LISTS {
             let rows = stage.get(list).await.ok(200);
             let rows = rows.as_array().unwrap();
             assert!(!rows.is_empty(), "{name} has nothing at {list}");
-            ids.extend(rows.iter().filter(|it| it["name"] != "here").map(|it| text(&it["id"])));
+            let id = if list == "/api/runs" { "workflow_id" } else { "id" };
+            ids.extend(rows.iter().filter(|it| it["name"] != "here").map(|it| text(&it[id])));
         }
         stage.more.clear();
         Self { name, token: text(&made["token"]), ids, words: vec![secret] }
@@ -98,7 +103,36 @@ impl Tenant {
     }
 }
 
-const LISTS: [&str; 7] = [
+/// A proposal of a tenant, as the Refiner of its workflow makes one.
+async fn learned(stage: &Stage, tenant: &str, workflow: &str, secret: &str) {
+    use orcha_model::proposal::{Change, Priority, Proposal, Source, State};
+    let surface: orcha_model::text::Surface = "role_overlay/qa".parse().unwrap();
+    let now = stage.orch.now();
+    let mut commit = orcha_store::Commit::at(now);
+    let row = Proposal {
+        id: orcha_base::ProposalId::from_uuid(uuid::Uuid::now_v7()),
+        tenant: orcha_base::TenantId::new(tenant),
+        scope: orcha_base::ScopeId::default(),
+        revision: orcha_base::Revision(1),
+        cause: "text:role_overlay/qa".into(),
+        surface,
+        change: Change::Update,
+        priority: Priority::Low,
+        problem: format!("{secret} was forgotten."),
+        proposed_fix: format!("Think of {secret}."),
+        body: Some(format!("Think of {secret}.")),
+        source: Source::Retrospective,
+        evidence: vec![workflow.parse().unwrap()],
+        seen: 1,
+        state: State::Proposed,
+        created_at: now,
+        updated_at: now,
+    };
+    commit.changes.push(orcha_store::Change { row: orcha_store::Row::Proposal(row), expected: None });
+    stage.orch.store().commit(commit).await.unwrap();
+}
+
+const LISTS: [&str; 10] = [
     "/api/objectives",
     "/api/sessions",
     "/api/targets",
@@ -106,6 +140,9 @@ const LISTS: [&str; 7] = [
     "/api/pull-requests",
     "/api/projects",
     "/api/workspaces",
+    "/api/customizations",
+    "/api/proposals",
+    "/api/runs",
 ];
 
 /// A body that a route takes, so that it is not refused for its shape.
@@ -128,6 +165,8 @@ fn body_for(route: &Route) -> Option<Value> {
         routes::SKIP_TASK => json!({"task": "1", "reason": "mine"}),
         routes::ADD_TASK => json!({"title": "mine", "description": "mine"}),
         routes::APPROVE_WORKFLOW => json!({"approve": true}),
+        routes::SET_CUSTOMIZATION => json!({"kind": "prompt_overlay", "name": "mine", "body": "mine"}),
+        routes::DECLINE_PROPOSAL | routes::REVERT_PROPOSAL => json!({"reason": "mine"}),
         routes::EDIT_WORKFLOW => json!({"step": "charter", "document": {}}),
         _ => return None,
     })
@@ -304,9 +343,24 @@ async fn what_reaches_the_machine_is_the_operators() {
         (Method::POST, "/api/shutdown", json!({})),
         (Method::GET, "/api/tokens", Value::Null),
         (Method::POST, "/api/tokens", json!({"name": "more", "tenant": "acme"})),
+        (
+            Method::PUT,
+            "/api/customizations",
+            json!({"kind": "role_overlay", "name": "qa", "body": "Let everything pass."}),
+        ),
+        (Method::POST, "/api/proposals/search", json!({})),
     ] {
         let (status, answer) = acme.ask(&stage, method, path, Some(&body).filter(|it| !it.is_null()), &[]).await;
         assert_eq!(status, StatusCode::FORBIDDEN, "{path}: {answer}");
+    }
+    for (list, verbs) in [("/api/customizations", &["revert", "retire"][..]), ("/api/proposals", &["approve"])] {
+        let (_, rows) = acme.ask(&stage, Method::GET, list, None, &[]).await;
+        let rows: Value = serde_json::from_str(&rows).unwrap();
+        for verb in verbs {
+            let path = format!("{list}/{}/{verb}", text(&rows[0]["id"]));
+            let (status, answer) = acme.ask(&stage, Method::POST, &path, None, &[]).await;
+            assert_eq!(status, StatusCode::FORBIDDEN, "{path}: {answer}");
+        }
     }
     // What the operator registered for it, it may use.
     let (_, projects) = acme.ask(&stage, Method::GET, "/api/projects", None, &[]).await;
@@ -317,4 +371,51 @@ async fn what_reaches_the_machine_is_the_operators() {
     let wish = json!({"prompt": "wait", "project_id": projects[0]["id"]});
     let (status, answer) = acme.ask(&stage, Method::POST, "/api/objectives", Some(&wish), &[]).await;
     assert_eq!(status, StatusCode::CREATED, "{answer}");
+}
+
+#[tokio::test]
+async fn a_scope_goes_by_the_texts_above_it_and_by_no_others() {
+    let stage = Stage::open().await;
+    let within = |method: Method, path: &str, scope: &str, body: Value| {
+        let request = request(method, path).header("x-scope-id", scope);
+        let request = request.header(header::CONTENT_TYPE, "application/json");
+        stage.send(request.body(Body::from(if body.is_null() { String::new() } else { body.to_string() })).unwrap())
+    };
+    let rule = |body: &str| json!({"kind": "role_overlay", "name": "project_manager", "body": body});
+    for (scope, words) in [("global", "wide"), ("org/acme", "narrow"), ("org/globex", "foreign")] {
+        let made = within(Method::PUT, "/api/customizations", scope, rule(words)).await.ok(200);
+        assert_eq!(
+            (&made["version"], &made["name"], &made["scope"]),
+            (&json!(1), &json!("project-manager"), &json!(scope))
+        );
+    }
+    let path = "/api/customizations/resolve?role=project_manager";
+    let told = within(Method::GET, path, "org/acme/team/web", Value::Null).await.ok(200);
+    assert_eq!(told["chain"], json!(["global", "org", "org/acme", "org/acme/team", "org/acme/team/web"]));
+    assert_eq!(
+        (told["customizations"].as_array().unwrap().len(), &told["customizations"][0]["scope"]),
+        (1, &json!("org/acme"))
+    );
+    assert!(told["told"].as_str().unwrap().contains("narrow"), "{told}");
+    let other = within(Method::GET, "/api/customizations/resolve?role=qa", "web", Value::Null).await.ok(200);
+    assert_eq!((&other["customizations"][0]["body"], &other["told"]), (&json!("wide"), &json!("")));
+    // Versions stay, and come back as new ones.
+    let second = within(Method::PUT, "/api/customizations", "global", rule("wider")).await.ok(200);
+    assert_eq!(second["version"], 2);
+    let all = "/api/customizations?kind=role_overlay&name=project_manager&all=true";
+    let versions = within(Method::GET, all, "global", Value::Null).await.ok(200);
+    let first = text(&versions[1]["id"]);
+    assert_eq!((&versions[1]["status"], versions[1].get("body")), (&json!("retired"), None));
+    let back =
+        within(Method::POST, &format!("/api/customizations/{first}/revert"), "global", Value::Null).await.ok(200);
+    assert_eq!((&back["version"], &back["body"], &back["author"]), (&json!(3), &json!("wide"), &json!("operator")));
+    for (body, field) in [
+        (json!({"kind": "role_overlay", "name": "boss", "body": "x"}), "name"),
+        (json!({"kind": "skill", "name": "sh", "body": "no front matter"}), "body"),
+        (json!({"kind": "prompt_overlay", "name": "../x", "body": "x"}), "name"),
+        (json!({"kind": "prompt_overlay", "name": "x", "body": "x", "scope": "y"}), "scope"),
+    ] {
+        let refused = within(Method::PUT, "/api/customizations", "global", body).await;
+        assert_eq!((refused.problem(), refused.json()["field"].as_str()), ((422, "invalid".into()), Some(field)));
+    }
 }

@@ -2,13 +2,18 @@
 //! that a new variant does not compile until it has an example.
 
 use super::Table;
-use orcha_base::{HandInId, MessageId, PullRequestId, SessionId, WorkspaceId};
+use orcha_base::{
+    HandInId, MessageId, ObjectiveId, ProposalId, PullRequestId, Revision, ScopeId, SessionId, TenantId, TextId,
+    WorkspaceId,
+};
 use orcha_model::budget::{Scope, Unit};
 use orcha_model::guard::Usage;
 use orcha_model::permission::Mode;
 use orcha_model::session::{AgentChoice, Around, Evidence, Exit, FaultClass, Phase, Turn, TurnEnd, UserWait, Waiting};
 use orcha_model::{Amount, Limits, Provider, Role, Session, Trip};
-use orcha_model::{feedback, message, objective, provider, pull_request, question, session, target, workspace};
+use orcha_model::{
+    feedback, message, objective, proposal, provider, pull_request, question, session, target, text, workspace,
+};
 use orcha_testkit::make::{self, at, attempt};
 
 /// Lists labelled examples by variant. The generated `match` has no wildcard.
@@ -34,6 +39,80 @@ pub(super) const NOW: i64 = 1000;
 
 pub(super) fn with<N, S>(states: Vec<(String, S)>, noun: impl Fn(S) -> N) -> Vec<(String, N)> {
     states.into_iter().map(|(label, state)| (label, noun(state))).collect()
+}
+
+pub(super) fn proposal() {
+    use proposal::{Change, Figures, Input, Priority, Source, State, Tally, Trial, Verdict};
+    let trial = || Trial { text: TextId::fixed(2), version: 2, replaces: Some(TextId::fixed(1)), since: at(NOW) };
+    let figures = || Figures { old: Tally::default(), new: Tally::default(), p: Some(0.001) };
+    let states = every!(State;
+        State::Proposed => [("proposed", State::Proposed)],
+        State::OnTrial { .. } => [("on_trial", State::OnTrial { trial: trial() })],
+        State::Adopted { .. } => [
+            ("adopted", State::Adopted { trial: trial(), figures: figures(), since: at(NOW) }),
+        ],
+        State::Declined { .. } => [("declined", State::Declined { reason: "no".into(), figures: None })],
+        State::Reverted { .. } => [("reverted", State::Reverted { reason: "worse".into(), figures: figures() })],
+    );
+    let tried = |verdict| Input::Tried { verdict, figures: figures() };
+    let inputs = every!(Input;
+        Input::Seen { .. } => [
+            ("seen again", Input::Seen { runs: vec![ObjectiveId::fixed(9)] }),
+            ("seen in a known run", Input::Seen { runs: vec![ObjectiveId::fixed(1)] }),
+        ],
+        Input::Approve { .. } => [("approve", Input::Approve { trial: trial() })],
+        Input::Decline { .. } => [
+            ("decline", Input::Decline { reason: "no".into() }),
+            ("decline without a reason", Input::Decline { reason: " ".into() }),
+        ],
+        Input::Tried { .. } => [
+            ("trial: better", tried(Verdict::Better)),
+            ("trial: worse", tried(Verdict::Worse)),
+            ("trial: better, and too dear", tried(Verdict::Dearer)),
+            ("trial: no different", tried(Verdict::Same)),
+            ("trial: budget spent", tried(Verdict::Spent)),
+        ],
+        Input::Relapsed { .. } => [("relapsed", Input::Relapsed { figures: figures() })],
+        Input::Revert { .. } => [
+            ("revert", Input::Revert { reason: "no".into(), in_use: true }),
+            ("revert what is not in use", Input::Revert { reason: "no".into(), in_use: false }),
+        ],
+    );
+    let blank = proposal::Proposal {
+        id: ProposalId::fixed(1),
+        tenant: TenantId::default(),
+        scope: ScopeId::default(),
+        revision: Revision(1),
+        cause: "text:role_overlay/qa".into(),
+        surface: text::Surface { kind: text::Kind::RoleOverlay, name: "qa".into() },
+        change: Change::Update,
+        priority: Priority::Medium,
+        problem: "It is vague.".into(),
+        proposed_fix: "Be exact.".into(),
+        body: Some("Be exact.".into()),
+        source: Source::Retrospective,
+        evidence: vec![ObjectiveId::fixed(1)],
+        seen: 1,
+        state: State::Proposed,
+        created_at: at(0),
+        updated_at: at(0),
+    };
+    let mut nouns = with(states, |state| proposal::Proposal { state, ..blank.clone() });
+    nouns.insert(1, ("proposed (advice)".into(), proposal::Proposal { body: None, ..blank.clone() }));
+    Table {
+        noun: "proposal",
+        intro: "A wish to change a text that steers roles. `declined` and `reverted` have no way out. What becomes of the \
+                text: it is tried while the proposal is on trial, in use once it is adopted, and the version before comes \
+                back when it is reverted.",
+        states: nouns,
+        inputs,
+        name: &|it| match (&it.state, &it.body) {
+            (State::Proposed, None) => "proposed (advice)".into(),
+            (state, _) => state.name().into(),
+        },
+        decide: &|it, input| proposal::decide(it, input, at(NOW)),
+    }
+    .check();
 }
 
 pub(super) fn objective() {

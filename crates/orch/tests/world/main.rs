@@ -4,6 +4,7 @@
 
 mod guards;
 mod keyboard;
+mod learning;
 mod life;
 mod limits;
 mod permits;

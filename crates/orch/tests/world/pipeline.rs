@@ -26,18 +26,18 @@ use tokio::sync::watch;
 
 /// What an agent does in one turn.
 #[derive(Clone, Debug, Default)]
-struct Act {
+pub struct Act {
     /// Files that it writes, or deletes.
     writes: Vec<(&'static str, Option<&'static str>)>,
     /// What it hands in, one after another.
     hands_in: Vec<Value>,
 }
 
-fn hands(document: Value) -> Act {
+pub fn hands(document: Value) -> Act {
     Act { hands_in: vec![document], ..Act::default() }
 }
 
-fn writes(path: &'static str, text: Option<&'static str>) -> Act {
+pub fn writes(path: &'static str, text: Option<&'static str>) -> Act {
     Act { writes: vec![(path, text)], hands_in: vec![change()] }
 }
 
@@ -84,11 +84,13 @@ fn retrospective() -> Value {
 
 /// What is played: by the name of the step, or of the task; what is not named plays well.
 #[derive(Clone, Default)]
-struct Script {
+pub struct Script {
     acts: Arc<Mutex<HashMap<String, VecDeque<Act>>>>,
     /// What was refused, in order.
     refused: Arc<Mutex<Vec<String>>>,
-    orch: watch::Sender<Option<Orch>>,
+    /// What each role was told, in order.
+    heard: Arc<Mutex<Vec<(String, String)>>>,
+    pub orch: watch::Sender<Option<Orch>>,
     checkouts: Arc<OnceLock<Arc<FakeCheckouts>>>,
     forge: Arc<OnceLock<orcha_forge::fake::FakeForge>>,
     /// The branch that pull requests come from, if a person named one.
@@ -96,7 +98,7 @@ struct Script {
 }
 
 impl Script {
-    fn plays(&self, name: &str, acts: impl IntoIterator<Item = Act>) -> &Self {
+    pub fn plays(&self, name: &str, acts: impl IntoIterator<Item = Act>) -> &Self {
         self.acts.lock().unwrap().entry(name.to_owned()).or_default().extend(acts);
         self
     }
@@ -120,6 +122,10 @@ impl Script {
         }
     }
 
+    pub fn heard(&self) -> Vec<(String, String)> {
+        self.heard.lock().unwrap().clone()
+    }
+
     fn refusals(&self) -> Vec<String> {
         self.refused.lock().unwrap().clone()
     }
@@ -130,8 +136,8 @@ impl Script {
         let attempt = Attempt(label[37..].parse().unwrap());
         agent.ready();
         while let Some(say) = agent.hear().await {
-            let Say::Prompt { .. } = say else { continue };
-            self.turn(session, attempt).await;
+            let Say::Prompt { text, .. } = say else { continue };
+            self.turn(session, attempt, text).await;
             agent.end_turn(TurnEnd::Completed);
         }
         ExitStatus::Code(0)
@@ -144,7 +150,7 @@ impl Script {
         found.unwrap().clone().unwrap()
     }
 
-    async fn turn(&self, id: SessionId, attempt: Attempt) {
+    async fn turn(&self, id: SessionId, attempt: Attempt, told: String) {
         let mut orch = self.wheel().await;
         let (objective, session, label) = loop {
             match find(&orch, id).await {
@@ -152,6 +158,7 @@ impl Script {
                 None => orch = self.wheel().await,
             }
         };
+        self.heard.lock().unwrap().push((session.role.to_string(), told));
         let part = session.part.unwrap();
         let act = self.next(part.phase, &session.title);
         let checkouts = self.checkouts.wait();
@@ -207,7 +214,7 @@ async fn find(orch: &Orch, id: SessionId) -> Option<Found> {
     None
 }
 
-async fn open(script: &Script) -> Stage {
+pub async fn open(script: &Script) -> Stage {
     let settings = Settings { watch_every: Duration::from_secs(1_000_000), ..Settings::default() };
     let played = script.clone();
     let stage = Stage::open(settings, move |agent| played.clone().perform(agent)).await;
@@ -217,11 +224,11 @@ async fn open(script: &Script) -> Stage {
     stage
 }
 
-fn wish() -> Wish {
+pub fn wish() -> Wish {
     Wish { merge: true, ..Wish::default() }
 }
 
-async fn begin(stage: &Stage, prompt: &str, wish: Wish, with_repo: bool) -> ObjectiveId {
+pub async fn begin(stage: &Stage, prompt: &str, wish: Wish, with_repo: bool) -> ObjectiveId {
     let new = NewObjective {
         strategy: Strategy::Pipeline,
         repo: with_repo.then(|| RepoChoice { url: repo(), base: None }),
@@ -236,7 +243,7 @@ async fn ends(stage: &Stage, id: ObjectiveId) -> World {
     stage.pass_until(id, |world| world.objective.is_over().then(|| world.clone())).await
 }
 
-async fn succeeds(stage: &Stage, id: ObjectiveId) -> World {
+pub async fn succeeds(stage: &Stage, id: ObjectiveId) -> World {
     let world = ends(stage, id).await;
     assert_eq!(world.objective.state, objective::State::Succeeded, "{:?}", world.objective.state);
     world

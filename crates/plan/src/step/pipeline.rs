@@ -4,6 +4,7 @@
 
 use super::{NewQuestion, NewSession, Stimulus, Turn, unknown};
 use crate::delivery;
+use crate::texts::Chosen;
 use orcha_base::{Attempt, CheckRunId, HandInId, Revision, SessionId, TaskId};
 use orcha_model::contract::{self, Output, PlannedTask, Specialty, Surroundings};
 use orcha_model::effect::{DeliverResult, Effect};
@@ -21,6 +22,8 @@ pub enum OfWorkflow {
     Begin {
         /// It.
         wish: Wish,
+        /// The texts that it goes by.
+        chosen: Chosen,
     },
     /// An input of the workflow itself.
     It(Input),
@@ -82,7 +85,7 @@ pub struct AddTask {
 impl Turn<'_, '_, '_> {
     pub(super) fn of_workflow(&mut self, of: OfWorkflow) -> Result<(), Refusal> {
         match of {
-            OfWorkflow::Begin { wish } => self.begin(wish),
+            OfWorkflow::Begin { wish, chosen } => self.begin(wish, chosen),
             OfWorkflow::It(input) => self.workflow(input),
             OfWorkflow::Task(id, input) => {
                 let slot = self.world.tasks.get_mut(&id).ok_or_else(|| unknown("task", id))?;
@@ -110,11 +113,14 @@ impl Turn<'_, '_, '_> {
         self.world.workflow.as_ref().ok_or_else(|| unknown("workflow of objective", self.world.objective.id))
     }
 
-    fn begin(&mut self, wish: Wish) -> Result<(), Refusal> {
+    fn begin(&mut self, wish: Wish, chosen: Chosen) -> Result<(), Refusal> {
         if self.world.workflow.is_some() {
             return Err(Refusal::Invalid { field: "strategy", rule: "the objective has its workflow already".into() });
         }
-        let workflow = Workflow::new(&self.world.objective, wish, self.mind.now);
+        let mut workflow = Workflow::new(&self.world.objective, wish, self.mind.now);
+        workflow.texts = chosen.uses();
+        workflow.tried = chosen.tried;
+        self.world.texts = chosen.texts.into();
         let id = NounId::Workflow(workflow.id);
         self.world.workflow = Some(workflow);
         self.made(id);

@@ -7,6 +7,7 @@ mod lists;
 mod overview;
 mod short;
 mod stream;
+mod texts;
 mod tokens;
 mod vitals;
 mod wheel;

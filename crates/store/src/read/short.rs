@@ -16,11 +16,21 @@ pub enum Shortened {
     Workspace,
     PullRequest,
     Question,
+    Text,
+    Proposal,
 }
 
 impl Shortened {
     /// Every noun.
-    pub const ALL: [Self; 5] = [Self::Objective, Self::Session, Self::Workspace, Self::PullRequest, Self::Question];
+    pub const ALL: [Self; 7] = [
+        Self::Objective,
+        Self::Session,
+        Self::Workspace,
+        Self::PullRequest,
+        Self::Question,
+        Self::Text,
+        Self::Proposal,
+    ];
 
     const fn sql(self) -> &'static str {
         match self {
@@ -29,6 +39,8 @@ impl Shortened {
             Self::Workspace => WORKSPACES,
             Self::PullRequest => PULL_REQUESTS,
             Self::Question => QUESTIONS,
+            Self::Text => TEXTS,
+            Self::Proposal => PROPOSALS,
         }
     }
 }
@@ -46,12 +58,14 @@ const OBJECTIVES: &str = ending!("objectives");
 const SESSIONS: &str = ending!("sessions");
 const WORKSPACES: &str = ending!("workspaces");
 const PULL_REQUESTS: &str = ending!("pull_requests");
+const TEXTS: &str = ending!("texts");
+const PROPOSALS: &str = ending!("proposals");
 // Questions are found by their objectives: there is no index over all of them.
 const QUESTIONS: &str = "SELECT q.id FROM objectives o CROSS JOIN questions q ON q.objective_id = o.id \
     WHERE o.tenant = ?1 AND substr(q.id, 29) = ?3 AND (CAST(?2 AS TEXT) IS NULL OR q.scope = ?2) LIMIT 20";
 
 #[cfg(test)]
-pub(super) const PLANNED: &[&str] = &[OBJECTIVES, SESSIONS, WORKSPACES, PULL_REQUESTS, QUESTIONS];
+pub(super) const PLANNED: &[&str] = &[OBJECTIVES, SESSIONS, WORKSPACES, PULL_REQUESTS, QUESTIONS, TEXTS, PROPOSALS];
 
 impl Store {
     /// Returns the ids of a noun that end with eight hexadecimal digits in lower case: at most twenty of them.

@@ -8,7 +8,7 @@ use orcha_base::{Attempt, CheckRunId, ObjectiveId, ScopeId, SessionId, TargetId,
 use orcha_model::objective::Strategy;
 use orcha_model::{
     CheckRun, Effect, EffectKey, Feedback, HandIn, Message, Objective, Provider, PullRequest, Question, Role, Session,
-    Target, Task, Workflow, Workspace,
+    Target, Task, Text, Workflow, Workspace,
 };
 
 /// One objective and everything that belongs to it and is not over and done with.
@@ -36,6 +36,8 @@ pub struct Loaded {
     pub check_runs: Vec<CheckRun>,
     /// All its hand-ins, oldest first.
     pub hand_ins: Vec<HandIn>,
+    /// The texts that its workflow goes by.
+    pub texts: Vec<Text>,
     /// How far the output of each session's newest attempt was taken in.
     pub cursors: Vec<TranscriptCursor>,
     /// What is still to be done for it, oldest first.
@@ -217,10 +219,20 @@ impl Store {
                 _ => None,
             };
             let of_pipeline = workflow.is_some();
+            let mut texts = Vec::new();
+            for it in workflow.iter().flat_map(|it: &Workflow| &it.texts) {
+                texts.extend(body::<Text>(
+                    conn,
+                    "text",
+                    super::texts::TEXT_OF_RUN,
+                    &[Value::Text(&it.text.to_string())],
+                )?);
+            }
             Ok(Some(Loaded {
                 tasks: if of_pipeline { bodies(conn, "task", TASKS, &of)? } else { Vec::new() },
                 check_runs: if of_pipeline { bodies(conn, "run of checks", CHECK_RUNS, &of)? } else { Vec::new() },
                 hand_ins: if of_pipeline { bodies(conn, "hand-in", HAND_INS, &of)? } else { Vec::new() },
+                texts,
                 workflow,
                 objective,
                 sessions,

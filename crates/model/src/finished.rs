@@ -1,15 +1,24 @@
 //! What is known of one finished run of the pipeline: how it ended, what it cost, what went wrong on the way.
+//!
+//! It is kept beside the workflow, small and for good, so that whoever looks over many runs reads no documents.
 
-use crate::Surface;
-use orcha_base::{ObjectiveId, Timestamp};
+use crate::text::Surface;
+use orcha_base::{HandInId, ObjectiveId, ProposalId, ScopeId, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use strum::{Display, IntoStaticStr};
 
 /// One finished run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Its objective, which is also the id of its workflow.
     pub id: ObjectiveId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Where in the tenant it belongs.
+    pub scope: ScopeId,
+    /// Its title.
+    pub title: String,
     /// When it ended.
     pub ended_at: Timestamp,
     /// How it ended.
@@ -20,17 +29,24 @@ pub struct Run {
     pub micro_usd: u64,
     /// How many tokens it used.
     pub tokens: u64,
+    /// What its Refiner said, from 0 to 100.
+    pub health: Option<u8>,
+    /// What its Refiner handed in.
+    pub retrospective: Option<HandInId>,
     /// What went wrong on the way, each once.
     pub troubles: BTreeSet<Trouble>,
     /// Which version of each text it was run with; a text that is not named was not there.
     pub texts: BTreeMap<Surface, u32>,
+    /// The proposals that it tells something about, and from which side.
+    pub tried: BTreeMap<ProposalId, Side>,
     /// Which provider played each role.
     pub providers: BTreeMap<String, String>,
 }
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum End {
     /// It delivered.
     Completed,
@@ -38,6 +54,32 @@ pub enum End {
     Failed,
     /// A person ended it: that says nothing about the system.
     Canceled,
+}
+
+/// What a run is to a proposal.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    Display,
+    IntoStaticStr,
+    strum::EnumString,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Side {
+    /// It ran as before, while the new text was tried.
+    Old,
+    /// It ran with the new text, while that was tried.
+    New,
+    /// It ran with the new text after that was adopted.
+    Since,
 }
 
 /// Something that went wrong in a run, without what differs from run to run.
