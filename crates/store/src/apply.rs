@@ -129,10 +129,10 @@ pub(crate) fn apply(conn: &dyn Conn, commit: &Prepared, numbers: &mut Numbers) -
     for provider in &commit.providers {
         conn.exec(SAVE_PROVIDER, &provider.each_ref().map(Cell::value))?;
     }
-    for (run, tried) in &commit.runs {
-        let [id, tenant, scope, at, body] = run.each_ref().map(Cell::value);
+    for run in &commit.runs {
+        let [id, tenant, scope, at, body] = run.values.each_ref().map(Cell::value);
         conn.exec(SAVE_RUN, &[id, tenant, scope, at, body]).map_err(|error| missing(error, "finished_runs"))?;
-        for (proposal, side) in tried {
+        for (proposal, side) in &run.tried {
             conn.exec(SAVE_TRIED, &[Value::Text(proposal), id, tenant, scope, at, Value::Text(side)])?;
         }
     }

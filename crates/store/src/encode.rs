@@ -27,8 +27,7 @@ pub(crate) struct Prepared {
     pub projects: Vec<[Cell; 7]>,
     pub removed_projects: Vec<String>,
     pub providers: Vec<[Cell; 6]>,
-    /// Each with the proposals that it tells something about, and from which side.
-    pub runs: Vec<([Cell; 5], Vec<(String, &'static str)>)>,
+    pub runs: Vec<PreparedRun>,
     pub taken_in: Vec<String>,
     pub round: Option<&'static str>,
     pub credentials: Vec<Credential>,
@@ -38,6 +37,12 @@ pub(crate) struct Prepared {
     pub receipt: Option<[String; 4]>,
     /// Roughly how much it writes.
     pub size: usize,
+}
+
+pub(crate) struct PreparedRun {
+    pub values: [Cell; 5],
+    /// The proposals that it tells something about, and from which side.
+    pub tried: Vec<(String, &'static str)>,
 }
 
 pub(crate) struct PreparedRow {
@@ -336,7 +341,7 @@ pub(crate) fn prepare(commit: Commit) -> Result<Prepared, CommitError> {
         .runs
         .iter()
         .map(|it| {
-            let cells = [
+            let values = [
                 Cell::Text(it.id.to_string()),
                 it.tenant.as_str().into(),
                 it.scope.as_str().into(),
@@ -344,7 +349,7 @@ pub(crate) fn prepare(commit: Commit) -> Result<Prepared, CommitError> {
                 Cell::Text(encode("a finished run", it)?),
             ];
             let tried = it.tried.iter().map(|(proposal, side)| (proposal.to_string(), (*side).into()));
-            Ok((cells, tried.collect()))
+            Ok(PreparedRun { values, tried: tried.collect() })
         })
         .collect::<Result<Vec<_>, CommitError>>()?;
 
