@@ -239,7 +239,7 @@ pub fn implement(world: &World, workflow: &Workflow, task: &Task) -> String {
     }
     brief.data("other tasks of this plan", "keep to their names and signatures; do not do them", &text, DOCUMENT);
     if task.cycle > 0 {
-        blocking(&mut brief, world, workflow);
+        blocking(&mut brief, workflow);
     }
     if world.objective.repo.is_none() {
         let texts = artifacts(world);
@@ -283,7 +283,7 @@ pub fn repair(world: &World, workflow: &Workflow) -> String {
          the code, not in the check.",
     );
     brief.words(workflow);
-    blocking(&mut brief, world, workflow);
+    blocking(&mut brief, workflow);
     brief.request(world);
     brief.charter(world);
     brief.plan(world);
@@ -454,7 +454,7 @@ fn kept_at(world: &World, workflow: &Workflow) -> String {
     }
 }
 
-fn blocking(brief: &mut Brief, _world: &World, workflow: &Workflow) {
+fn blocking(brief: &mut Brief, workflow: &Workflow) {
     let Some(judged) = &workflow.judged else { return };
     let text: Vec<String> = judged.blocking.iter().enumerate().map(|(at, it)| issue(at + 1, it)).collect();
     brief.data("what blocks", "by the checks and by QA", &text.join("\n"), DOCUMENT);
