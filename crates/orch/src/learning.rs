@@ -12,7 +12,7 @@ use orcha_model::contract::Output;
 use orcha_model::finished::{Run, Side};
 use orcha_model::proposal::{self, State};
 use orcha_model::{Note, NoteKind, Proposal};
-use orcha_refiner::{Draft, Follow, Wanted, admit, advice, find, follow, trial_says};
+use orcha_refiner::{Draft, Follow, Wanted, admit, advice, find, follow, next_to_try, trial_says};
 use orcha_store::{Change, Commit, Row};
 use std::sync::Arc;
 use std::time::Duration;
@@ -196,10 +196,8 @@ fn proposal_of(run: &Run, it: Wanted, now: Timestamp) -> Proposal {
 
 /// Puts the most urgent proposal of a scope on trial if there is room: where no person is asked.
 async fn try_next(shared: &Shared, run: &Run) -> Result<(), SubmitError> {
-    let mut open = shared.store.open_proposals(&run.tenant, &run.scope).await?;
-    open.retain(|it| it.state == State::Proposed && it.body.is_some());
-    open.sort_by_key(|it| (std::cmp::Reverse(it.priority), it.created_at, it.id));
-    let Some(next) = open.first() else { return Ok(()) };
+    let open = shared.store.open_proposals(&run.tenant, &run.scope).await?;
+    let Some(next) = next_to_try(&open) else { return Ok(()) };
     match shared.try_out(next).await {
         Ok(_) => Ok(()),
         Err(SubmitError::Refused(refusal)) => {

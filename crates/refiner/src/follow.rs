@@ -124,6 +124,12 @@ pub fn follow(wanted: &Wanted, known: &[Proposal]) -> Follow {
     if known.iter().filter(|it| it.state.is_open()).count() >= MOST_OPEN { Follow::Full } else { Follow::Propose }
 }
 
+/// Picks what is tried next where no person is asked: the most urgent proposal that has a text, of those the oldest.
+pub fn next_to_try(open: &[Proposal]) -> Option<&Proposal> {
+    let waits = |it: &&Proposal| it.state == State::Proposed && it.body.is_some();
+    open.iter().filter(waits).min_by_key(|it| (std::cmp::Reverse(it.priority), it.created_at, it.id))
+}
+
 /// Looks whether there is room for another trial, given the open proposals of the scope.
 pub fn may_try(proposal: &Proposal, open: &[Proposal], settings: &TrialSettings) -> Result<(), Refusal> {
     let trials = open.iter().filter(|it| matches!(it.state, State::OnTrial { .. })).count();
@@ -217,6 +223,24 @@ mod tests {
             created_at: Timestamp::EPOCH,
             updated_at: Timestamp::EPOCH,
         }
+    }
+
+    #[test]
+    fn the_most_urgent_text_is_tried_next_and_of_those_the_oldest() {
+        let low = proposal(1, wanted("a"), State::Proposed);
+        let urgent = |n, state| proposal(n, Wanted { priority: Priority::High, ..wanted("b") }, state);
+        let advice = proposal(2, Wanted { body: None, priority: Priority::High, ..wanted("") }, State::Proposed);
+        let younger = Proposal { created_at: Timestamp::EPOCH + Duration::from_secs(1), ..urgent(3, State::Proposed) };
+        let open = [
+            low.clone(),
+            advice,
+            younger,
+            urgent(5, State::Proposed),
+            urgent(4, State::Declined { reason: String::new(), figures: None }),
+        ];
+        assert_eq!(next_to_try(&open).map(|it| it.id), Some(ProposalId::fixed(5)));
+        assert_eq!(next_to_try(&open[..2]).map(|it| it.id), Some(low.id));
+        assert_eq!(next_to_try(&open[1..2]), None);
     }
 
     fn declined() -> State {
