@@ -263,6 +263,7 @@ impl Teller {
             NoteKind::DeliveryFaulted => {
                 of(It::DeliveryFaulted, json!({"lasting": data("lasting") == Some("true"), "says": line.summary}))
             }
+            NoteKind::DeliveryAgain => of(It::DeliveryAgain, json!({"says": line.summary})),
             NoteKind::AskUser => {
                 of(It::QuestionAsked, json!({"question_id": data("question_id"), "question": line.summary}))
             }

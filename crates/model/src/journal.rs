@@ -142,6 +142,7 @@ pub enum NoteKind {
     ChecksFaulted,
     DeliveryOrdered,
     DeliveryFaulted,
+    DeliveryAgain,
     TextChanged,
     ProposalMade,
     ProposalDropped,

@@ -639,10 +639,13 @@ pub fn decide(workflow: &Workflow, input: Input, now: Timestamp) -> Result<Decis
         Input::DeliverAgain { order }
             if at == Phase::Deliver && workflow.left.order.as_ref().is_some_and(|it| it.number == order) =>
         {
+            let note = Note::new(NoteKind::DeliveryAgain, "the result is to be delivered anew".to_owned())
+                .with("workflow_id", workflow.id)
+                .with("order", order);
             let mut next = workflow.clone();
             next.left.order = None;
             next.updated_at = now;
-            Decision::become_(next)
+            Decision::become_(next).note(note)
         }
         Input::Reflected { hand_in } if at == Phase::Refine => {
             workflow.enter(Phase::Done, now, |next| next.left.retrospective = hand_in)

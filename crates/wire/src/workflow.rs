@@ -674,6 +674,7 @@ names! {
     DocumentEdited = "document.edited",
     DeliveryOpened = "delivery.opened",
     DeliveryFaulted = "delivery.faulted",
+    DeliveryAgain = "delivery.again",
     DeliveryCompleted = "delivery.completed",
     RefinerSuggestion = "refiner.suggestion",
     StreamClosed = "stream.closed",

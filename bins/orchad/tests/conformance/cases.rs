@@ -473,7 +473,11 @@ async fn crash(stage: &mut Stage) -> Result<()> {
 const STRAY: &str = "tail -f {{ws}}/.git/HEAD";
 
 fn children_play() -> Play {
-    let shell = format!("(setsid {STRAY} >/dev/null 2>&1 </dev/null &); echo started");
+    // The shell waits until the other is in a session of its own: some programs hang up on all that is still in theirs.
+    let shell = format!(
+        "mkfifo {{{{ws}}}}/away; (setsid sh -c 'echo > {{{{ws}}}}/away; exec {STRAY}' >/dev/null 2>&1 </dev/null &); \
+         read _ < {{{{ws}}}}/away; echo started"
+    );
     let by_script = shell.replace("{{ws}}", "{{dir}}");
     Play::new(
         json!({"replies": [{"tools": [{"shell": shell}]}, {"text": "It goes on behind me."}]}),

@@ -168,10 +168,12 @@ impl Stage {
                 if let Some(seen) = self.orch.view(objective, look.clone()).await.unwrap() {
                     return seen;
                 }
-                // The transcript grows with each batch that an agent's words bring, the journal with what they mean.
+                // The transcript grows with each batch that an agent's words bring, the journal with what they mean. What
+                // has no line in either is looked for again after a moment.
                 tokio::select! {
                     _ = journal.recv() => {}
                     _ = transcripts.recv() => {}
+                    () = tokio::time::sleep(Duration::from_millis(50)) => {}
                 }
             }
         };
