@@ -129,7 +129,11 @@ pub enum Command {
     #[command(subcommand)]
     Pr(Pr),
     /// Show the accounts that agents spend: what is used, when it starts anew, and who waits for it.
-    Providers,
+    Providers {
+        /// Ask this one which models it has now.
+        #[arg(long, value_name = "PROVIDER")]
+        models: Option<String>,
+    },
     /// Look after the machines that run sessions.
     #[command(subcommand)]
     Target(Target),

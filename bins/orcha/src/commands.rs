@@ -58,7 +58,12 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
             say.answer(&client.edit_objective(id, &edit).await?, tables::objective)?;
         }
         Command::Pr(command) => act::pull_request(&client, say, command).await?,
-        Command::Providers => say.answer(&client.providers().await?, |rows, out| tables::providers(rows, out))?,
+        Command::Providers { models: Some(provider) } => {
+            say.answer(&client.models(&provider).await?, tables::models)?;
+        }
+        Command::Providers { models: None } => {
+            say.answer(&client.providers().await?, |rows, out| tables::providers(rows, out))?
+        }
         Command::Customization(command) => refine::customization(&client, say, command).await?,
         Command::Proposals(command) => refine::proposals(&client, say, command).await?,
         Command::Runs { limit } => refine::runs(&client, say, limit).await?,

@@ -570,6 +570,15 @@ pub fn workflows(rows: &[WorkflowRow], out: &mut dyn Write) -> io::Result<()> {
     table.write("no workflows; make one with `orcha workflow run`", out)
 }
 
+pub fn models(it: &ProviderModels, out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Rows::new([("MODEL", Nothing), ("TOOLS", Nothing), ("ABOUT", Width)]);
+    for model in &it.models {
+        let tools = model.tools.map_or("", |it| if it { "yes" } else { "no" });
+        table.row(vec![foreign(&model.id, TITLE), Cell::new(tools), foreign(&model.description, TITLE)]);
+    }
+    table.write("it has no models", out)
+}
+
 pub fn templates(rows: &[WorkflowTemplate], out: &mut dyn Write) -> io::Result<()> {
     for it in rows {
         writeln!(out, "{:<20} {}", it.id, it.description)?;

@@ -1,16 +1,40 @@
-//! `orchad models`: which models each provider of the settings has, asked of the provider itself.
+//! Which models each provider of the settings has, asked of the provider itself: for `orchad models`, which needs no
+//! running daemon, and for the daemon.
 //!
-//! It needs no running daemon, calls no model and costs nothing.
+//! It calls no model and costs nothing.
 
 use crate::config::Config;
 use crate::{files, serve};
 use anyhow::{Context, Result, bail};
+use async_trait::async_trait;
 use clap::Args;
+use orcha_agent::llm::Providers;
 use orcha_llm_agent::catalog::{CatalogError, Model, models};
+use orcha_model::casting::OfferedModel;
+use orcha_orch::{Models, NoModels};
 use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// The providers of the settings, as the daemon asks them.
+#[derive(Debug)]
+pub struct Asked(pub Providers);
+
+#[async_trait]
+impl Models for Asked {
+    fn kinds(&self) -> Vec<String> {
+        self.0.iter().map(|(name, _)| name.to_owned()).collect()
+    }
+
+    async fn models(&self, kind: &str) -> Result<Vec<OfferedModel>, NoModels> {
+        let found = self.0.iter().find(|(name, _)| *name == kind);
+        let (_, provider) = found.ok_or_else(|| NoModels::Unknown(kind.to_owned()))?;
+        let models = models(provider).await.map_err(|fault| NoModels::Refused(fault.to_string()))?;
+        let offered = |it: &Model| OfferedModel { id: it.id.clone(), tools: it.tools, about: about(it).join(", ") };
+        Ok(models.iter().map(offered).collect())
+    }
+}
 
 /// Which providers are asked.
 #[derive(Debug, Args)]
@@ -65,15 +89,19 @@ pub fn main(options: &Options) -> Result<ExitCode> {
     Ok(if somebody { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Says what is known of a model, and nothing of what is not.
 fn line(model: &Model) -> String {
+    let tools = model.tools.map(|it| if it { "tools" } else { "no tools" }.to_owned());
+    std::iter::once(model.id.clone()).chain(tools).chain(about(model)).collect::<Vec<_>>().join("  ")
+}
+
+/// Says what else is known of a model, and nothing of what is not.
+fn about(model: &Model) -> Vec<String> {
     let known = [
-        model.tools.map(|it| if it { "tools" } else { "no tools" }.to_owned()),
         model.reasoning.filter(|it| *it).map(|_| "reasoning".to_owned()),
         model.context_tokens.map(|it| format!("context {it}")),
         model.output_tokens.map(|it| format!("output {it}")),
         model.size.clone(),
         model.price.map(|(input, output)| format!("${input} in, ${output} out")),
     ];
-    std::iter::once(model.id.clone()).chain(known.into_iter().flatten()).collect::<Vec<_>>().join("  ")
+    known.into_iter().flatten().collect()
 }

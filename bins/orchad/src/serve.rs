@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::files::{self, Address};
+use crate::models::Asked;
 use crate::signals;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -126,6 +127,7 @@ async fn serve(options: Options) -> Result<()> {
     let hands = Hands::new(Arc::new(LocalForge::new(Arc::clone(&local.host), git())));
     let hands = hands.clone().with_checker(Arc::new(ProjectChecks::new(hands, around_checks())));
     let hands = hands.with_deliverer(Arc::new(deliveries(&data, &config)?));
+    let hands = hands.with_models(Arc::new(Asked(config.providers(&environment())?)));
     for target in store.all_targets().await? {
         // Known ones are connected before anything is taken up on them.
         hands.add_target(target.id, local.clone());

@@ -239,6 +239,10 @@ impl Teller {
                 let hand_in = data("hand_in_id").and_then(|it| it.parse().ok()).and_then(|id| known.hand_ins.get(&id));
                 hand_in.map_or_else(Vec::new, |it| handed_in(it, persona))
             }
+            NoteKind::AgentSubstituted => of(
+                It::AgentSubstituted,
+                json!({"role": data("role"), "wanted": data("wanted"), "given": data("given"), "reason": data("reason")}),
+            ),
             NoteKind::RoleViolation => of(It::RoleViolation, json!({"fields": data("fields"), "says": line.summary})),
             NoteKind::TaskCreated => of(It::TaskCreated, task()),
             NoteKind::TaskStarted => of(It::TaskStarted, task()),

@@ -139,9 +139,9 @@ pub(crate) fn begun(world: &Loaded) -> bool {
 /// A workflow, whole.
 pub(crate) fn whole(world: &Loaded, workflow: &Workflow) -> orcha_wire::Workflow {
     let documents = Documents { world, workflow };
-    let wish = &workflow.wish;
+    let (wish, agents) = (&workflow.wish, workflow.agents());
     let names = |kind: fn(&orcha_model::session::AgentChoice) -> Option<String>| -> BTreeMap<String, String> {
-        wish.agents.iter().filter_map(|(role, agent)| Some((role.name().to_owned(), kind(agent)?))).collect()
+        agents.iter().filter_map(|(role, agent)| Some((role.name().to_owned(), kind(agent)?))).collect()
     };
     orcha_wire::Workflow {
         row: row(workflow, &world.objective, begun(world)),

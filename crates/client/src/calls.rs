@@ -245,6 +245,11 @@ impl Client {
         self.take(with_query(self.ask(&routes::RESOLVE_CUSTOMIZATIONS), query)).await
     }
 
+    /// Asks a provider which models it has now.
+    pub async fn models(&self, provider: &str) -> Result<ProviderModels, ClientError> {
+        self.take(self.ask_named(&routes::LIST_MODELS, provider)).await
+    }
+
     /// Lists workflows, newest first.
     pub async fn workflows(&self, query: &ListWorkflows) -> Result<WorkflowList, ClientError> {
         self.take(with_query(self.ask(&routes::LIST_WORKFLOWS), query)).await

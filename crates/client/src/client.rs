@@ -118,6 +118,14 @@ impl Client {
         self.request(&self.calls, route.method, &route.at(id))
     }
 
+    /// Asks at a route whose id is a name, which may hold anything.
+    pub(crate) fn ask_named(&self, route: &Route, name: &str) -> RequestBuilder {
+        let plain = |it: u8| it.is_ascii_alphanumeric() || b"-_.~".contains(&it);
+        let part = |it: u8| if plain(it) { char::from(it).to_string() } else { format!("%{it:02X}") };
+        let name: String = name.bytes().map(part).collect();
+        self.request(&self.calls, route.method, &route.path.replace("{id}", &name))
+    }
+
     pub(crate) fn open(&self, path: &str) -> RequestBuilder {
         self.request(&self.streams, Method::Get, path).header(ACCEPT, "text/event-stream")
     }

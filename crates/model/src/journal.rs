@@ -131,6 +131,7 @@ pub enum NoteKind {
     WorkflowEdited,
     HandedIn,
     RoleViolation,
+    AgentSubstituted,
     TaskCreated,
     TaskStarted,
     TaskCompleted,

@@ -5,6 +5,7 @@
 //! `decide`. What should happen *between* nouns is `orcha-plan`'s business.
 
 pub mod budget;
+pub mod casting;
 pub mod check;
 pub mod contract;
 pub mod delivery;

@@ -3,6 +3,7 @@
 //! Whether it is paused, canceled or over is the objective's business alone; here it is only known which step it
 //! stands at and what the steps before left. Who plays a step is a session that carries the step as its [`Part`].
 
+use crate::casting::Substitution;
 use crate::contract::{CheckCommand, Contract, Issue, Severity};
 pub use crate::delivery::{Action, Delivered};
 use crate::delivery::{Ordered, Settings, Standing};
@@ -38,6 +39,9 @@ pub struct Workflow {
     pub mode: Option<Mode>,
     /// How the result is delivered, once that is known.
     pub action: Option<Action>,
+    /// Whom the Director chose for the roles after it, as far as they could be had.
+    #[serde(default)]
+    pub cast: BTreeMap<Role, AgentChoice>,
     /// The step that it stands at.
     pub phase: Phase,
     /// Since when.
@@ -339,6 +343,10 @@ pub enum Input {
         mode: Mode,
         /// How it is delivered.
         action: Action,
+        /// Who plays the roles after it, where that is not the usual agent.
+        cast: BTreeMap<Role, AgentChoice>,
+        /// Whom it wanted besides, and could not have.
+        substitutions: Vec<Substitution>,
     },
     /// The charter is there.
     Chartered {
@@ -477,9 +485,17 @@ impl Workflow {
             deliveries: 0,
             texts: Vec::new(),
             tried: BTreeMap::new(),
+            cast: BTreeMap::new(),
             created_at: now,
             updated_at: now,
         }
+    }
+
+    /// Returns who plays which role, where that is not the usual agent: by the user's choice, or by the Director's.
+    pub fn agents(&self) -> BTreeMap<Role, AgentChoice> {
+        let mut agents = self.cast.clone();
+        agents.extend(self.wish.agents.iter().map(|(role, agent)| (*role, agent.clone())));
+        agents
     }
 
     /// Returns where it stands, in the published words.
@@ -528,6 +544,16 @@ impl Workflow {
         Decision::become_(next).note(note)
     }
 
+    fn substituted(&self, it: Substitution) -> Note {
+        let words = format!("{} is played by {} and not by {}: {}", it.role, it.given, it.wanted, it.reason);
+        Note::new(NoteKind::AgentSubstituted, words)
+            .with("workflow_id", self.id)
+            .with("role", it.role)
+            .with("wanted", it.wanted)
+            .with("given", it.given)
+            .with("reason", it.reason)
+    }
+
     fn stale(&self, why: &'static str) -> Decision<Self> {
         let note = Note::new(NoteKind::StaleFactIgnored, format!("{why}; the workflow is at {}", self.phase));
         Decision::ignore(self.clone(), why).note(note)
@@ -548,12 +574,15 @@ impl Workflow {
 pub fn decide(workflow: &Workflow, input: Input, now: Timestamp) -> Result<Decision<Workflow>, Refusal> {
     let at = workflow.phase;
     Ok(match input {
-        Input::Directed { hand_in, mode, action } if at == Phase::Direct => {
-            workflow.enter(Phase::Charter, now, |next| {
+        Input::Directed { hand_in, mode, action, cast, substitutions } if at == Phase::Direct => {
+            let mut decision = workflow.enter(Phase::Charter, now, |next| {
                 next.left.direction = Some(hand_in);
                 next.mode = Some(mode);
                 next.action = Some(action);
-            })
+                next.cast = cast;
+            });
+            decision.notes.extend(substitutions.into_iter().map(|it| workflow.substituted(it)));
+            decision
         }
         Input::Chartered { hand_in } if at == Phase::Charter => {
             workflow.enter(Phase::Design, now, |next| next.left.charter = Some(hand_in))

@@ -1,5 +1,6 @@
 //! What the wheel reaches the world with: for each target its host, its checkouts and its agents, and the code host.
 
+use crate::catalog::Models;
 use crate::checker::Checker;
 use orcha_agent::Runner;
 use orcha_base::TargetId;
@@ -20,6 +21,7 @@ pub struct Hands {
     kinds: Arc<RwLock<Arc<BTreeSet<String>>>>,
     checker: Option<Arc<dyn Checker>>,
     deliverer: Option<Arc<dyn Deliverer>>,
+    models: Option<Arc<dyn Models>>,
 }
 
 /// The hands of one target.
@@ -36,7 +38,7 @@ pub struct TargetHands {
 impl Hands {
     /// Takes the code host; targets are added.
     pub fn new(forge: Arc<dyn Forge>) -> Self {
-        Self { forge, targets: Arc::default(), kinds: Arc::default(), checker: None, deliverer: None }
+        Self { forge, targets: Arc::default(), kinds: Arc::default(), checker: None, deliverer: None, models: None }
     }
 
     /// Takes whoever runs the checks of workflows.
@@ -61,6 +63,18 @@ impl Hands {
     /// Returns whoever makes deliveries that no code host makes.
     pub fn deliverer(&self) -> Option<Arc<dyn Deliverer>> {
         self.deliverer.clone()
+    }
+
+    /// Takes whoever knows which models there are.
+    #[must_use]
+    pub fn with_models(mut self, models: Arc<dyn Models>) -> Self {
+        self.models = Some(models);
+        self
+    }
+
+    /// Returns whoever knows which models there are.
+    pub fn models(&self) -> Option<Arc<dyn Models>> {
+        self.models.clone()
     }
 
     /// Adds or replaces the hands of a target.

@@ -2,6 +2,7 @@
 //!
 //! Each call translates a wish into one stimulus and waits for the answer. Nothing is decided here.
 
+use crate::catalog::{self, NoModels};
 use crate::clock::Clock;
 use crate::execute::RunningChecks;
 use crate::feed::{self, Activity, Feed};
@@ -20,6 +21,7 @@ use orcha_base::{
     ArtifactId, ObjectiveId, ProjectId, PullRequestId, QuestionId, Revision, ScopeId, SessionId, TargetId, TenantId,
     Timestamp,
 };
+use orcha_model::casting::{Catalog, OfferedModel};
 use orcha_model::guard::{CallWindow, Limits, Usage};
 use orcha_model::objective::{self, Managers, Strategy};
 use orcha_model::pull_request::{self, UpdateWork};
@@ -85,6 +87,7 @@ pub(crate) struct Shared {
     pub targets_turn: tokio::sync::Mutex<()>,
     pub texts_turn: tokio::sync::Mutex<()>,
     pub learning: Learning,
+    pub catalog: catalog::Known,
     inboxes: Mutex<HashMap<ObjectiveId, Inbox>>,
 }
 
@@ -258,6 +261,7 @@ impl Shared {
             at: self.clock.now(),
             providers: self.providers.all(),
             kinds: self.hands.kinds(),
+            catalog: self.catalog.all(),
             purses: self.purses.others(objective),
         }
     }
@@ -320,6 +324,7 @@ impl Orch {
             targets_turn: tokio::sync::Mutex::default(),
             texts_turn: tokio::sync::Mutex::default(),
             learning: Learning::default(),
+            catalog: catalog::Known::default(),
             inboxes: Mutex::default(),
         });
         let orch = Self { shared, once: None };
@@ -332,6 +337,7 @@ impl Orch {
         let shared = &orch.shared;
         shared.tasks.spawn(fleet::run(Arc::clone(shared)));
         shared.tasks.spawn(fleet::probe(Arc::clone(shared)));
+        shared.tasks.spawn(catalog::run(Arc::clone(shared)));
         shared.tasks.spawn(watch::run(Arc::clone(shared)));
         shared.tasks.spawn(learning::run(Arc::clone(shared)));
         shared.tasks.spawn(feed::run(Arc::clone(shared), end));
@@ -446,6 +452,18 @@ impl Orch {
     /// Returns the providers that were heard of, as they are now, by the kind of agent that spends them.
     pub fn providers(&self) -> Arc<BTreeMap<String, Provider>> {
         self.shared.providers.all()
+    }
+
+    /// Returns the models of each kind of agent, as their providers said last.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.shared.catalog.all()
+    }
+
+    /// Asks a provider which models it has now.
+    pub async fn ask_models(&self, kind: &str) -> Result<Vec<OfferedModel>, NoModels> {
+        let unknown = || NoModels::Unknown(kind.to_owned());
+        let models = self.shared.hands.models().filter(|it| it.kinds().iter().any(|it| it == kind));
+        catalog::ask(&self.shared, &*models.ok_or_else(unknown)?, kind).await
     }
 
     /// Tells whether nothing is being executed: for tests and for a shutdown that waits.
@@ -567,6 +585,7 @@ impl Orch {
         };
         let id = objective.id;
         let mut world = World::new(objective);
+        world.outlook = shared.outlook(&world.objective);
         let mut commit = Commit::at(now);
         let mut made = Vec::new();
         let mut before = std::collections::BTreeMap::from([(NounId::Objective(id), None)]);

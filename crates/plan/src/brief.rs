@@ -5,6 +5,7 @@
 
 use crate::World;
 use crate::prompt::head;
+use orcha_model::casting::OfferedModel;
 use orcha_model::check::{Outcome, Receipt};
 use orcha_model::contract::{Charter, Contract, DesignAndTasks, Finish, Issue, Output, Requirement};
 use orcha_model::workflow::{Delivered, Mode, Phase, Workflow};
@@ -127,6 +128,9 @@ impl Brief {
 
     /// Adds words of the house.
     fn say(&mut self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
         self.add(format_args!("\n{text}\n"));
     }
 
@@ -186,9 +190,47 @@ pub fn direct(world: &World, workflow: &Workflow) -> String {
     if let Some(action) = workflow.wish.action {
         brief.say(&format!("The user has said that it is delivered by `{action}`: that is not yours to change."));
     }
+    brief.say(&agents(world));
     brief.words(workflow);
     brief.request(world);
     brief.text
+}
+
+/// The most models that are named to a Director, of one kind of agent and in all.
+const MODELS: (usize, usize) = (30, 100);
+
+/// What a Director may choose from; nothing where there is nothing to choose.
+fn agents(world: &World) -> String {
+    let (kinds, catalog) = (&world.outlook.kinds, &world.outlook.catalog);
+    if kinds.len() < 2 && catalog.is_empty() {
+        return String::new();
+    }
+    let usual = &world.objective.agent;
+    let mut left = MODELS.1;
+    let line = |kind: &String| {
+        let models = catalog.get(kind).map(Vec::as_slice).unwrap_or_default();
+        let usable: Vec<&OfferedModel> = models.iter().filter(|it| it.tools != Some(false)).collect();
+        let named = usable.len().min(MODELS.0).min(left);
+        left -= named;
+        let one =
+            |it: &&OfferedModel| if it.about.is_empty() { it.id.clone() } else { format!("{} ({})", it.id, it.about) };
+        let mut line = format!("- `{kind}`");
+        if named > 0 {
+            line += &format!(", with one of: {}", usable[..named].iter().map(one).collect::<Vec<_>>().join(", "));
+        }
+        if usable.len() > named {
+            line += &format!(" and {} more", usable.len() - named);
+        }
+        line
+    };
+    let lines: Vec<String> = kinds.iter().map(line).collect();
+    let model = usual.model.as_ref().map(|it| format!(" with {it}")).unwrap_or_default();
+    format!(
+        "Every role is played by `{}`{model} unless you choose another agent for it in `agents` (`role`, `agent`, `model`). Do \
+         that only where the request or the cost gives a reason. There are:\n{}",
+        usual.kind,
+        lines.join("\n")
+    )
 }
 
 /// The brief of the Project Manager.

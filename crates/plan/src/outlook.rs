@@ -4,6 +4,7 @@
 
 use orcha_base::{SessionId, Timestamp};
 use orcha_model::budget::Purse;
+use orcha_model::casting::Catalog;
 use orcha_model::provider::Gate;
 use orcha_model::{Provider, Session};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,8 @@ pub struct Outlook {
     pub providers: Arc<BTreeMap<String, Provider>>,
     /// The kinds of agents that every target has.
     pub kinds: Arc<BTreeSet<String>>,
+    /// Their models, where a provider says which it has.
+    pub catalog: Arc<Catalog>,
     /// The budgets of the project and of the tenant, with what the *other* objectives use up and hold.
     pub purses: Vec<Purse>,
 }

@@ -52,7 +52,10 @@ pub use objective::{
 };
 pub use problem::{Code, Problem};
 pub use project::{CreateProject, Deleted, EditProject, PermissionMode, PermissionRule, PermissionRules, Project};
-pub use provider::{Provider, ProviderStatus, ProviderWaiting, ProviderWindow};
+pub use provider::{
+    AgentKind, AgentKinds, Provider, ProviderModel, ProviderModels, ProviderStatus, ProviderTest, ProviderWaiting,
+    ProviderWindow,
+};
 pub use pull_request::{
     CheckPr, CheckVerdict, ChecksState, ClosePr, Comment, CommentKind, CommentPr, Feedback, FeedbackKind,
     FeedbackState, MergeMethod, MergePr, PullRequest, PullRequestDetail, PullRequestStatus, ReviewPr, ReviewState,

@@ -64,3 +64,50 @@ pub struct ProviderWaiting {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }
+
+/// The kinds of agents that can play a role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AgentKinds {
+    /// They, by name.
+    pub providers: Vec<AgentKind>,
+}
+
+/// A kind of agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AgentKind {
+    /// Its name.
+    pub name: String,
+    /// What it can: `tools` and `streaming`, and `models` where it says which models it has.
+    pub capabilities: Vec<String>,
+}
+
+/// What a provider says of its models.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProviderModels {
+    /// The kind of agent.
+    pub provider: String,
+    /// Its models, by name.
+    pub models: Vec<ProviderModel>,
+}
+
+/// A model of a provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProviderModel {
+    /// Its name, as a launch has it.
+    pub id: String,
+    /// Whether it calls tools, where that is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<bool>,
+    /// What else is known of it: size, context, price.
+    pub description: String,
+}
+
+/// Whether a provider answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ProviderTest {
+    /// Whether it does.
+    pub healthy: bool,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}

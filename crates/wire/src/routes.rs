@@ -48,9 +48,11 @@ impl Route {
     }
 }
 
-/// Returns the published path of a route of workflows, which serves as well: clients of that API find it there.
+/// Returns the published path of a route of workflows or of their providers, which serves as well: clients of that API
+/// find it there.
 pub fn published(route: &Route) -> Option<String> {
-    route.path.starts_with("/workflow").then(|| format!("/api/v1{}", route.path))
+    let there = ["/workflow", "/providers"].iter().any(|it| route.path.starts_with(it));
+    there.then(|| format!("/api/v1{}", route.path))
 }
 
 /// What goes into a route and comes out of it. Types stand as what makes their schemas.
@@ -215,6 +217,12 @@ routes! {
 
     /// Lists the accounts that agents spend: their windows, which of them are not called now, and who waits.
     LIST_PROVIDERS = Get "/api/providers" => 200 [Provider];
+    /// Lists the kinds of agents that can play a role, and what each can do.
+    LIST_KINDS = Get "/providers" => 200 AgentKinds;
+    /// Asks a provider which models it has now. Its id is its name.
+    LIST_MODELS = Get "/providers/{id}/models" => 200 ProviderModels;
+    /// Looks whether a provider answers; no model is called. Its id is its name.
+    TEST_PROVIDER = Post "/providers/{id}/test" => 200 ProviderTest;
 
     /// Lists questions: the open ones, most urgent first, then oldest.
     LIST_QUESTIONS = Get "/api/questions" query ListQuestions => 200 [Question];

@@ -654,6 +654,7 @@ names! {
     PersonaFailed = "persona.failed",
     PersonaRetrying = "persona.retrying",
     RoleViolation = "role.violation",
+    AgentSubstituted = "agent.substituted",
     TaskCreated = "task.created",
     TaskStarted = "task.started",
     TaskCompleted = "task.completed",

@@ -73,6 +73,9 @@ pub(crate) fn handler(route: &Route) -> Option<MethodRouter<Api>> {
         at::TARGET_DOCTOR_NOW => post(doctor::target_now),
 
         at::LIST_PROVIDERS => get(providers::list),
+        at::LIST_KINDS => get(providers::kinds),
+        at::LIST_MODELS => get(providers::models),
+        at::TEST_PROVIDER => post(providers::test),
 
         at::LIST_QUESTIONS => get(questions::list),
         at::GET_QUESTION => get(questions::show),

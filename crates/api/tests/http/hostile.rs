@@ -168,6 +168,7 @@ impl There {
             Some("projects") => &self.project,
             Some("workflows") => &self.workflow,
             Some("workflow-templates") => "software-default",
+            Some("providers") => "listed",
             _ => &self.objective,
         }
     }

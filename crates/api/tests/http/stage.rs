@@ -12,7 +12,8 @@ use orcha_base::{Redacted, RepoUrl};
 use orcha_delivery::{Deliveries, Lookup, Settings as DeliverySettings};
 use orcha_exec::{ExitStatus, fake::FakeHost};
 use orcha_forge::fake::FakeForge;
-use orcha_orch::{Actor, Hands, Orch, Settings, SystemClock, TargetHands};
+use orcha_model::casting::OfferedModel;
+use orcha_orch::{Actor, Hands, Models, NoModels, Orch, Settings, SystemClock, TargetHands};
 use orcha_outbound::Outbound;
 use orcha_store::{Store, StoreOptions};
 use orcha_workspace::Label;
@@ -131,7 +132,7 @@ impl Stage {
         let secrets = Lookup::new(|name| (name == "HOOK_SECRET").then(|| "canary-0123456789abcdef".to_owned()));
         let made = DeliverySettings::new(folder.path().join("deliveries"), secrets, || 1_800_000_000);
         let deliveries = Deliveries::new(made, Outbound::new(vec!["127.0.0.1".parse().unwrap()]).unwrap());
-        let hands = Hands::new(Arc::new(forge.clone())).with_deliverer(Arc::new(deliveries));
+        let hands = Hands::new(Arc::new(forge.clone())).with_deliverer(Arc::new(deliveries)).with_models(Arc::new(Two));
         let settings = Settings { watch_every: Duration::from_secs(3600), ..Settings::default() };
         let orch = Orch::start(store, hands, settings, Arc::new(SystemClock)).await.unwrap();
         let target = orch.register_target(&Actor::default(), "here", "/nowhere", 8, vec![]).await.unwrap();
@@ -316,6 +317,24 @@ impl Events {
             }
             let chunk = tokio::time::timeout(PATIENCE, self.body.next()).await.expect("the stream is silent")?;
             self.text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
+        }
+    }
+}
+
+/// Two providers: one says which models it has, the other one does not know us.
+#[derive(Debug)]
+struct Two;
+
+#[async_trait::async_trait]
+impl Models for Two {
+    fn kinds(&self) -> Vec<String> {
+        ["listed", "silent"].map(str::to_owned).to_vec()
+    }
+
+    async fn models(&self, kind: &str) -> Result<Vec<OfferedModel>, NoModels> {
+        match kind {
+            "listed" => Ok(vec![OfferedModel { id: "big".into(), tools: Some(true), about: "8B".into() }]),
+            _ => Err(NoModels::Refused("401: no such key".into())),
         }
     }
 }

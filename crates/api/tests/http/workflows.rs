@@ -255,3 +255,19 @@ async fn a_clone_is_the_same_wish_under_another_id() {
     assert_eq!(stage.get("/workflow-templates/software-careful").await.ok(200)["fills"]["approve_plan"], true);
     assert_eq!(stage.get("/workflow-templates/none").await.problem(), (404, "not_found".into()));
 }
+
+#[tokio::test]
+async fn who_can_play_a_role_is_listed_with_the_models_that_its_provider_says_it_has() {
+    let stage = Stage::open().await;
+    let kinds = stage.get("/providers").await.ok(200);
+    let named = |name: &str| kinds["providers"].as_array().unwrap().iter().find(|it| it["name"] == name).cloned();
+    assert_eq!(named("claude").unwrap()["capabilities"], json!(["tools", "streaming"]));
+    let models = stage.get("/api/v1/providers/listed/models").await.ok(200);
+    assert_eq!(models["models"][0], json!({"id": "big", "tools": true, "description": "8B"}));
+    assert_eq!(stage.get("/providers/silent/models").await.problem(), (503, "unavailable".into()));
+    assert_eq!(stage.get("/providers/claude/models").await.problem(), (404, "not_found".into()));
+    assert_eq!(stage.verb("/providers/listed/test").await.ok(200), json!({"healthy": true}));
+    let silent = stage.verb("/providers/silent/test").await.ok(200);
+    assert_eq!(silent, json!({"healthy": false, "error": "401: no such key"}));
+    assert_eq!(stage.verb("/providers/claude/test").await.problem(), (404, "not_found".into()));
+}

@@ -1,6 +1,7 @@
 //! The documents that roles hand to each other.
 
 use super::Contract;
+use crate::casting::Casting;
 use crate::workflow::{Action, Mode};
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr};
@@ -68,6 +69,9 @@ pub struct Direction {
     pub title: String,
     /// How the result is delivered; the user's own wish goes first.
     pub delivery: Option<Action>,
+    /// Who plays the roles after it, where that is not the usual agent.
+    #[serde(default)]
+    pub agents: Vec<Casting>,
     pub rationale: String,
     pub summary: String,
     /// What only the user can say.

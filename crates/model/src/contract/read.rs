@@ -6,6 +6,8 @@ use super::documents::{
     Direction, Finish, Improvement, ImprovementChange, Issue, Level, Output, PlannedTask, ProposedFile, Repair,
     Requirement, Requirements, Retrospective, Severity, Specialty, Verdict,
 };
+use crate::Role;
+use crate::casting::{self, Casting};
 use crate::workflow::{Action, Mode};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -338,10 +340,27 @@ fn direction(fields: &mut Fields<'_>) -> Direction {
         mode: mode.unwrap_or(Mode::Software),
         title: fields.line(&["title"]),
         delivery,
+        agents: fields.objects(&["agents"], ITEMS, "role", part).into_iter().flatten().collect(),
         rationale: fields.may(&["rationale", "reason"], TEXT),
         summary: fields.text(&["summary"], TEXT),
         questions: fields.list(&["questions"]),
     }
+}
+
+/// Who plays a role; none when there is no such role.
+fn part(fields: &mut Fields<'_>) -> Option<Casting> {
+    let said = fields.line(&["role", "persona"]);
+    let role = match plain(&said).as_str() {
+        "pod" => Some(Role::Implementer),
+        name => casting::ROLES.into_iter().find(|it| it.name() == name),
+    };
+    if role.is_none() && !said.is_empty() {
+        let names = casting::ROLES.map(Role::name).join(", ");
+        fields.say("role", format!("must be one of {names}"));
+    }
+    let some = |text: String| (!text.is_empty()).then_some(text);
+    let (agent, model) = (some(fields.may(&["agent", "provider", "kind"], LINE)), some(fields.may(&["model"], LINE)));
+    Some(Casting { role: role?, agent, model })
 }
 
 fn charter(fields: &mut Fields<'_>) -> Charter {

@@ -1,20 +1,14 @@
 //! The schemas of the documents: what agents are told. What is checked is in `read`, which takes more shapes.
 
 use super::Contract;
+use crate::casting;
 use crate::delivery::Action;
 use serde_json::{Value, json};
 
 /// Returns the schema of a contract's document.
 pub(super) fn of(contract: Contract) -> Value {
     let fields = match contract {
-        Contract::Direction => vec![
-            ("mode", one_of(&["software", "content", "docs", "research", "ops", "mixed"])),
-            ("title", text()),
-            ("delivery", one_of(&Action::names_for_models())),
-            ("rationale", text()),
-            ("summary", text()),
-            ("questions", texts()),
-        ],
+        Contract::Direction => return direction(),
         Contract::Charter => vec![
             (
                 "constitution",
@@ -99,6 +93,23 @@ pub(super) fn of(contract: Contract) -> Value {
         ],
     };
     object(fields)
+}
+
+/// The only one with a field that may be missing: most requests need no other agents than the usual ones.
+fn direction() -> Value {
+    let mut schema = object(vec![
+        ("mode", one_of(&["software", "content", "docs", "research", "ops", "mixed"])),
+        ("title", text()),
+        ("delivery", one_of(&Action::names_for_models())),
+        ("rationale", text()),
+        ("summary", text()),
+        ("questions", texts()),
+    ]);
+    let roles = casting::ROLES.map(crate::Role::name);
+    let mut agents = list(object(vec![("role", one_of(&roles)), ("agent", text()), ("model", text())]));
+    agents["items"]["required"] = json!(["role"]);
+    schema["properties"]["agents"] = agents;
+    schema
 }
 
 fn object(fields: Vec<(&str, Value)>) -> Value {

@@ -7,7 +7,7 @@ use orcha_model::contract::{CheckCommand, Issue, Severity};
 use orcha_model::delivery::{Action, Delivered, Ordered, Standing};
 use orcha_model::gate::Judgement;
 use orcha_model::workflow::{Failing, Input, Mode, Phase, Wish};
-use orcha_model::{CheckRun, Task, Workflow, check, task, workflow};
+use orcha_model::{CheckRun, Role, Task, Workflow, check, task, workflow};
 use orcha_testkit::make::{self, at};
 
 fn at_step(phase: Phase) -> Workflow {
@@ -60,7 +60,13 @@ pub(super) fn workflow() {
     let faulted = |lasting| Input::DeliveryFaulted { order: 1, detail: "the server says no".into(), lasting };
     let inputs = every!(Input;
         Input::Directed { .. } => [
-            ("directed", Input::Directed { hand_in, mode: Mode::Software, action: Action::PullRequest }),
+            ("directed", Input::Directed {
+                hand_in,
+                mode: Mode::Software,
+                action: Action::PullRequest,
+                cast: [(Role::Qa, make::agent())].into(),
+                substitutions: Vec::new(),
+            }),
         ],
         Input::Chartered { .. } => [("chartered", Input::Chartered { hand_in })],
         Input::Designed { .. } => [("designed", Input::Designed { hand_in })],

@@ -10,13 +10,13 @@ use orcha_exec::ExitStatus;
 use orcha_model::delivery::{Action, Delivered, Link};
 use orcha_model::guard::Limits;
 use orcha_model::objective::{self, Strategy};
-use orcha_model::session::RepoChoice;
+use orcha_model::session::{AgentChoice, RepoChoice};
 use orcha_model::task;
 use orcha_model::workflow::{Input, Phase, Wish};
-use orcha_model::{Role, session};
+use orcha_model::{NoteKind, Role, session};
 use orcha_orch::{Actor, CheckFault, CheckSaid, NewObjective, Orch, Settings, SubmitError};
 use orcha_plan::{AddTask, OfWorkflow, World};
-use orcha_store::CredentialOwner;
+use orcha_store::{CredentialOwner, EventFilter, Span, Viewer};
 use orcha_workspace::fake::FakeCheckouts;
 use serde_json::{Value, json};
 use std::collections::{HashMap, VecDeque};
@@ -933,6 +933,57 @@ async fn a_pull_request_is_opened_as_it_was_wished_for() {
     let world = succeeds(&stage, id).await;
     let pr = world.pull_requests.values().next().unwrap();
     assert_eq!((pr.title.as_str(), pr.branch.as_str(), pr.body.as_str()), ("My title", "feature/mine", "My text"));
+    stage.close().await;
+}
+
+#[tokio::test]
+async fn a_director_chooses_models_that_there_are_and_what_it_cannot_have_is_replaced_aloud() {
+    let script = Script::default();
+    let mut bold = direction();
+    bold["agents"] = json!([
+        {"role": "architect", "model": "small"},
+        {"role": "implementer", "model": "mute"},
+        {"role": "qa", "agent": "nobody"},
+        {"role": "finalizer", "model": "small"},
+    ]);
+    script.plays("direct", [hands(bold)]);
+    let stage = open(&script).await;
+    stage.models.give("claude", &[("big", None), ("small", Some(true)), ("mute", Some(false))]);
+    stage.orch.ask_models("claude").await.unwrap();
+    let mine = AgentChoice { model: Some("mine".into()), ..AgentChoice::of("claude") };
+    let wish = Wish { agents: [(Role::Finalizer, mine)].into(), ..wish() };
+    let id = begin(&stage, "Mend the code.", wish, true).await;
+    let world = succeeds(&stage, id).await;
+    let played = |role| {
+        let of = |it: &&session::Session| it.role == role;
+        let model = |it: &session::Session| (it.agent.kind.clone(), it.agent.model.clone());
+        world.sessions.values().filter(of).map(model).collect::<Vec<_>>()
+    };
+    let usual = || ("claude".to_owned(), None);
+    let with = |model: &str| ("claude".to_owned(), Some(model.to_owned()));
+    assert_eq!(played(Role::ProjectManager), [usual()]);
+    assert_eq!(played(Role::Architect), [with("small")]);
+    assert_eq!(played(Role::Implementer), [usual()]);
+    assert_eq!(played(Role::Qa), [usual()]);
+    assert_eq!(played(Role::Finalizer), [with("mine")]);
+    // It was told what there is, and of no model that calls no tools.
+    let director = world.sessions.values().find(|it| it.role == Role::Director).unwrap();
+    assert!(director.goal.contains("with one of: big, small\n"), "{}", director.goal);
+    let viewer = Viewer::of(Actor::default().tenant);
+    let events = stage.orch.store().events(&viewer, EventFilter::All, Span::Latest, 1000).await.unwrap();
+    let said = events.iter().filter(|it| it.kind == NoteKind::AgentSubstituted).map(|it| it.summary.as_str());
+    assert_eq!(
+        said.collect::<Vec<_>>(),
+        [
+            "implementer is played by claude and not by mute: the model `mute` does not call tools",
+            "qa is played by claude and not by nobody: there is no agent `nobody`",
+            "finalizer is played by claude with mine and not by small: the user chose another one",
+        ]
+    );
+    // What a provider said last is kept while it says nothing.
+    stage.models.forget();
+    assert!(stage.orch.ask_models("claude").await.is_err());
+    assert_eq!(stage.orch.catalog()["claude"].len(), 3);
     stage.close().await;
 }
 

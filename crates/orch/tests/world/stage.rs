@@ -7,12 +7,14 @@ use orcha_delivery::fake::FakeDeliverer;
 use orcha_delivery::{Delivered, Deliverer, Delivery, DeliveryError, Invalid, Order};
 use orcha_exec::{ExitStatus, fake::FakeHost};
 use orcha_forge::fake::FakeForge;
+use orcha_model::casting::{Catalog, OfferedModel};
 use orcha_model::check::{Receipt, Source};
 use orcha_model::guard::Limits;
 use orcha_model::objective::Strategy;
 use orcha_model::{Role, Session, Workspace, message, question};
 use orcha_orch::{
-    Actor, CheckFault, CheckSaid, CheckWish, Checker, Clock, Hands, NewObjective, Orch, Settings, TargetHands,
+    Actor, CheckFault, CheckSaid, CheckWish, Checker, Clock, Hands, Models, NewObjective, NoModels, Orch, Settings,
+    TargetHands,
 };
 use orcha_plan::{NewSession, Stimulus, World};
 use orcha_store::{Store, StoreOptions};
@@ -102,6 +104,8 @@ pub struct Stage {
     pub checker: FakeChecker,
     /// Makes the deliveries of workflows.
     pub deliverer: HeldDeliverer,
+    /// Says which models there are.
+    pub models: FakeModels,
     /// Lets the agents of some tests end their turns.
     pub go: Option<watch::Sender<bool>>,
     folder: Arc<tempfile::TempDir>,
@@ -130,16 +134,17 @@ impl Stage {
         let checker = FakeChecker::new(&checkouts);
         let deliverer = HeldDeliverer::default();
         let hands = Hands::new(Arc::new(forge.clone())).with_checker(Arc::new(checker.clone()));
-        let hands = hands.with_deliverer(Arc::new(deliverer.clone()));
+        let models = FakeModels::default();
+        let hands = hands.with_deliverer(Arc::new(deliverer.clone())).with_models(Arc::new(models.clone()));
         let orch = start(&folder, &kinds, &settings, &clock, hands, &checkouts).await;
-        Self { orch, clock, runner, kinds, settings, forge, checkouts, checker, deliverer, go: None, folder }
+        Self { orch, clock, runner, kinds, settings, forge, checkouts, checker, deliverer, models, go: None, folder }
     }
 
     /// Ends the wheel and starts it anew on what is stored; agents live on.
     pub async fn restart(&mut self) {
         self.orch.shut_down().await;
         let hands = Hands::new(Arc::new(self.forge.clone())).with_checker(Arc::new(self.checker.clone()));
-        let hands = hands.with_deliverer(Arc::new(self.deliverer.clone()));
+        let hands = hands.with_deliverer(Arc::new(self.deliverer.clone())).with_models(Arc::new(self.models.clone()));
         self.orch = start(&self.folder, &self.kinds, &self.settings, &self.clock, hands, &self.checkouts).await;
     }
 
@@ -424,5 +429,34 @@ impl Deliverer for HeldDeliverer {
         self.made.send_replace(self.fake.orders().len());
         self.held.subscribe().wait_for(|held| !held).await.unwrap();
         Ok(done)
+    }
+}
+
+/// Providers that have the models that a test gives them.
+#[derive(Clone, Debug, Default)]
+pub struct FakeModels(Arc<Mutex<Catalog>>);
+
+impl FakeModels {
+    /// Takes all of them away.
+    pub fn forget(&self) {
+        self.0.lock().unwrap().values_mut().for_each(Vec::clear);
+    }
+
+    /// Gives a kind of agent models, each with what is said of its tools.
+    pub fn give(&self, kind: &str, models: &[(&str, Option<bool>)]) {
+        let model = |(id, tools): &(&str, _)| OfferedModel { id: (*id).into(), tools: *tools, about: String::new() };
+        self.0.lock().unwrap().insert(kind.to_owned(), models.iter().map(model).collect());
+    }
+}
+
+#[async_trait::async_trait]
+impl Models for FakeModels {
+    fn kinds(&self) -> Vec<String> {
+        self.0.lock().unwrap().keys().cloned().collect()
+    }
+
+    async fn models(&self, kind: &str) -> Result<Vec<OfferedModel>, NoModels> {
+        let found = self.0.lock().unwrap().get(kind).filter(|it| !it.is_empty()).cloned();
+        found.ok_or_else(|| NoModels::Refused("it has none any more".into()))
     }
 }

@@ -259,7 +259,7 @@ impl Turn<'_, '_, '_> {
         };
         let mut new = NewSession::new(role, play.title, play.goal);
         new.part = Some(workflow.part(play.task));
-        new.agent = workflow.wish.agents.get(&role).cloned();
+        new.agent = workflow.agents().remove(&role);
         new.depends_on = play.depends_on;
         new.retries = play.retries;
         self.new_session(new)?;
