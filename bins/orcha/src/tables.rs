@@ -480,6 +480,7 @@ pub fn session(session: &Session, out: &mut dyn Write) -> io::Result<()> {
     facts.text("model", session.model.as_deref())?;
     facts.fact("attempt", session.attempt)?;
     facts.fact("workspace", session.workspace_id.map_or_else(String::new, |it| it.to_string()))?;
+    facts.text("sandbox", session.sandbox.as_ref().map(ToString::to_string).as_deref())?;
     let waits: Vec<String> = session.metadata.depends_on.iter().map(|it| it.short()).collect();
     facts.fact("depends on", waits.join(", "))?;
     facts.fact("tokens", amount(session.used_tokens))?;
@@ -680,6 +681,8 @@ pub fn target(target: &Target, out: &mut dyn Write) -> io::Result<()> {
     facts.fact("state", toned(target.status.as_str(), 0))?;
     facts.text("problem", target.problem.as_deref())?;
     facts.fact("free", format!("{} of {}", target.available_sessions, target.capacity_sessions))?;
+    let sandboxes: Vec<&str> = target.sandboxes.iter().map(|it| it.name()).collect();
+    facts.fact("sandboxes", if sandboxes.is_empty() { "none".to_owned() } else { sandboxes.join(", ") })?;
     facts.text("labels", Some(&target.labels.join(", ")))?;
     facts.text("folder", Some(&target.work_root))?;
     facts.since("seen", target.last_seen_at)
@@ -749,6 +752,13 @@ pub fn project(project: &Project, out: &mut dyn Write) -> io::Result<()> {
                 named.into_iter().filter_map(|(name, it)| Some(format!("{name} {}", it.as_ref()?))).collect();
             facts.text(what, Some(&said.join(", ")))?;
         }
+    }
+    let SandboxRules { level, strict } = &project.permissions.sandbox;
+    if let Some(level) = level {
+        facts.fact("sandbox", level)?;
+    }
+    if *strict == Some(true) {
+        facts.fact("strict", "no session without a sandbox")?;
     }
     Ok(())
 }

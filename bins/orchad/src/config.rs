@@ -234,6 +234,9 @@ impl Config {
         anyhow::ensure!(refiner.search_every_secs > 0, "refiner.search_every_secs must be at least 1");
         anyhow::ensure!((1..=10_000).contains(&refiner.search_runs), "refiner.search_runs must be between 1 and 10000");
         anyhow::ensure!(refiner.trial_runs <= 1000, "refiner.trial_runs must be at most 1000");
+        if let Some(path) = config.permissions.sandbox.relative() {
+            anyhow::bail!("permissions.sandbox names `{path}`, which is neither absolute nor begins with `~/`");
+        }
         let expiry = config.permissions.expiry_secs;
         anyhow::ensure!((1..=MOST).contains(&expiry), "permissions.expiry_secs must be between 1 and {MOST}");
         Ok(config)
@@ -321,7 +324,10 @@ mod tests {
         let mut other = String::new();
         for line in text.lines() {
             match line.rsplit_once(" = ") {
-                Some((field, "\"auto\"")) => other.push_str(&format!("{field} = \"deny\"\n")),
+                Some(("mode", _)) => other.push_str("mode = \"deny\"\n"),
+                Some(("level", "\"none\"")) => other.push_str("level = \"landlock\"\n"),
+                Some((field @ ("write" | "hide"), _)) => other.push_str(&format!("{field} = [\"/srv\"]\n")),
+                Some((field, "false")) => other.push_str(&format!("{field} = true\n")),
                 Some((field, "[]")) => other.push_str(&format!("{field} = [\"hooks.lan\"]\n")),
                 Some((field, "true")) => other.push_str(&format!("{field} = false\n")),
                 Some((field, value)) => {
@@ -352,6 +358,8 @@ mod tests {
             ("[supervision]\nwatch_every_secs = 0\n", "watch_every_secs"),
             ("[permissions]\nmode = \"never\"\n", "never"),
             ("[permissions]\nexpiry_secs = 0\n", "expiry_secs"),
+            ("[permissions.sandbox]\nlevel = \"docker\"\n", "docker"),
+            ("[permissions.sandbox]\nwrite = [\"cache\"]\n", "cache"),
             ("[permissions]\nallow = [{ comand = \"ls\" }]\n", "comand"),
             ("[permissions]\nallow = [{}]\n", "names a `tool`"),
             ("[permissions]\ndeny = [{ command = \"a; b\" }]\n", "plain command"),

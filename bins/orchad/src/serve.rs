@@ -146,6 +146,8 @@ async fn serve(options: Options) -> Result<()> {
     let kinds: Vec<&str> = local.runners.keys().map(String::as_str).collect();
     config.known(&kinds)?;
     config.apply(&mut settings);
+    settings.own_folders = vec![data.clone()];
+    settings.home = std::env::var_os("HOME").map(PathBuf::from);
     settings.plan.hears_once = hears_once;
     let orch =
         Orch::start(store, hands, settings, Arc::new(SystemClock)).await.context("the wheel could not be started")?;

@@ -50,13 +50,21 @@ impl Acp {
 }
 
 impl Dialect for Acp {
+    fn keeps(&self, _launch: &Launch) -> Vec<String> {
+        self.recipe.keeps.clone()
+    }
+
+    fn leans_on_sandbox(&self, launch: &Launch) -> bool {
+        spec::is_confined(launch) && self.recipe.has_own_sandbox()
+    }
+
     fn run_spec(&self, launch: &Launch) -> Result<RunSpec, LaunchError> {
         let recipe = &self.recipe;
         if recipe.file_by_minute {
             spec::other_minute(launch)?;
         }
         let (program, mut args) = spec::command(launch, &recipe.command)?;
-        for arg in recipe.args(launch.permissions) {
+        for arg in recipe.args(launch.permissions, spec::is_confined(launch)) {
             let dir = spec::folder(launch)?;
             if arg.contains("{dir}") && !can_be_quoted(dir) {
                 return Err(unsupported("the path of the working folder holds no quotes"));

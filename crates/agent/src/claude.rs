@@ -39,6 +39,10 @@ pub struct Claude {
 }
 
 impl Dialect for Claude {
+    fn keeps(&self, _launch: &Launch) -> Vec<String> {
+        ["$CLAUDE_CONFIG_DIR/", ".claude/", ".claude.json"].map(str::to_owned).to_vec()
+    }
+
     fn run_spec(&self, launch: &Launch) -> Result<RunSpec, LaunchError> {
         let (program, mut args) = spec::command(launch, &self.program)?;
         let mut files = Vec::new();

@@ -49,6 +49,14 @@ struct Brief {
 }
 
 impl Dialect for Codex {
+    fn keeps(&self, _launch: &Launch) -> Vec<String> {
+        keeps()
+    }
+
+    fn leans_on_sandbox(&self, launch: &Launch) -> bool {
+        spec::is_confined(launch)
+    }
+
     fn run_spec(&self, launch: &Launch) -> Result<RunSpec, LaunchError> {
         let (program, mut args) = spec::command(launch, &self.program)?;
         args.push("app-server".to_owned());
@@ -97,7 +105,7 @@ fn settings() -> impl Iterator<Item = String> {
 }
 
 fn brief(launch: &Launch) -> Result<Brief, LaunchError> {
-    let (approval, sandbox) = freedom(launch.permissions);
+    let (approval, sandbox) = freedom(launch);
     let mut params = json!({"cwd": spec::folder(launch)?, "approvalPolicy": approval, "sandbox": sandbox});
     if let Some(model) = &launch.model {
         params["model"] = json!(model);
@@ -106,7 +114,7 @@ fn brief(launch: &Launch) -> Result<Brief, LaunchError> {
         params["developerInstructions"] = json!(launch.rules);
     }
     let mut config = json!({});
-    if launch.permissions != Permissions::Everything {
+    if sandbox == OWN_SANDBOX {
         config["sandbox_workspace_write"] = json!({"writable_roots": [git_folder(launch)?]});
     }
     if let Some(mcp) = &launch.mcp {
@@ -126,13 +134,22 @@ fn brief(launch: &Launch) -> Result<Brief, LaunchError> {
     Ok(Brief { method: method.to_owned(), params, opening: spec::opening(launch)? })
 }
 
-/// Says when it asks, and what its own sandbox leaves free.
-const fn freedom(permissions: Permissions) -> (&'static str, &'static str) {
-    match permissions {
+/// The mode in which its own sandbox is on.
+const OWN_SANDBOX: &str = "workspace-write";
+
+/// Says when it asks, and what its own sandbox leaves free. Inside ours that one cannot be made.
+fn freedom(launch: &Launch) -> (&'static str, &'static str) {
+    let sandbox = if spec::is_confined(launch) { "danger-full-access" } else { OWN_SANDBOX };
+    match launch.permissions {
         Permissions::Everything => ("never", "danger-full-access"),
-        Permissions::Edits => ("on-request", "workspace-write"),
-        Permissions::Ask => ("untrusted", "workspace-write"),
+        Permissions::Edits => ("on-request", sandbox),
+        Permissions::Ask => ("untrusted", sandbox),
     }
+}
+
+/// What it keeps for itself.
+fn keeps() -> Vec<String> {
+    ["$CODEX_HOME/", ".codex/"].map(str::to_owned).to_vec()
 }
 
 /// The folder that its sandbox would make read-only, so that no commit could be made.

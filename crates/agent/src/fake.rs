@@ -159,7 +159,7 @@ impl Runner for FakeRunner {
     async fn launch(&self, launch: &Launch) -> Result<Started, LaunchError> {
         let mut runs = lock(&self.runs);
         if runs.contains_key(&launch.label) {
-            return Ok(Started { pid: None, fresh: false });
+            return Ok(Started { pid: None, fresh: false, confinement: None });
         }
         let run = Arc::new(Run::default());
         if let Some(opening) = &launch.opening {
@@ -168,7 +168,7 @@ impl Runner for FakeRunner {
         let life = (self.behaviour)(FakeAgent { launch: launch.clone(), run: Arc::clone(&run) });
         run.state().life = Some(life);
         runs.insert(launch.label.clone(), run);
-        Ok(Started { pid: None, fresh: true })
+        Ok(Started { pid: None, fresh: true, confinement: None })
     }
 
     async fn read(&self, label: &RunLabel, after: &Cursor) -> Result<Batch, RunnerError> {
@@ -351,6 +351,7 @@ mod tests {
             conversation: "c".to_owned(),
             mcp: None,
             permissions: Permissions::Everything,
+            sandbox: Default::default(),
             rules: String::new(),
             opening: Some(prompt("1")),
             env: Vec::new(),

@@ -48,6 +48,22 @@ impl Program {
         }
     }
 
+    /// Returns what it keeps for itself, and must be able to change in a sandbox.
+    const fn keeps(self) -> &'static [&'static str] {
+        match self {
+            Self::Gemini => &[".gemini/"],
+            Self::Opencode => &[
+                "$XDG_DATA_HOME/opencode/",
+                "$XDG_CONFIG_HOME/opencode/",
+                ".local/share/opencode/",
+                ".local/state/opencode/",
+                ".config/opencode/",
+                ".cache/opencode/",
+            ],
+            Self::Qwen => &[".qwen/"],
+        }
+    }
+
     /// Returns what it may see of the daemon's environment, besides what every program needs.
     pub const fn sees(self) -> &'static [&'static str] {
         match self {
@@ -78,6 +94,10 @@ struct Words {
 }
 
 impl Dialect for Headless {
+    fn keeps(&self, _launch: &Launch) -> Vec<String> {
+        self.program.keeps().iter().map(|it| (*it).to_owned()).collect()
+    }
+
     fn run_spec(&self, launch: &Launch) -> Result<RunSpec, LaunchError> {
         let (program, mut args) = spec::command(launch, &self.command)?;
         let prompt = once::prompt(launch)?;

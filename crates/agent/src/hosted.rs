@@ -37,6 +37,24 @@ pub trait Dialect: Send + Sync + fmt::Debug {
     /// Frames something to say to a dialogue with that memory.
     fn utter(&self, say: &Say, memory: &Value) -> Result<Utterance, RunnerError>;
 
+    /// Names what the program keeps for itself, and must be able to change: below the home folder, or below the folder
+    /// that a variable names (`$CODEX_HOME/`, `$XDG_DATA_HOME/opencode/`), if it is set, or from `{run_dir}` on. What
+    /// ends in `/` is a folder, and is made where it is not there.
+    fn keeps(&self, _launch: &Launch) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Tells whether a launch lets go of the program's own sandbox because ours stands in its place: then it is not
+    /// started without ours.
+    fn leans_on_sandbox(&self, _launch: &Launch) -> bool {
+        false
+    }
+
+    /// Tells whether a program of ours keeps files in the directory of its run.
+    fn uses_run_dir(&self) -> bool {
+        false
+    }
+
     /// Tells whether the program takes nothing after its first lines and waits for the end of its input. It is
     /// interrupted by ending its run, and hears its next prompt in a new one.
     fn hears_once(&self) -> bool {
@@ -182,7 +200,7 @@ impl HostedRunner {
 
     /// The directory of a run on its host.
     fn folder(&self, label: &RunLabel) -> PathBuf {
-        self.host.work_root().join(".orcha").join("runs").join(label.as_str())
+        self.host.run_dir(label)
     }
 
     /// Notes how far a run was read.
@@ -211,7 +229,10 @@ impl Runner for HostedRunner {
     }
 
     async fn launch(&self, launch: &Launch) -> Result<Started, LaunchError> {
-        let spec = self.dialect.run_spec(launch)?;
+        let mut spec = self.dialect.run_spec(launch)?;
+        spec.sandbox = spec::confined(launch, &self.dialect.keeps(launch), &spec.env, &self.folder(&launch.label));
+        spec.sandbox.run_dir = self.dialect.uses_run_dir();
+        spec.sandbox.strict |= self.dialect.leans_on_sandbox(launch);
         let started = self.host.start(&spec).await?;
         if self.dialect.hears_once() {
             self.host.close_input(&launch.label).await?;
@@ -221,7 +242,7 @@ impl Runner for HostedRunner {
         {
             self.live().entry(launch.label.clone()).or_default().brief = Some(brief);
         }
-        Ok(Started { pid: Some(started.pid), fresh: started.fresh })
+        Ok(Started { pid: Some(started.pid), fresh: started.fresh, confinement: started.confinement })
     }
 
     async fn read(&self, label: &RunLabel, after: &Cursor) -> Result<Batch, RunnerError> {

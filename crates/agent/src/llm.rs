@@ -19,7 +19,7 @@ use serde_json::Value;
 /// The private file of a run with its [`Settings`]. The agent deletes it once it is read: it holds keys.
 pub const SETTINGS: &str = "llm.json";
 
-/// Where conversations lie, seen from the directory of a run: beside the runs, not in a checkout.
+/// Where conversations lie, seen from the directory of a run: beside the runs, not in a checkout. Each has a folder there.
 const CONVERSATIONS: &str = "{run_dir}/../../conversations";
 
 /// One line of the agent's input.
@@ -61,6 +61,16 @@ pub struct Llm {
 }
 
 impl Dialect for Llm {
+    fn keeps(&self, launch: &Launch) -> Vec<String> {
+        let name = launch.resume.as_ref().unwrap_or(&launch.conversation);
+        vec![format!("{CONVERSATIONS}/{name}/")]
+    }
+
+    /// It deletes its settings once they are read.
+    fn uses_run_dir(&self) -> bool {
+        true
+    }
+
     fn run_spec(&self, launch: &Launch) -> Result<RunSpec, LaunchError> {
         let (program, mut args) = spec::command(launch, &self.program)?;
         let settings = self.provider.settings(launch).map_err(unsupported)?;

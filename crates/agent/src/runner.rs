@@ -2,8 +2,8 @@
 
 use crate::{Event, TurnEnd};
 use async_trait::async_trait;
-use orcha_base::{Redacted, Retry, Timestamp};
-use orcha_exec::{CommandError, ExitStatus, Finding, Grace, RunError, RunLabel};
+use orcha_base::{Confinement, Redacted, Retry, Timestamp};
+use orcha_exec::{CommandError, ExitStatus, Finding, Grace, RunError, RunLabel, Sandbox};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -29,6 +29,8 @@ pub struct Launch {
     pub mcp: Option<Mcp>,
     /// What the agent may do without asking.
     pub permissions: Permissions,
+    /// How its program is confined; what the program keeps for itself is added to what it may change.
+    pub sandbox: Sandbox,
     /// Text added to the agent's own system prompt: the rules of the role.
     pub rules: String,
     /// The opening input: its key and text. Not sent again on a run that exists.
@@ -128,6 +130,8 @@ pub struct Started {
     pub pid: Option<i32>,
     /// Whether this very call started it.
     pub fresh: bool,
+    /// How its program is confined, where there is one.
+    pub confinement: Option<Confinement>,
 }
 
 /// How far a run was read; stored in the same transaction as what was read.

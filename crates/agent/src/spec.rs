@@ -3,9 +3,10 @@
 //! Nothing here knows a protocol.
 
 use crate::{Begun, Launch, LaunchError, Say};
-use orcha_base::Timestamp;
-use orcha_exec::RunSpec;
+use orcha_base::{SandboxLevel, Timestamp};
+use orcha_exec::{RunSpec, Sandbox};
 use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The private file of a run in which lies what its dialogue needs to open the conversation.
@@ -85,8 +86,36 @@ pub(crate) fn run(launch: &Launch, (program, args): (String, Vec<String>), env: 
         input: Vec::new(),
         line_cap: 16 << 20,
         backlog_cap: 64 << 20,
+        sandbox: Sandbox::default(),
     }
 }
+
+/// Tells whether a launch is confined by us.
+pub(crate) fn is_confined(launch: &Launch) -> bool {
+    launch.sandbox.level != SandboxLevel::None
+}
+
+/// The sandbox of a launch, with what the program keeps for itself.
+pub(crate) fn confined(launch: &Launch, keeps: &[String], env: &[(String, String)], run_dir: &Path) -> Sandbox {
+    let value = |name: &str| env.iter().rev().find(|(key, _)| key == name).map(|(_, value)| PathBuf::from(value));
+    let place = |name: &str| match name.strip_prefix('$') {
+        None if name.starts_with(RUN_DIR) => Some(run_dir.join(name[RUN_DIR.len()..].trim_start_matches('/'))),
+        None => Some(value("HOME")?.join(name)),
+        Some(name) => {
+            let (name, below) = name.split_once('/').unwrap_or((name, ""));
+            Some(value(name)?.join(below))
+        }
+    };
+    let mut sandbox = launch.sandbox.clone();
+    for name in keeps {
+        let Some(path) = place(name).filter(|it| it.is_absolute()) else { continue };
+        if name.ends_with('/') { sandbox.make.push(path) } else { sandbox.write.push(path) }
+    }
+    sandbox
+}
+
+/// What stands for the directory of a run.
+const RUN_DIR: &str = "{run_dir}";
 
 /// Says how long a resume must wait where a program names the file of a conversation by the minute in which it opens it:
 /// within that minute it would lay an empty one over it.

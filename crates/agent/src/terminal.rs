@@ -47,6 +47,10 @@ pub struct TerminalRecipe {
     /// What it may see of the daemon's environment, besides what every program needs: prefixes of names.
     #[serde(default)]
     pub sees: Vec<String>,
+    /// What it keeps for itself and must be able to change in a sandbox: names below the home folder, or below the folder
+    /// that a variable names. What ends in `/` is a folder, and made where it is not there.
+    #[serde(default)]
+    pub keeps: Vec<String>,
     /// Variables that are always set.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
@@ -83,6 +87,14 @@ impl Terminal {
 }
 
 impl Dialect for Terminal {
+    fn keeps(&self, _launch: &Launch) -> Vec<String> {
+        self.recipe.keeps.clone()
+    }
+
+    fn uses_run_dir(&self) -> bool {
+        true
+    }
+
     fn run_spec(&self, launch: &Launch) -> Result<RunSpec, LaunchError> {
         let recipe = &self.recipe;
         let mut program = launch.program.clone().unwrap_or_else(|| recipe.program.clone());

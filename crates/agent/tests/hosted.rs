@@ -55,12 +55,14 @@ impl Host for Memory {
         unreachable!("agents are runs")
     }
     async fn start(&self, _: &RunSpec) -> Result<Started, RunError> {
-        Ok(Started { pid: 1, fresh: true, isolation: Isolation::Subreaper })
+        Ok(Started { pid: 1, fresh: true, isolation: Isolation::Subreaper, confinement: None })
     }
     async fn look(&self, _: &RunLabel) -> Result<RunState, RunError> {
         Ok(match self.state.borrow().ended {
             Some(status) => RunState::Ended(status),
-            None => RunState::Running(Started { pid: 1, fresh: false, isolation: Isolation::Subreaper }),
+            None => {
+                RunState::Running(Started { pid: 1, fresh: false, isolation: Isolation::Subreaper, confinement: None })
+            }
         })
     }
     async fn runs(&self) -> Result<Vec<RunReport>, RunError> {

@@ -32,6 +32,7 @@ fn launch() -> Launch {
             tools: vec!["spawn_session".to_owned(), "ask_user".to_owned()],
         }),
         permissions: Permissions::Edits,
+        sandbox: Default::default(),
         rules: "Be brief.".to_owned(),
         opening: Some(Say::Prompt { key: KEY.to_owned(), text: "line one\nline two".to_owned() }),
         env: vec![("HOME".to_owned(), "/home/b".to_owned())],

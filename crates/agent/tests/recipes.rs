@@ -39,6 +39,7 @@ fn launch() -> Launch {
             tools: vec!["ask_user".to_owned()],
         }),
         permissions: Permissions::Edits,
+        sandbox: Default::default(),
         rules: "Be brief.".to_owned(),
         opening: Some(Say::Prompt { key: "p1".to_owned(), text: "line one\nline two".to_owned() }),
         env: Vec::new(),
@@ -90,6 +91,7 @@ fn a_codex_thread_is_gone_on_with_without_its_history() {
         permissions: Permissions::Everything,
         mcp: None,
         model: None,
+        sandbox: Default::default(),
         rules: String::new(),
         opening: None,
         ..launch()
@@ -306,7 +308,7 @@ fn a_configuration_that_says_nonsense_is_refused_with_its_place() {
         refusal("a = 1"),
     ];
     expect![[r#"
-        unknown field `colour`, expected one of `command`, `args`, `args_for`, `sees`, `env`, `env_for`, `model_args`, `model_env`, `modes`, `login`, `late_history`, `file_by_minute`, `files`, `mcp_calls`, `errors`
+        unknown field `colour`, expected one of `command`, `args`, `args_for`, `args_confined`, `sees`, `env`, `env_for`, `model_args`, `model_env`, `modes`, `login`, `keeps`, `late_history`, `file_by_minute`, `files`, `mcp_calls`, `errors`
         ---
         agent `a` has no `command`
         ---
@@ -374,4 +376,22 @@ fn who_interrupts_an_acp_agent_withdraws_what_it_asked() {
         i {"jsonrpc":"2.0","method":"session/cancel","params":{"sessionId":"s"}}
         answer:3 {"id":3,"jsonrpc":"2.0","result":{"outcome":{"outcome":"cancelled"}}}"#]]
     .assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn codex_leaves_its_own_sandbox_out_in_ours_and_is_not_started_without_ours() {
+    let sandbox = orcha_exec::Sandbox { level: orcha_base::SandboxLevel::Landlock, ..Default::default() };
+    let confined = Launch { permissions: Permissions::Edits, sandbox, ..launch() };
+    let free = Launch { permissions: Permissions::Edits, ..launch() };
+    for kind in ["codex", "codex-exec", "codex-acp"] {
+        let said = |launch: &Launch| {
+            let spec = agents().dialect(kind).unwrap().run_spec(launch).unwrap();
+            format!("{:?} {:?}", spec.args, spec.files)
+        };
+        let leans = |launch: &Launch| agents().dialect(kind).unwrap().leans_on_sandbox(launch);
+        let (inside, outside) = (said(&confined), said(&free));
+        assert!(inside.contains("danger-full-access") && !inside.contains("writable_roots"), "{kind}: {inside}");
+        assert!(outside.contains("workspace-write") && outside.contains("writable_roots"), "{kind}: {outside}");
+        assert!(leans(&confined) && !leans(&free), "{kind}");
+    }
 }

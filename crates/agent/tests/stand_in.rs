@@ -122,6 +122,7 @@ impl Stage {
                 tools: vec!["report".to_owned()],
             }),
             permissions: Permissions::Edits,
+            sandbox: Default::default(),
             rules: "Be brief.".to_owned(),
             opening: Some(prompt("p1", "begin")),
             env: Vec::new(),

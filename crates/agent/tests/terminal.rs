@@ -103,6 +103,7 @@ impl Stage {
                 tools: Vec::new(),
             }),
             permissions: Permissions::Edits,
+            sandbox: Default::default(),
             rules: String::new(),
             opening: Some(prompt("p1", words)),
             env: Vec::new(),

@@ -2,7 +2,8 @@
 
 use crate::problem::ApiError;
 use orcha_model::permission::{Mode, Rule, RuleText, Rules};
-use orcha_wire::{PermissionMode, PermissionRule, PermissionRules};
+use orcha_model::sandbox::{Demand, Wanted};
+use orcha_wire::{PermissionMode, PermissionRule, PermissionRules, SandboxChoice, SandboxRules};
 
 /// How many rules a project may have of a kind.
 const RULES: usize = 200;
@@ -21,6 +22,15 @@ pub(crate) fn to_wire(rules: &Rules) -> PermissionRules {
         }),
         allow: rules.allow.iter().map(rule).collect(),
         deny: rules.deny.iter().map(rule).collect(),
+        sandbox: SandboxRules {
+            level: rules.sandbox.level.map(|it| match it {
+                Wanted::None => SandboxChoice::None,
+                Wanted::Auto => SandboxChoice::Auto,
+                Wanted::Landlock => SandboxChoice::Landlock,
+                Wanted::Bubblewrap => SandboxChoice::Bubblewrap,
+            }),
+            strict: rules.sandbox.strict,
+        },
     }
 }
 
@@ -45,5 +55,14 @@ pub(crate) fn from_wire(rules: PermissionRules) -> Result<Rules, ApiError> {
         }),
         allow: read("allow", rules.allow)?,
         deny: read("deny", rules.deny)?,
+        sandbox: Demand {
+            level: rules.sandbox.level.map(|it| match it {
+                SandboxChoice::None => Wanted::None,
+                SandboxChoice::Auto => Wanted::Auto,
+                SandboxChoice::Landlock => Wanted::Landlock,
+                SandboxChoice::Bubblewrap => Wanted::Bubblewrap,
+            }),
+            strict: rules.sandbox.strict,
+        },
     })
 }

@@ -7,6 +7,7 @@ mod backoff;
 mod git;
 mod ids;
 mod redact;
+mod sandbox;
 #[cfg(feature = "schema")]
 mod schema;
 mod time;
@@ -19,4 +20,5 @@ pub use ids::{
     WorkspaceId,
 };
 pub use redact::Redacted;
+pub use sandbox::{Confinement, SandboxLevel};
 pub use time::Timestamp;

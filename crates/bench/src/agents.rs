@@ -94,6 +94,7 @@ impl Place {
             conversation: Uuid::now_v7().to_string(),
             mcp: None,
             permissions: Permissions::Everything,
+            sandbox: Default::default(),
             rules: String::new(),
             opening: Some(Say::Prompt { key: Uuid::now_v7().to_string(), text: "Do nothing.".into() }),
             env: Vec::new(),

@@ -70,6 +70,7 @@ impl Checks {
         }
         let dir = if check.dir.is_empty() { order.dir.clone() } else { order.dir.join(&check.dir) };
         RunSpec {
+            sandbox: orcha_exec::Sandbox::default(),
             label,
             program: "sh".to_owned(),
             args,

@@ -81,6 +81,8 @@ fn a_session(n: u64, of: u64, title: &str) -> Session {
         asks: Vec::new(),
         asked: 0,
         grants: Vec::new(),
+        confinement: None,
+        trespasses: Vec::new(),
         part: None,
         opened_at: None,
         counters: Default::default(),

@@ -4,10 +4,11 @@
 //! happens at once and in order, so the same test always sees the same.
 
 use crate::{
-    Chunk, Command, CommandError, ExitStatus, Grace, Host, InputLine, Isolation, Output, RunError, RunLabel, RunReport,
-    RunSpec, RunState, Seen, Sent, Started, Stopped, Stream,
+    Chunk, Command, CommandError, ExitStatus, Grace, Host, InputLine, Isolation, Offer, Output, RunError, RunLabel,
+    RunReport, RunSpec, RunState, Seen, Sent, Started, Stopped, Stream,
 };
 use async_trait::async_trait;
+use orcha_base::{Confinement, SandboxLevel};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,7 @@ struct State {
     refusals: VecDeque<RunError>,
     started: Vec<RunSpec>,
     runs: BTreeMap<RunLabel, Run>,
+    sandboxes: Vec<SandboxLevel>,
 }
 
 struct Run {
@@ -44,6 +46,7 @@ struct Run {
     consumed: u64,
     stops: Vec<Grace>,
     life: Life,
+    confinement: Confinement,
 }
 
 #[derive(Clone, Copy)]
@@ -68,6 +71,11 @@ impl FakeHost {
     /// Calls `react` for every input line of every run, in order, the first ones of a start included.
     pub fn on_line(&self, react: impl Fn(&Self, &RunLabel, &InputLine) + Send + Sync + 'static) {
         self.state().on_line = Some(Arc::new(react));
+    }
+
+    /// Lets runs be confined by these levels from now on; at first by none.
+    pub fn confines_by(&self, levels: &[SandboxLevel]) {
+        self.state().sandboxes = levels.to_vec();
     }
 
     /// Lets the next start fail; called twice, the next two.
@@ -197,7 +205,7 @@ impl fmt::Debug for FakeHost {
 
 impl Run {
     fn started(&self, fresh: bool) -> Started {
-        Started { pid: self.pid, fresh, isolation: Isolation::Subreaper }
+        Started { pid: self.pid, fresh, isolation: Isolation::Subreaper, confinement: Some(self.confinement.clone()) }
     }
 
     fn state(&self) -> RunState {
@@ -220,6 +228,16 @@ async fn wait(changes: &mut watch::Receiver<()>) {
 impl Host for FakeHost {
     fn work_root(&self) -> &Path {
         &self.work_root
+    }
+
+    async fn sandboxes(&self) -> Vec<Offer> {
+        let there = self.state().sandboxes.clone();
+        [SandboxLevel::Landlock, SandboxLevel::Bubblewrap]
+            .map(|level| Offer {
+                level,
+                there: if there.contains(&level) { Ok("pretended".into()) } else { Err("not pretended".into()) },
+            })
+            .to_vec()
     }
 
     async fn run(&self, command: &Command) -> Result<Output, CommandError> {
@@ -256,6 +274,11 @@ impl Host for FakeHost {
                 consumed: 0,
                 stops: Vec::new(),
                 life: Life::Running,
+                confinement: Confinement {
+                    level: spec.sandbox.level,
+                    read_only: spec.sandbox.read_only,
+                    detail: "pretended".into(),
+                },
             };
             let started = run.started(true);
             state.runs.insert(spec.label.clone(), run);

@@ -1,12 +1,12 @@
 //! The trait that every place to run things implements: this machine, a fake, later SSH.
 
 use crate::{
-    Chunk, Command, CommandError, DEFAULT_PATH, Grace, InputLine, Isolation, Output, RunError, RunLabel, RunReport,
-    RunSpec, RunState, Seen, Sent, Started, Stopped, Stream,
+    Chunk, Command, CommandError, DEFAULT_PATH, Grace, InputLine, Isolation, Offer, Output, RunError, RunLabel,
+    RunReport, RunSpec, RunState, Seen, Sent, Started, Stopped, Stream,
 };
 use async_trait::async_trait;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// One machine, seen from the daemon.
 #[async_trait]
@@ -22,6 +22,16 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// How the processes of a run are kept together there.
     fn isolation(&self) -> Isolation {
         Isolation::Subreaper
+    }
+
+    /// Says by what runs can be confined there, and what is missing of the rest. It tries.
+    async fn sandboxes(&self) -> Vec<Offer> {
+        Vec::new()
+    }
+
+    /// Names the directory of a run there.
+    fn run_dir(&self, label: &RunLabel) -> PathBuf {
+        self.work_root().join(".orcha").join("runs").join(label.as_str())
     }
 
     /// Runs a short command to its end.

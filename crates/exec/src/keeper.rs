@@ -2,9 +2,11 @@
 //!
 //! It starts the program once, forwards input records to it, copies its output to files, ends it with
 //! every descendant, and writes down how it ended. It is plain and synchronous: one `poll` loop, fixed
-//! buffers, no threads. It takes no decision of its own: everything it does is asked for by a file in
-//! the run directory or by the end of the program. It never starts a second program for one directory.
+//! buffers, no threads but for the moment in which a confined process is started. It takes no decision of its
+//! own: everything it does is asked for by a file in the run directory or by the end of the program. It never
+//! starts a second program for one directory.
 
+mod confine;
 mod feed;
 mod tap;
 
@@ -20,9 +22,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 pub use tap::CUT_MARK;
 use tap::Tap;
@@ -211,21 +212,9 @@ impl Keeper {
         let log = File::open(record::INPUT).step("opening the input log")?;
         let consumed = File::open(record::CONSUMED).step("opening `consumed`")?;
 
-        let mut command = std::process::Command::new(program);
-        command
-            .arg0(&spec.program)
-            .args(&spec.args)
-            .env_clear()
-            .envs(spec.env.iter().map(|(key, value)| (key, value)))
-            .env(record::MARK, &spec.mark)
-            .current_dir(&spec.dir)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
-        let (spawned, group) = within(spec.cgroup.as_deref(), || command.spawn())?;
-        let mut process = match spawned {
-            Ok(process) => process,
+        let (spawned, group) = within(spec.cgroup.as_deref(), || confine::spawn(&spec, &program))?;
+        let (mut process, confinement) = match spawned {
+            Ok(started) => started,
             Err(error) => {
                 if let Some(path) = &group {
                     cgroup::remove(path).step("removing the unused cgroup")?;
@@ -248,6 +237,7 @@ impl Keeper {
             boot: table::boot_id().step("reading the boot id")?,
             cgroup: group.clone(),
             mark: spec.mark.clone(),
+            confinement: Some(confinement),
         };
         let text = serde_json::to_vec(&facts).step("wording `process`")?;
         record::replace(Path::new(HERE), record::PROCESS, &text, Durability::Cache).step("writing `process`")?;

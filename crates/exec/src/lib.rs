@@ -20,6 +20,7 @@ mod ready;
 mod record;
 mod run;
 mod rundir;
+mod sandbox;
 mod survey;
 mod table;
 mod watch;
@@ -34,5 +35,6 @@ pub use run::{
     Chunk, Grace, InputLine, Isolation, RunError, RunLabel, RunReport, RunSpec, RunState, Seen, Sent, Started, Stopped,
     Stream,
 };
+pub use sandbox::{Offer, Sandbox};
 pub use survey::{Finding, Grade, first_line, room, survey};
 pub use whole::run_whole;

@@ -7,10 +7,11 @@
 use crate::hunt;
 use crate::record;
 use crate::rundir::{self, Ledger, RunDir, Step, View};
+use crate::sandbox;
 use crate::table::{self, Identity};
 use crate::watch::{Subscription, Watcher};
 use crate::{
-    Chunk, Command, CommandError, DEFAULT_PATH, Grace, Host, InputLine, Isolation, Output, RunError, RunLabel,
+    Chunk, Command, CommandError, DEFAULT_PATH, Grace, Host, InputLine, Isolation, Offer, Output, RunError, RunLabel,
     RunReport, RunSpec, RunState, Seen, Sent, Started, Stopped, Stream, cgroup, execute, ready,
 };
 use async_trait::async_trait;
@@ -281,6 +282,10 @@ impl Host for LocalHost {
 
     fn isolation(&self) -> Isolation {
         if self.inner.settings.cgroup_parent.is_some() { Isolation::Cgroup } else { Isolation::Subreaper }
+    }
+
+    async fn sandboxes(&self) -> Vec<Offer> {
+        sandbox::offers(&self.inner.settings.search_path).await
     }
 
     async fn run(&self, command: &Command) -> Result<Output, CommandError> {

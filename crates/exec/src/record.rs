@@ -3,7 +3,8 @@
 //! Shared by the keeper and the host. Nothing here starts, signals or waits.
 
 use crate::table::Identity;
-use crate::{ExitStatus, InputLine, Isolation, RunLabel, Started};
+use crate::{ExitStatus, InputLine, Isolation, RunLabel, Sandbox, Started};
+use orcha_base::Confinement;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
@@ -30,10 +31,12 @@ pub(crate) const STARTING: &str = "starting";
 pub(crate) const FAILED: &str = "failed";
 /// Why the keeper itself gave up, for people.
 pub(crate) const TROUBLE: &str = "trouble";
+/// The folder of a confined process for temporary files.
+pub(crate) const TEMP: &str = "tmp";
 
 /// The names that a spec's own files may not take.
-pub(crate) const RESERVED: [&str; 14] =
-    [SPEC, INPUT, INPUT_END, OUTPUT, ERROR, CONSUMED, PROCESS, STOP, EXIT, LOCK, BELL, STARTING, FAILED, TROUBLE];
+pub(crate) const RESERVED: [&str; 15] =
+    [SPEC, INPUT, INPUT_END, OUTPUT, ERROR, CONSUMED, PROCESS, STOP, EXIT, LOCK, BELL, STARTING, FAILED, TROUBLE, TEMP];
 
 /// The variable whose value marks every descendant of a run.
 pub(crate) const MARK: &str = "ORCHA_RUN";
@@ -52,6 +55,9 @@ pub(crate) struct SpecFile {
     pub(crate) backlog_cap: u64,
     /// The cgroup that the keeper shall make for the process, if this machine has cgroups.
     pub(crate) cgroup: Option<PathBuf>,
+    /// How the process is confined.
+    #[serde(default)]
+    pub(crate) sandbox: Sandbox,
 }
 
 /// Who runs, in `process`.
@@ -63,6 +69,9 @@ pub(crate) struct ProcessRecord {
     pub(crate) boot: String,
     pub(crate) cgroup: Option<PathBuf>,
     pub(crate) mark: String,
+    /// How the process is really confined; none in what an older keeper wrote.
+    #[serde(default)]
+    pub(crate) confinement: Option<Confinement>,
 }
 
 impl ProcessRecord {
@@ -74,7 +83,7 @@ impl ProcessRecord {
     }
 
     pub(crate) fn started(&self, fresh: bool) -> Started {
-        Started { pid: self.child.pid, fresh, isolation: self.isolation() }
+        Started { pid: self.child.pid, fresh, isolation: self.isolation(), confinement: self.confinement.clone() }
     }
 }
 

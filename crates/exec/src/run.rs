@@ -16,10 +16,11 @@
 //!   starting    present: a keeper got as far as spawning the process
 //!   failed      why the process could not be spawned; the directory is removed by whoever reads it
 //!   trouble     why the keeper itself gave up, for people
+//!   tmp/        temporary files of a confined process
 //! ```
 
-use crate::ExitStatus;
-use orcha_base::Retry;
+use crate::{ExitStatus, Sandbox};
+use orcha_base::{Confinement, Retry};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
@@ -94,6 +95,9 @@ pub struct RunSpec {
     pub line_cap: u64,
     /// How far output may run ahead of `consumed` before the process is held back. 64 MiB by default.
     pub backlog_cap: u64,
+    /// How the process is confined.
+    #[serde(default)]
+    pub sandbox: Sandbox,
 }
 
 /// One line for a process's standard input, without the line break.
@@ -152,6 +156,9 @@ pub struct Started {
     pub fresh: bool,
     /// How its descendants are kept together.
     pub isolation: Isolation,
+    /// How the process is confined, where that was written down.
+    #[serde(default)]
+    pub confinement: Option<Confinement>,
 }
 
 /// What is known of a run now.

@@ -137,6 +137,7 @@ impl RunDir {
             env: spec.env.iter().map(|(key, value)| (key.clone(), fill(value))).collect(),
             line_cap: spec.line_cap,
             backlog_cap: spec.backlog_cap,
+            sandbox: spec.sandbox.clone(),
             cgroup: cgroup_parent.map(|parent| parent.join(format!("{}-{}", self.label, &token[..12]))),
         };
         private_dir().recursive(true).create(runs)?;

@@ -3,7 +3,8 @@
 //! It looks and changes nothing but a file of its own that it removes again. What to do about a gap stands beside it,
 //! in one line. It knows no agent.
 
-use crate::{Command, CommandError, Host, Isolation};
+use crate::{Command, CommandError, Host, Isolation, Offer};
+use orcha_base::SandboxLevel;
 use std::time::Duration;
 
 /// How long one look may take.
@@ -58,22 +59,19 @@ impl Finding {
 
 /// Looks at a machine. Its parts are asked side by side, each with a time limit.
 pub async fn survey(host: &dyn Host) -> Vec<Finding> {
-    let (folder, git, tmux, bubblewrap, kernel) = tokio::join!(
+    let (folder, git, tmux, sandboxes, kernel) = tokio::join!(
         folder(host),
         version(host, "git", "--version"),
         version(host, "tmux", "-V"),
-        run(host, "bwrap", &["--ro-bind", "/", "/", "--unshare-all", "true"]),
+        host.sandboxes(),
         run(host, "sh", &["-c", KERNEL]),
     );
     let mut findings = folder;
     findings.push(new_enough(GIT, git));
     findings.push(new_enough(TMUX, tmux));
     findings.push(kept_together(host.isolation()));
-    findings.push(match bubblewrap {
-        Ok(_) => Finding::fine("bubblewrap", "sandboxes can be made"),
-        Err(why) => Finding::lacking(Grade::Gap, "bubblewrap", why, "install bubblewrap, where user namespaces work"),
-    });
-    findings.extend(of_kernel(kernel));
+    findings.extend(of_sandboxes(sandboxes));
+    findings.push(of_kernel(kernel));
     findings
 }
 
@@ -113,49 +111,47 @@ fn numbers(words: &str) -> Option<(u32, u32)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
+/// Says by what sessions can be confined. What one lacks is a gap of its own, even where another is there: a role or a
+/// project may want that very one.
+fn of_sandboxes(offers: Vec<Offer>) -> Vec<Finding> {
+    let finding = |offer: Offer| {
+        let advice = match offer.level {
+            SandboxLevel::None => return None,
+            SandboxLevel::Landlock => {
+                "Linux 6.2 or newer with `landlock` in its `lsm=` parameter; a container must allow its system calls"
+            }
+            SandboxLevel::Bubblewrap => "install bubblewrap, where user namespaces can be made",
+        };
+        Some(match offer.there {
+            Ok(extent) => Finding::fine(offer.level.name(), format!("sessions can be confined: {extent}")),
+            Err(why) => Finding::lacking(Grade::Gap, offer.level.name(), why, advice),
+        })
+    };
+    offers.into_iter().filter_map(finding).collect()
+}
+
 /// Prints what the kernel offers, a fact a line.
 const KERNEL: &str = r#"
 echo "release=$(uname -r)"
-if [ -r /sys/kernel/security/lsm ]; then echo "lsm=$(cat /sys/kernel/security/lsm)"; fi
 if unshare --user --map-root-user true 2>/dev/null; then echo userns=yes; else echo userns=no; fi
 "#;
 
-fn of_kernel(said: Result<String, String>) -> Vec<Finding> {
+fn of_kernel(said: Result<String, String>) -> Finding {
     let said = match said {
         Ok(said) => said,
-        Err(why) => {
-            return vec![Finding::lacking(Grade::Gap, "kernel", why, "see that `sh` and `uname` are in PATH")];
-        }
+        Err(why) => return Finding::lacking(Grade::Gap, "kernel", why, "see that `sh` and `uname` are in PATH"),
     };
     let fact = |name: &str| said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
     let release = fact("release").unwrap_or("of unknown release");
-    let landlock = match fact("lsm") {
-        Some(modules) if modules.trim().split(',').any(|it| it == "landlock") => {
-            Finding::fine("landlock", format!("switched on, Linux {release}"))
-        }
-        Some(_) => Finding::lacking(
-            Grade::Gap,
-            "landlock",
-            format!("not among the security modules of Linux {release}"),
-            "add `landlock` to the kernel's `lsm=` parameter (Linux 5.13 or newer)",
-        ),
-        None => Finding::lacking(
-            Grade::Gap,
-            "landlock",
-            format!("Linux {release} does not show its security modules here"),
-            "mount securityfs at /sys/kernel/security to see them; a container often hides them",
-        ),
-    };
-    let namespaces = match fact("userns") {
-        Some("yes") => Finding::fine("user namespaces", "can be made without rights"),
+    match fact("userns") {
+        Some("yes") => Finding::fine("user namespaces", format!("can be made without rights, Linux {release}")),
         _ => Finding::lacking(
             Grade::Gap,
             "user namespaces",
-            "cannot be made",
+            format!("cannot be made, Linux {release}"),
             "set user.max_user_namespaces above 0, and kernel.apparmor_restrict_unprivileged_userns=0 where it is set",
         ),
-    };
-    vec![landlock, namespaces]
+    }
 }
 
 fn kept_together(isolation: Isolation) -> Finding {
@@ -237,14 +233,20 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_says_is_told_apart_from_what_it_hides() {
-        let full = "release=6.12.1\nlsm=lockdown,capability,landlock,yama\nuserns=yes".to_owned();
-        assert_eq!(grades(&of_kernel(Ok(full))), [("landlock", Grade::Fine), ("user namespaces", Grade::Fine)]);
-        let bare = of_kernel(Ok("release=5.10.0\nlsm=capability\nuserns=no".to_owned()));
-        assert_eq!(grades(&bare), [("landlock", Grade::Gap), ("user namespaces", Grade::Gap)]);
-        assert!(bare.iter().all(|it| it.advice.is_some()));
-        let hidden = of_kernel(Ok("release=6.1.0\nuserns=no".to_owned()));
-        assert!(hidden[0].detail.contains("does not show"), "{hidden:?}");
+    fn each_sandbox_that_is_missing_is_a_gap_with_what_to_do() {
+        let offers = |landlock, bubblewrap| {
+            of_sandboxes(vec![
+                Offer { level: SandboxLevel::Landlock, there: landlock },
+                Offer { level: SandboxLevel::Bubblewrap, there: bubblewrap },
+            ])
+        };
+        let found = offers(Ok("Landlock ABI 7".to_owned()), Err("there is no `bwrap` in PATH".to_owned()));
+        assert_eq!(grades(&found), [("landlock", Grade::Fine), ("bubblewrap", Grade::Gap)]);
+        assert_eq!(found[0].detail, "sessions can be confined: Landlock ABI 7");
+        assert!(found[1].advice.as_ref().unwrap().contains("install bubblewrap"), "{found:?}");
+        let found = of_kernel(Ok("release=5.10.0\nuserns=no".to_owned()));
+        assert_eq!((found.grade, found.detail.as_str()), (Grade::Gap, "cannot be made, Linux 5.10.0"));
+        assert_eq!(of_kernel(Ok("release=6.12.1\nuserns=yes".to_owned())).grade, Grade::Fine);
     }
 
     #[test]

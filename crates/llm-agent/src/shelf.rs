@@ -67,9 +67,11 @@ impl Shelf {
     /// Opens a conversation, or begins it; one that is gone on with must be there. `output` is where what this
     /// process says is kept.
     pub(crate) fn open(folder: &Path, name: &str, must_exist: bool, output: &Path) -> Result<Self, ShelfError> {
-        let path = folder.join(format!("{name}.ndjson"));
+        // A folder of its own: in a sandbox it is all of the conversations that can be reached.
+        let own = folder.join(name);
+        let path = own.join("conversation.ndjson");
         let fault = |source| ShelfError::File { path: path.clone(), source };
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(fault)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&own).map_err(fault)?;
         let mut options = OpenOptions::new();
         let opened = options.read(true).write(true).create(!must_exist).mode(0o600).open(&path);
         let mut file = match opened {

@@ -1,12 +1,14 @@
 //! Whether an agent may do what it asks for: the rules of an operator, and one verdict over them.
 //!
 //! An allow rule is read narrowly: what is not plain enough to be understood is not allowed by it. A deny rule is
-//! read broadly: what looks like it is denied. What neither says is asked of a person. No rule is a sandbox. How a request is heard and how its answer travels is not known here.
+//! read broadly: what looks like it is denied. What neither says is asked of a person. No rule is a sandbox: see
+//! `sandbox` for that. How a request is heard and how its answer travels is not known here.
 
 mod glob;
 mod shell;
 
 use crate::role::{Role, Tool};
+use crate::sandbox::{Demand, Sandboxes};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -106,6 +108,9 @@ pub struct Rules {
     /// What is denied, whatever else allows it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deny: Vec<Rule>,
+    /// By what its sessions are confined.
+    #[serde(skip_serializing_if = "Demand::is_empty")]
+    pub sandbox: Demand,
 }
 
 /// What the daemon's settings say of requests.
@@ -122,6 +127,8 @@ pub struct Permissions {
     /// What is denied in every session.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deny: Vec<Rule>,
+    /// By what sessions are confined.
+    pub sandbox: Sandboxes,
     /// What is said for one role.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub roles: BTreeMap<Role, Rules>,
@@ -129,7 +136,14 @@ pub struct Permissions {
 
 impl Default for Permissions {
     fn default() -> Self {
-        Self { mode: Mode::default(), expiry_secs: 900, allow: Vec::new(), deny: Vec::new(), roles: BTreeMap::new() }
+        Self {
+            mode: Mode::default(),
+            expiry_secs: 900,
+            allow: Vec::new(),
+            deny: Vec::new(),
+            sandbox: Sandboxes::default(),
+            roles: BTreeMap::new(),
+        }
     }
 }
 

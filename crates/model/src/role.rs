@@ -267,6 +267,15 @@ impl Role {
         }
     }
 
+    /// Tells whether it only looks: none of its tools changes a file, and neither may an agent with tools of its own.
+    pub fn only_looks(self) -> bool {
+        let changes = |tool: &LocalTool| match tool {
+            LocalTool::Write | LocalTool::Edit | LocalTool::Patch | LocalTool::Run => true,
+            LocalTool::Read | LocalTool::List | LocalTool::Search | LocalTool::Fetch => false,
+        };
+        !self.traits().local_tools.iter().any(changes)
+    }
+
     /// Returns the tools of a session: a part of a workflow hands in, it does not report.
     pub const fn tools(self, is_part: bool) -> &'static [Tool] {
         match self {

@@ -14,8 +14,8 @@ use crate::permission::Grant;
 use crate::workflow::Part;
 use crate::{Decision, Note, NoteKind, Refusal, Role};
 use orcha_base::{
-    Attempt, Backoff, BranchName, HandInId, MessageId, ObjectiveId, PullRequestId, RepoUrl, Revision, ScopeId,
-    SessionId, TargetId, TenantId, Timestamp, WorkspaceId,
+    Attempt, Backoff, BranchName, Confinement, HandInId, MessageId, ObjectiveId, PullRequestId, RepoUrl, Revision,
+    ScopeId, SessionId, TargetId, TenantId, Timestamp, WorkspaceId,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -96,6 +96,12 @@ pub struct Session {
     /// What a person allowed for the rest of it.
     #[serde(default)]
     pub grants: Vec<Grant>,
+    /// How its newest attempt is confined, once that is known.
+    #[serde(default)]
+    pub confinement: Option<Confinement>,
+    /// The files that it changed although it may only look; nothing goes on with them.
+    #[serde(default)]
+    pub trespasses: Vec<String>,
     /// Counters of the loop guards.
     pub counters: Counters,
     /// Where it stands.
@@ -609,6 +615,20 @@ pub enum Input {
         /// The agent's own id of its request.
         request: String,
     },
+    /// It is known how its process is confined.
+    Confined {
+        /// The attempt.
+        attempt: Attempt,
+        /// How.
+        confinement: Confinement,
+    },
+    /// It changed files although it may only look.
+    Trespassed {
+        /// The attempt.
+        attempt: Attempt,
+        /// Which, by path.
+        files: Vec<String>,
+    },
     /// Another pull request took the place of the one that it follows up on.
     Follow {
         /// Which.
@@ -619,6 +639,9 @@ pub enum Input {
 /// How infrastructure faults are waited out: 1 s, doubled, at most a minute; the sixth in a row is one too many.
 const FAULT_BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), cap: Duration::from_secs(60) };
 const FAULTS_ALLOWED: u32 = 5;
+/// How many files that a looker changed are named in a line, and how many are remembered.
+const TRESPASSES_NAMED: usize = 5;
+const TRESPASSES_KEPT: usize = 100;
 /// How often an agent whose screen stands still is asked for a report before a person is.
 const QUIET_ASKED: u32 = 1;
 /// How an overloaded provider is waited out when it names no time.
@@ -848,6 +871,8 @@ pub fn decide(session: &Session, input: Input, limits: &Limits, now: Timestamp) 
             Ok(asking::answered(session, attempt, number, answer, limits, now))
         }
         Input::PermissionWithdrawn { attempt, request } => Ok(asking::withdrawn(session, attempt, &request, now)),
+        Input::Confined { attempt, confinement } => Ok(confined(session, attempt, confinement)),
+        Input::Trespassed { attempt, files } => Ok(trespassed(session, attempt, files)),
         Input::Follow { pull_request } => follow(session, pull_request, now),
     }
 }
@@ -887,6 +912,7 @@ fn place(
             let mut next = session.clone();
             next.attempt = attempt;
             next.counters.quiet = 0;
+            next.confinement = None;
             next.workspace = Some(workspace);
             next.state = State::Starting { target, attempt, phase: Phase::Preparing };
             next.activity = Some("preparing its workspace".into());
@@ -1631,6 +1657,37 @@ fn stop_failed(session: &Session, of: Attempt, detail: &str) -> Decision<Session
     // Whoever waits for it goes on: what is in the folder is still there, and is kept before it is ever deleted.
     let text = format!("the end of {} (attempt {of}) was not clean: {detail}", session.title);
     stopped(session, of).note(session.said(NoteKind::EffectFailed, text))
+}
+
+fn confined(session: &Session, of: Attempt, confinement: Confinement) -> Decision<Session> {
+    if session.attempt != of || session.confinement.as_ref() == Some(&confinement) {
+        return Decision::ignore(session.clone(), "known already, or of another attempt");
+    }
+    let mut next = session.clone();
+    next.confinement = Some(confinement);
+    Decision::become_(next)
+}
+
+/// Whatever it was, nobody goes on with it; that it happened is kept and told.
+fn trespassed(session: &Session, of: Attempt, mut files: Vec<String>) -> Decision<Session> {
+    files.retain(|it| !session.trespasses.contains(it));
+    if files.is_empty() {
+        return Decision::ignore(session.clone(), "told already");
+    }
+    let names = files.iter().take(TRESPASSES_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    let more = match files.len().saturating_sub(TRESPASSES_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let words = format!(
+        "{} ({}) may only look and changed {names}{more}; nothing goes on with that",
+        session.title, session.role
+    );
+    let mut next = session.clone();
+    next.trespasses.extend(files);
+    next.trespasses.truncate(TRESPASSES_KEPT);
+    let note = session.said(NoteKind::RoleViolation, words).with("fields", names).with("attempt", of);
+    Decision::become_(next).note(note)
 }
 
 fn follow(session: &Session, pull_request: PullRequestId, now: Timestamp) -> Result<Decision<Session>, Refusal> {

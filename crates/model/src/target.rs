@@ -4,7 +4,7 @@
 //! here: places are counted by a query over sessions.
 
 use crate::{Decision, Note, NoteKind, Refusal};
-use orcha_base::{Revision, ScopeId, TargetId, TenantId, Timestamp};
+use orcha_base::{Revision, SandboxLevel, ScopeId, TargetId, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A machine that runs sessions.
@@ -34,6 +34,9 @@ pub struct Target {
     pub last_seen_at: Option<Timestamp>,
     /// What the last probe found wrong.
     pub problem: Option<String>,
+    /// By what it can confine sessions, as the last probe found.
+    #[serde(default)]
+    pub sandboxes: Vec<SandboxLevel>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -66,7 +69,10 @@ pub enum State {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
     /// A probe reached it.
-    Reached,
+    Reached {
+        /// By what it can confine sessions.
+        sandboxes: Vec<SandboxLevel>,
+    },
     /// A probe did not.
     Unreached {
         /// What was wrong.
@@ -150,7 +156,7 @@ impl Target {
 /// Decides what a target becomes.
 pub fn decide(target: &Target, input: Input, now: Timestamp) -> Result<Decision<Target>, Refusal> {
     match input {
-        Input::Reached => Ok(reached(target, now)),
+        Input::Reached { sandboxes } => Ok(reached(target, sandboxes, now)),
         Input::Unreached { problem } => Ok(unreached(target, problem, now)),
         Input::Drain => match target.state {
             State::Online | State::Offline => Ok(target.enter(State::Draining, now)),
@@ -170,8 +176,9 @@ pub fn decide(target: &Target, input: Input, now: Timestamp) -> Result<Decision<
     }
 }
 
-fn reached(target: &Target, now: Timestamp) -> Decision<Target> {
+fn reached(target: &Target, sandboxes: Vec<SandboxLevel>, now: Timestamp) -> Decision<Target> {
     let mut seen = target.clone();
+    seen.sandboxes = sandboxes;
     seen.last_seen_at = Some(now);
     seen.problem = None;
     match target.state {

@@ -3,6 +3,7 @@
 //! The plan decides who goes where; here it is only asked, and its answers are handed to the inboxes, where each
 //! is checked again in the transaction that makes it true.
 
+use crate::confine::{self, OfProjects};
 use crate::execute::chain;
 use crate::inbox::{Stimuli, SubmitError};
 use crate::orch::Shared;
@@ -73,9 +74,14 @@ async fn place_all(
     let targets = shared.store.all_targets().await?;
     let rooms =
         targets.into_iter().map(|target| TargetRoom { taken: taken.get(&target.id).copied().unwrap_or(0), target });
+    let projects = OfProjects::read(shared).await?;
+    let mut wanting = Vec::with_capacity(candidates.sessions.len());
+    for it in &candidates.sessions {
+        wanting.push(candidate(shared, it, &projects).await);
+    }
     let fleet = Snapshot {
         targets: rooms.collect(),
-        candidates: candidates.sessions.iter().map(|it| candidate(shared, it)).collect(),
+        candidates: wanting,
         running: taken.values().sum(),
         cap: shared.settings.cap,
     };
@@ -95,8 +101,18 @@ async fn place_all(
     Ok(candidates.wakes_at.into_iter().chain(soon).min())
 }
 
-fn candidate(shared: &Shared, session: &Session) -> Candidate {
+async fn candidate(shared: &Arc<Shared>, session: &Session, projects: &OfProjects) -> Candidate {
+    let repo = match &session.repo {
+        Some(repo) => Some(repo.url.clone()),
+        None if projects.say_nothing() => None,
+        // Looked at once more before it is launched: one that cannot be read now is not held up.
+        None => shared
+            .view(session.objective, |world| world.objective.repo.as_ref().map(|it| it.url.clone()))
+            .await
+            .unwrap_or_default(),
+    };
     Candidate {
+        confine: projects.confine(shared, &session.tenant, session.role, repo.as_ref()),
         session: session.id,
         objective: session.objective,
         tenant: session.tenant.clone(),
@@ -181,7 +197,9 @@ pub(crate) async fn probe_one(shared: &Shared, target: TargetId) -> target::Inpu
     let mut command = Command::new("mkdir", "/").args(["-p", "--", &root]).env("PATH", "/usr/bin:/bin");
     command.timeout = Duration::from_secs(15);
     match hands.host.run(&command).await {
-        Ok(output) if output.status.success() => target::Input::Reached,
+        Ok(output) if output.status.success() => {
+            target::Input::Reached { sandboxes: confine::levels(&*hands.host).await }
+        }
         Ok(output) => {
             target::Input::Unreached { problem: format!("its work root cannot be used: {}", output.complaint()) }
         }
@@ -248,7 +266,7 @@ mod tests {
         let hands = Hands::new(Arc::new(FakeForge::new()));
         let orch = Orch::start(store, hands, Settings::default(), Arc::new(SystemClock)).await.unwrap();
         let seen = orch.register_target(&Actor::default(), "here", "/nowhere", 1, vec![]).await.unwrap();
-        let connected = orch.change_target(seen.id, target::Input::Reached).await.unwrap();
+        let connected = orch.change_target(seen.id, target::Input::Reached { sandboxes: Vec::new() }).await.unwrap();
         let unreached = || target::Input::Unreached { problem: "it is not connected".into() };
         let after = change_target(&orch.shared, seen.id, unreached(), Some(seen.revision)).await.unwrap();
         assert_eq!(after, connected);

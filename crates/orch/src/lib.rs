@@ -14,6 +14,7 @@ mod asking;
 mod catalog;
 mod checker;
 mod clock;
+mod confine;
 mod delivery;
 mod doctor;
 mod execute;

@@ -1033,6 +1033,7 @@ impl Orch {
             state: target::State::Offline,
             last_seen_at: None,
             problem: None,
+            sandboxes: Vec::new(),
             created_at: now,
             updated_at: now,
         };

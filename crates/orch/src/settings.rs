@@ -8,6 +8,7 @@ use orcha_base::Redacted;
 use orcha_exec::git::Identity;
 use orcha_model::guard::Limits;
 use orcha_model::session::AgentChoice;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Settings of the wheel.
@@ -30,6 +31,10 @@ pub struct Settings {
     pub permissions: Permissions,
     /// What becomes of what they ask for beyond that.
     pub rules: orcha_model::Permissions,
+    /// Folders of the daemon's own, which no confined agent sees.
+    pub own_folders: Vec<PathBuf>,
+    /// The home folder: what `~/` stands for in rules about sandboxes.
+    pub home: Option<PathBuf>,
     /// What credentials of agents are derived from: the same after a restart, so that a launch that is made again
     /// hands out the same one. By default one of this process alone.
     pub secret: Redacted<String>,
@@ -60,6 +65,8 @@ impl Default for Settings {
             equals: Vec::new(),
             permissions: Permissions::Everything,
             rules: orcha_model::Permissions::default(),
+            own_folders: Vec::new(),
+            home: None,
             secret: Redacted::new(BASE64URL_NOPAD.encode(&rand::random::<[u8; 32]>())),
             mcp_url: None,
             identity: Identity { name: "orcha".into(), email: "orcha@localhost".into() },

@@ -4,8 +4,8 @@
 //! placement is checked again in the transaction that makes it.
 
 use orcha_base::{ObjectiveId, SessionId, TargetId, TenantId, Timestamp};
-use orcha_model::Target;
 use orcha_model::provider::{Class, Gate};
+use orcha_model::{Confine, Target, sandbox_verdict};
 
 /// All targets and all sessions that want a place.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +44,8 @@ pub struct Candidate {
     pub pin: Option<TargetId>,
     /// The labels that its target must have.
     pub labels: Vec<String>,
+    /// By what it must be confined there.
+    pub confine: Confine,
     /// Whether its provider may be called.
     pub gate: Gate,
     /// Higher goes first.
@@ -138,6 +140,7 @@ fn free(candidate: &Candidate, room: &TargetRoom) -> Result<u32, String> {
     if let Some(label) = candidate.labels.iter().find(|label| !target.labels.contains(label)) {
         return Err(format!("it lacks the label `{label}`"));
     }
+    sandbox_verdict(candidate.confine, &target.sandboxes)?;
     let free = target.capacity.saturating_sub(room.taken);
     if candidate.counts && free == 0 {
         return Err(format!("all {} places are taken", target.capacity));
@@ -148,7 +151,8 @@ fn free(candidate: &Candidate, room: &TargetRoom) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use orcha_base::{Revision, ScopeId};
+    use orcha_base::{Revision, SandboxLevel, ScopeId};
+    use orcha_model::sandbox::Wanted;
     use orcha_model::target::{Kind, State};
 
     fn room(id: u64, capacity: u32, taken: u32) -> TargetRoom {
@@ -165,6 +169,7 @@ mod tests {
             state: State::Online,
             last_seen_at: None,
             problem: None,
+            sandboxes: Vec::new(),
             created_at: Timestamp::EPOCH,
             updated_at: Timestamp::EPOCH,
         };
@@ -179,6 +184,7 @@ mod tests {
             counts: true,
             pin: None,
             labels: vec![],
+            confine: Confine::default(),
             gate: Gate::Open,
             priority: 0,
             created_at: Timestamp::from_secs(i64::try_from(id).unwrap()),
@@ -241,6 +247,19 @@ mod tests {
         ];
         let said = placed(vec![room(1, 3, 0), odd], 32, 0, candidates);
         assert_eq!(said, "1→2 | 2→1 | 3→2 | 4: t1: it lacks the label `mac`; t2: it lacks the label `mac`");
+    }
+
+    #[test]
+    fn whoever_is_strictly_confined_is_placed_where_that_can_be_had_or_nowhere() {
+        let strict = || wants(1, |it| it.confine = Confine { level: Wanted::Landlock, strict: true });
+        let mut able = room(2, 1, 0);
+        able.target.sandboxes = vec![SandboxLevel::Landlock];
+        assert_eq!(placed(vec![room(1, 9, 0), able], 32, 0, vec![strict(), wants(2, |_| {})]), "1→2 | 2→1");
+        let said = placed(vec![room(1, 9, 0)], 32, 0, vec![strict()]);
+        assert_eq!(
+            said,
+            "1: t1: it has no Landlock, and the session is only run in one (`strict`); `orcha doctor` says how it gets one"
+        );
     }
 
     #[test]

@@ -342,6 +342,7 @@ impl Turn<'_, '_, '_> {
             Stimulus::Session(id, session::Input::PermissionAsked { attempt, asked }) => {
                 self.permission_asked(id, attempt, asked)
             }
+            Stimulus::Session(id, input @ session::Input::Trespassed { .. }) => self.trespassed(id, input),
             Stimulus::Session(id, input) => self.session(id, input),
             Stimulus::Workspace(id, input) => {
                 let slot = self.world.workspaces.get_mut(&id).ok_or_else(|| unknown("workspace", id))?;
@@ -473,6 +474,20 @@ impl Turn<'_, '_, '_> {
         Ok(())
     }
 
+    /// What a looker changed counts like anything else that a role hands in and that is not its own.
+    fn trespassed(&mut self, id: SessionId, input: session::Input) -> Result<(), Refusal> {
+        let known = |turn: &Self| turn.world.sessions.get(&id).map_or(0, |it| it.trespasses.len());
+        let before = known(self);
+        self.session(id, input)?;
+        let things = u32::try_from(known(self).saturating_sub(before)).unwrap_or(u32::MAX);
+        let plays = self.world.sessions.get(&id).is_some_and(|it| it.part.is_some());
+        if things > 0 && plays && self.world.workflow.is_some() {
+            let violated = orcha_model::workflow::Input::Violated { things };
+            self.of_workflow(OfWorkflow::It(violated))?;
+        }
+        Ok(())
+    }
+
     fn place(&mut self, id: SessionId, target: TargetId) -> Result<(), Refusal> {
         let session = self.world.sessions.get(&id).ok_or_else(|| unknown("session", id))?.clone();
         if self.world.objective.tripped.is_some() {
@@ -526,9 +541,10 @@ impl Turn<'_, '_, '_> {
         let Some(repo) = session.repo.clone().or_else(|| self.world.objective.repo.clone()) else {
             return Ok(None);
         };
-        let before = session.depends_on.iter().chain(session.reviews.iter());
-        let workspaces: Vec<(WorkspaceId, BranchName)> = before
-            .filter_map(|id| self.world.workspaces.get(&self.world.sessions.get(id)?.workspace?))
+        let workspaces: Vec<(WorkspaceId, BranchName)> = self
+            .world
+            .goes_on_with(session)
+            .filter_map(|it| self.world.workspaces.get(&it.workspace?))
             .filter(|it| it.target == target && it.repo.as_ref() == Some(&repo.url) && it.checkout.is_some())
             .filter_map(|it| Some((it.id, it.branch.clone()?)))
             .collect();
@@ -647,6 +663,8 @@ impl Turn<'_, '_, '_> {
             asks: Vec::new(),
             asked: 0,
             grants: Vec::new(),
+            confinement: None,
+            trespasses: Vec::new(),
             // Whoever goes on with the work of others is released by the cascade.
             state: session::State::Queued { released: new.depends_on.is_empty() && new.reviews.is_none() },
             depends_on: new.depends_on,

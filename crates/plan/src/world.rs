@@ -9,6 +9,7 @@ use orcha_model::{
     CheckRun, Feedback, HandIn, Message, Objective, PullRequest, Question, Role, Session, Task, Text, Workflow,
     Workspace, message, question, session,
 };
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// One objective with its sessions, workspaces, pull requests, feedback, questions and messages.
@@ -151,6 +152,25 @@ impl World {
     /// Returns the sessions whose work another one starts from.
     pub fn predecessors<'w>(&'w self, session: &'w Session) -> impl Iterator<Item = &'w Session> {
         session.depends_on.iter().chain(session.reviews.iter()).filter_map(|id| self.sessions.get(id))
+    }
+
+    /// Returns the sessions whose checkouts a session goes on with. Whoever only looked is passed through to what it
+    /// looked at: nothing that it changed is gone on with.
+    pub fn goes_on_with<'w>(&'w self, session: &'w Session) -> impl Iterator<Item = &'w Session> {
+        let mut found: Vec<&Session> = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut ahead: VecDeque<&Session> = self.predecessors(session).collect();
+        while let Some(it) = ahead.pop_front() {
+            if !seen.insert(it.id) {
+                continue;
+            }
+            if it.role.only_looks() {
+                self.predecessors(it).for_each(|before| ahead.push_back(before));
+            } else {
+                found.push(it);
+            }
+        }
+        found.into_iter()
     }
 
     /// Returns the target where the work of a session's predecessors lies.

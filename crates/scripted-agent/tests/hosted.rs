@@ -67,6 +67,7 @@ impl Target {
             conversation: ID.to_owned(),
             mcp: None,
             permissions: Permissions::Everything,
+            sandbox: Default::default(),
             rules: "Be brief.".to_owned(),
             opening: Some(Say::Prompt { key: KEY.to_owned(), text: "begin".to_owned() }),
             env: Vec::new(),

@@ -3,8 +3,8 @@
 //! A test changes what it is about and leaves the rest alone.
 
 use orcha_base::{
-    Attempt, FeedbackId, MessageId, ObjectiveId, PullRequestId, QuestionId, RepoUrl, Revision, ScopeId, SessionId, Sha,
-    TargetId, TenantId, Timestamp, WorkspaceId,
+    Attempt, Confinement, FeedbackId, MessageId, ObjectiveId, PullRequestId, QuestionId, RepoUrl, Revision,
+    SandboxLevel, ScopeId, SessionId, Sha, TargetId, TenantId, Timestamp, WorkspaceId,
 };
 use orcha_model::Role;
 use orcha_model::feedback::{self, Feedback};
@@ -112,6 +112,8 @@ pub fn session(n: u64, role: Role) -> Session {
         asks: Vec::new(),
         asked: 0,
         grants: Vec::new(),
+        confinement: None,
+        trespasses: Vec::new(),
         counters: Counters::default(),
         state: session::State::Queued { released: true },
         created_at: at(0),
@@ -119,6 +121,11 @@ pub fn session(n: u64, role: Role) -> Session {
         updated_at: at(0),
         completed_at: None,
     }
+}
+
+/// A confinement by Landlock.
+pub fn confinement() -> Confinement {
+    Confinement { level: SandboxLevel::Landlock, read_only: false, detail: "Landlock ABI 7".into() }
 }
 
 /// A request to run a command, with a mode and nothing else said of it.
@@ -281,6 +288,7 @@ pub fn target(n: u64) -> Target {
         state: target::State::Online,
         last_seen_at: None,
         problem: None,
+        sandboxes: Vec::new(),
         created_at: at(0),
         updated_at: at(0),
     }

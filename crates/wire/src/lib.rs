@@ -51,7 +51,10 @@ pub use objective::{
     Strategy, Usage, Visibility,
 };
 pub use problem::{Code, Problem};
-pub use project::{CreateProject, Deleted, EditProject, PermissionMode, PermissionRule, PermissionRules, Project};
+pub use project::{
+    CreateProject, Deleted, EditProject, PermissionMode, PermissionRule, PermissionRules, Project, SandboxChoice,
+    SandboxRules,
+};
 pub use provider::{
     AgentKind, AgentKinds, Provider, ProviderModel, ProviderModels, ProviderStatus, ProviderTest, ProviderWaiting,
     ProviderWindow,

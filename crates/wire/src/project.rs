@@ -13,6 +13,15 @@ names! {
     Deny = "deny",
 }
 
+names! {
+    /// By what agents are to be confined.
+    SandboxChoice, "sandbox level":
+    None = "none",
+    Auto = "auto",
+    Landlock = "landlock",
+    Bubblewrap = "bubblewrap",
+}
+
 /// What is said of the requests of agents that work on a project; it adds to what the daemon's settings say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -29,6 +38,28 @@ pub struct PermissionRules {
     #[schemars(length(max = 200))]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deny: Vec<PermissionRule>,
+    /// By what the agents are confined.
+    #[serde(skip_serializing_if = "SandboxRules::is_empty")]
+    pub sandbox: SandboxRules,
+}
+
+/// By what the agents that work on a project are confined; what is left out is said by the daemon's settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SandboxRules {
+    /// By what. `auto`: whatever the target has. Where the role has a level as well, the stricter counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<SandboxChoice>,
+    /// Whether they are never started otherwise. What the settings or the role say is not taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strict: Option<bool>,
+}
+
+impl SandboxRules {
+    /// Tells whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One rule: all that it names must fit, and it names at least one thing.

@@ -3,7 +3,7 @@
 use crate::names::names;
 use crate::objective::Usage;
 use orcha_base::{
-    Attempt, BranchName, ObjectiveId, PullRequestId, RepoUrl, SessionId, TargetId, Timestamp, WorkspaceId,
+    Attempt, BranchName, Confinement, ObjectiveId, PullRequestId, RepoUrl, SessionId, TargetId, Timestamp, WorkspaceId,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -182,6 +182,9 @@ pub struct Session {
     /// Its workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace_id: Option<WorkspaceId>,
+    /// How its newest process is confined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<Confinement>,
     /// The provider whose tokens it uses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage_provider: Option<String>,

@@ -1,7 +1,7 @@
 //! Targets: the machines that run sessions.
 
 use crate::names::names;
-use orcha_base::{TargetId, Timestamp};
+use orcha_base::{SandboxLevel, TargetId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,9 @@ pub struct Target {
     /// What the last probe found wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// By what it can confine sessions, as the last probe found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sandboxes: Vec<SandboxLevel>,
     /// When it was last reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen_at: Option<Timestamp>,

@@ -1,12 +1,13 @@
 //! The trait that `orch` uses: workspaces, real or fake.
 
 use crate::{
-    Diff, Exact, ExactReady, Identity, Label, Leftovers, Listed, Prepare, Push, Pushed, Ready, Reclaim, RestoreInto,
-    Restored, Snapshot, Status, WorkspaceError,
+    Diff, Exact, ExactReady, FileChange, Identity, Label, Leftovers, Listed, Prepare, Push, Pushed, Ready, Reclaim,
+    RestoreInto, Restored, Snapshot, Status, WorkspaceError,
 };
 use async_trait::async_trait;
-use orcha_base::Sha;
+use orcha_base::{RepoUrl, Sha};
 use std::fmt;
+use std::path::PathBuf;
 
 /// The workspaces of one target. Every call may be repeated, and may be cut off at any instant.
 #[async_trait]
@@ -36,6 +37,14 @@ pub trait Checkouts: Send + Sync + fmt::Debug {
 
     /// Compares a checkout with a base (its own without one) and returns at most `patch_cap` bytes of patch.
     async fn diff(&self, workspace: &Label, base: Option<&Sha>, patch_cap: usize) -> Result<Diff, WorkspaceError>;
+
+    /// Names the files of a checkout that are not as they were when it was made.
+    async fn changes(&self, workspace: &Label) -> Result<Vec<FileChange>, WorkspaceError>;
+
+    /// Names the folder of ours from which checkouts of a repository read what they do not have themselves.
+    fn lends(&self, _repo: &RepoUrl) -> Option<PathBuf> {
+        None
+    }
 
     /// Brings a snapshot back.
     async fn restore(&self, workspace: &Label, number: u32, into: &RestoreInto) -> Result<Restored, WorkspaceError>;

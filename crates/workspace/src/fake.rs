@@ -440,6 +440,11 @@ impl Checkouts for FakeCheckouts {
         Ok(Diff { base, head, commits, files: changes, patch, truncated })
     }
 
+    async fn changes(&self, workspace: &Label) -> Result<Vec<FileChange>, WorkspaceError> {
+        let made = self.call()?.present(workspace)?.ready.head_sha.clone();
+        Ok(self.diff(workspace, Some(&made), 0).await?.files)
+    }
+
     async fn restore(&self, workspace: &Label, number: u32, into: &RestoreInto) -> Result<Restored, WorkspaceError> {
         let mut state = self.call()?;
         let missing = || WorkspaceError::MissingSnapshot { workspace: workspace.clone(), number };

@@ -7,8 +7,8 @@ use crate::checkout::Record;
 use crate::files::Files;
 use crate::mirror::{Clutter, Mirror, Mirrors};
 use crate::{
-    Checkouts, Diff, Exact, ExactReady, Identity, Label, Leftovers, Listed, Prepare, Push, Pushed, Ready, Reclaim,
-    RestoreInto, Restored, Snapshot, Status, WorkspaceError,
+    Checkouts, Diff, Exact, ExactReady, FileChange, Identity, Label, Leftovers, Listed, Prepare, Push, Pushed, Ready,
+    Reclaim, RestoreInto, Restored, Snapshot, Status, WorkspaceError,
 };
 use async_trait::async_trait;
 use orcha_base::{RepoUrl, Sha};
@@ -124,6 +124,17 @@ impl Checkouts for Workspaces {
     async fn diff(&self, workspace: &Label, base: Option<&Sha>, patch_cap: usize) -> Result<Diff, WorkspaceError> {
         let _guard = self.lock(workspace).await;
         self.diff_locked(workspace, base, patch_cap).await
+    }
+
+    async fn changes(&self, workspace: &Label) -> Result<Vec<FileChange>, WorkspaceError> {
+        let _guard = self.lock(workspace).await;
+        let absent = || WorkspaceError::Absent { workspace: workspace.clone() };
+        let made = self.record(workspace).await?.ok_or_else(absent)?.ready.head_sha;
+        Ok(self.diff_locked(workspace, Some(&made), 0).await?.files)
+    }
+
+    fn lends(&self, repo: &RepoUrl) -> Option<PathBuf> {
+        Some(self.mirror(repo).dir.join("objects"))
     }
 
     async fn restore(&self, workspace: &Label, number: u32, into: &RestoreInto) -> Result<Restored, WorkspaceError> {

@@ -1,9 +1,11 @@
 //! The list of cases: for each what the agent is to do, and what must come of it.
 
-use super::stage::{BEARER, FAREWELL, Play, Player, Stage, key};
+use super::stage::{BEARER, FAREWELL, Play, Player, SECRET, Stage, WORDS, key};
 use anyhow::{Result, anyhow, ensure};
 use orcha_agent::{Ended, Event, Permissions, Say, TurnEnd};
+use orcha_base::SandboxLevel;
 use orcha_exec::ExitStatus;
+use orcha_scripted_model::isolation;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -22,6 +24,8 @@ pub enum Case {
     Resume,
     /// A file is written and committed in a checkout.
     Commit,
+    /// The same in our sandbox, and nothing beyond it.
+    Confined,
     /// A tool of ours is called, with the session's own credential.
     Tool,
     /// The server of our tools is started anew; the agent calls a tool again.
@@ -50,9 +54,10 @@ pub enum Case {
 
 impl Case {
     /// Every one, those first that depend most on the program.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Resume,
         Self::Commit,
+        Self::Confined,
         Self::Tool,
         Self::ToolsBack,
         Self::Allow,
@@ -72,6 +77,7 @@ impl Case {
         match self {
             Self::Resume => "resume after kill -9",
             Self::Commit => "commit in a checkout",
+            Self::Confined => "commit in a sandbox",
             Self::Tool => "MCP tool with bearer",
             Self::ToolsBack => "MCP tool after its server restarted",
             Self::Allow => "permission allowed",
@@ -91,7 +97,8 @@ impl Case {
     fn play(self, player: &Player) -> Play {
         match self {
             Self::Resume => resume_play(),
-            Self::Commit => commit_play(player),
+            Self::Commit => commit_play(player, false),
+            Self::Confined => commit_play(player, true),
             Self::Tool | Self::ToolsBack => tool_play(),
             Self::Allow | Self::Deny => permission_play(),
             Self::Interrupt => interrupt_play(),
@@ -111,6 +118,7 @@ impl Case {
         match self {
             Self::Resume => resume(stage).await,
             Self::Commit => commit(stage).await,
+            Self::Confined => confined(stage).await,
             Self::Tool => tool(stage).await,
             Self::ToolsBack => tools_back(stage).await,
             Self::Allow => permission(stage, true).await,
@@ -170,14 +178,22 @@ fn has(stage: &Stage, what: &str, wanted: impl Fn(&Event) -> bool) -> Result<()>
     Ok(())
 }
 
-fn commit_play(player: &Player) -> Play {
+fn commit_play(player: &Player, confined: bool) -> Play {
     let shell = "echo from the script > a.txt && git add a.txt && git commit -q -m 'add a.txt' && echo made";
+    let beyond = format!("touch ../beyond; cat ../{SECRET}");
+    let shell = if confined { format!("{beyond}; {shell}") } else { shell.to_owned() };
+    let beyond = json!({"run": {"argv": ["sh", "-c", beyond], "allow_failure": true}});
+    let steps = [
+        json!({"write": {"path": "a.txt", "text": "from the script\n"}}),
+        json!({"commit": "add a.txt"}),
+        json!({"say": "It is committed."}),
+    ];
+    let steps: Vec<Value> = confined.then_some(beyond).into_iter().chain(steps).collect();
     let mut play = Play::new(
         json!({"replies": [{"text": "I make it.", "tools": [{"shell": shell}]}, {"text": "It is committed."}]}),
-        json!([any(
-            json!([{"write": {"path": "a.txt", "text": "from the script\n"}}, {"commit": "add a.txt"}, {"say": "It is committed."}])
-        )]),
+        json!([any(json!(steps))]),
     );
+    play.confined = confined;
     if matches!(player.name(), "codex" | "codex-exec" | "codex-acp") {
         // Its own sandbox is on, and must let a commit through.
         play.permissions = Permissions::Edits;
@@ -199,6 +215,21 @@ async fn commit(stage: &mut Stage) -> Result<()> {
         // That one says how full its window is, and not what a turn took.
         has(stage, "count of tokens", |it| matches!(it, Event::Usage(it) if it.input + it.output > 0))?;
     }
+    Ok(())
+}
+
+async fn confined(stage: &mut Stage) -> Result<()> {
+    if let Some(lack) = stage.lacks_sandbox().await {
+        return Ok(isolation::skip(&format!("conformance {}: commit in a sandbox", stage.player()), &lack)?);
+    }
+    stage.start("Write a.txt and commit it.").await?;
+    let by = stage.confinement().await?;
+    ensure!(by.as_ref().is_some_and(|it| it.level == SandboxLevel::Landlock), "it is confined by {by:?}");
+    is(&stage.turn_end(0).await?, &TurnEnd::Completed)?;
+    let log = stage.git(&["log", "--format=%s"])?;
+    ensure!(log == "add a.txt\nbegin", "the log is {log:?}");
+    ensure!(!stage.file("../beyond").exists(), "it changed what is not its own");
+    ensure!(!format!("{:?}", stage.events).contains(WORDS), "it read what is hidden");
     Ok(())
 }
 

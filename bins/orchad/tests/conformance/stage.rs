@@ -8,8 +8,8 @@ use orcha_agent::{
     Agents, Begun, Cursor, Dialect, Ended, Event, HostedRunner, Launch, LaunchError, Mcp, Permissions, Runner,
     RunnerError, Say, TurnEnd,
 };
-use orcha_base::{Redacted, Timestamp};
-use orcha_exec::{Grace, Host, LocalHost, LocalSettings, RunLabel, RunState};
+use orcha_base::{Confinement, Redacted, SandboxLevel, Timestamp};
+use orcha_exec::{Grace, Host, LocalHost, LocalSettings, RunLabel, RunState, Sandbox};
 use orcha_scripted_model::programs::Program;
 use orcha_scripted_model::{Options, Scenario, ScriptedModel};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -26,6 +26,11 @@ pub const FAREWELL: Duration = Duration::from_secs(30);
 
 /// The bearer of the tools.
 pub const BEARER: &str = "bearer-of-the-conformance-suite";
+
+/// A file that a confined agent does not see, beside its checkout.
+pub const SECRET: &str = "nobody-may-read-this";
+/// What is in it.
+pub const WORDS: &str = "words-that-were-hidden";
 
 /// Who plays the agent.
 pub enum Player {
@@ -64,12 +69,14 @@ pub struct Play {
     pub tools: bool,
     /// What a shell does first, before it becomes the program: lines on the same output.
     pub before: Option<&'static str>,
+    /// Whether it is confined to its checkout.
+    pub confined: bool,
 }
 
 impl Play {
     /// Returns one that may do everything.
     pub fn new(model: Value, turns: Value) -> Self {
-        Self { model, turns, permissions: Permissions::Everything, tools: false, before: None }
+        Self { model, turns, permissions: Permissions::Everything, tools: false, before: None, confined: false }
     }
 }
 
@@ -151,6 +158,13 @@ impl Stage {
             token: Redacted::new(BEARER.into()),
             tools: vec!["report".into()],
         };
+        let sandbox = Sandbox {
+            level: if play.confined { SandboxLevel::Landlock } else { SandboxLevel::None },
+            strict: play.confined,
+            hide: vec![root.join("root"), root.join(SECRET)],
+            ..Sandbox::default()
+        };
+        std::fs::write(root.join(SECRET), WORDS)?;
         let launch = Launch {
             label: RunLabel::new("s-1")?,
             dir: checkout,
@@ -161,6 +175,7 @@ impl Stage {
             conversation: "01890a5d-ac96-774b-bcce-b302099a8057".to_owned(),
             mcp: play.tools.then_some(tools),
             permissions: play.permissions,
+            sandbox,
             rules: String::new(),
             opening: None,
             env,
@@ -196,6 +211,20 @@ impl Stage {
     /// Returns the name of the agent.
     pub fn player(&self) -> &'static str {
         self.player
+    }
+
+    /// Says why an agent cannot be confined here, if it cannot.
+    pub async fn lacks_sandbox(&self) -> Option<String> {
+        let offers = self.host.sandboxes().await;
+        offers.into_iter().find(|it| it.level == SandboxLevel::Landlock)?.there.err()
+    }
+
+    /// Returns how the newest attempt is confined.
+    pub async fn confinement(&self) -> Result<Option<Confinement>> {
+        match self.host.look(&self.launch.label).await? {
+            RunState::Running(started) => Ok(started.confinement),
+            other => bail!("it does not run: {other:?}"),
+        }
     }
 
     /// Returns a file of the checkout.

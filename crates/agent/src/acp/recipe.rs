@@ -19,6 +19,8 @@ pub struct Recipe {
     pub args: Vec<String>,
     /// Arguments for a level of permissions. `{dir}` is the working folder; it may stand in quotes.
     pub args_for: Levels<Vec<String>>,
+    /// The same in place of those where it runs in our sandbox, for an agent whose own one cannot be made there.
+    pub args_confined: Option<Levels<Vec<String>>>,
     /// What it may see of the daemon's environment, besides what every program needs: prefixes of names.
     pub sees: Vec<String>,
     /// Variables that are always set. `{run_dir}` is the folder of the run's private files.
@@ -33,6 +35,9 @@ pub struct Recipe {
     pub modes: Levels<Option<String>>,
     /// How to log in when the agent wants it: a variable that is set, and the method that uses it.
     pub login: BTreeMap<String, String>,
+    /// What it keeps for itself and must be able to change in a sandbox: names below the home folder, or below the
+    /// folder that a variable names, `$CODEX_HOME/`. What ends in `/` is a folder, and made where it is not there.
+    pub keeps: Vec<String>,
     /// Whether a conversation that is gone on with tells its history after it is open, and not before.
     pub late_history: bool,
     /// Whether it names the file of a conversation by the minute of its start, so that a resume within that minute
@@ -110,8 +115,18 @@ impl Recipe {
         layers.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
-    pub(super) fn args(&self, permissions: Permissions) -> impl Iterator<Item = &String> {
-        self.args.iter().chain(self.args_for.get(permissions))
+    /// Returns its arguments; `confined` says that our sandbox stands in the place of its own.
+    pub(super) fn args(&self, permissions: Permissions, confined: bool) -> impl Iterator<Item = &String> {
+        let own = match &self.args_confined {
+            Some(own) if confined => own,
+            Some(_) | None => &self.args_for,
+        };
+        self.args.iter().chain(own.get(permissions))
+    }
+
+    /// Tells whether it lets go of a sandbox of its own in ours.
+    pub(super) fn has_own_sandbox(&self) -> bool {
+        self.args_confined.is_some()
     }
 
     pub(super) fn mode(&self, permissions: Permissions) -> Option<&str> {

@@ -4,14 +4,13 @@
 //! conversation. Errors come as prose only; the table below is the only place that reads it.
 
 use super::items::{self, Stage};
-use super::{freedom, git_folder, settings};
+use super::{OWN_SANDBOX, freedom, git_folder, keeps, settings};
 use crate::causes::Cause;
 use crate::once::{self, Brief};
 use crate::spec::{self, unsupported};
 use crate::text::{count, detail, object, raw, remember, short, str_of};
 use crate::{
-    Dialect, Dialogue, Event, Heard, Launch, LaunchError, Permissions, Program, RunnerError, Say, TurnEnd, Usage,
-    Utterance,
+    Dialect, Dialogue, Event, Heard, Launch, LaunchError, Program, RunnerError, Say, TurnEnd, Usage, Utterance,
 };
 use orcha_exec::RunSpec;
 use serde::{Deserialize, Serialize};
@@ -47,6 +46,14 @@ pub struct CodexExec {
 }
 
 impl Dialect for CodexExec {
+    fn keeps(&self, _launch: &Launch) -> Vec<String> {
+        keeps()
+    }
+
+    fn leans_on_sandbox(&self, launch: &Launch) -> bool {
+        spec::is_confined(launch)
+    }
+
     fn run_spec(&self, launch: &Launch) -> Result<RunSpec, LaunchError> {
         let (program, mut args) = spec::command(launch, &self.program)?;
         let prompt = once::prompt(launch)?;
@@ -56,13 +63,13 @@ impl Dialect for CodexExec {
         }
         args.push("--json".to_owned());
         args.extend(settings());
-        let (approval, sandbox) = freedom(launch.permissions);
+        let (approval, sandbox) = freedom(launch);
         let quoted = |text: &str| json!(text).to_string();
         let mut setting = |setting: String| args.extend(["-c".to_owned(), setting]);
         // Nobody can be asked: what would be a question is a no.
         setting(format!("approval_policy={}", quoted(if approval == "on-request" { "never" } else { approval })));
         setting(format!("sandbox_mode={}", quoted(sandbox)));
-        if launch.permissions != Permissions::Everything {
+        if sandbox == OWN_SANDBOX {
             setting(format!("sandbox_workspace_write.writable_roots=[{}]", quoted(&git_folder(launch)?)));
         }
         let mut env = spec::layered(self.base_env.iter().chain(&launch.env));

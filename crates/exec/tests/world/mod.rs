@@ -107,6 +107,7 @@ pub fn script_in(root: &Path, label: &str, script: &str) -> RunSpec {
         input: Vec::new(),
         line_cap: 16 << 20,
         backlog_cap: 64 << 20,
+        sandbox: orcha_exec::Sandbox::default(),
     }
 }
 

@@ -237,12 +237,12 @@ fn rules_of_role_and_project_add_up_and_the_stricter_mode_counts() {
     let all = Permissions {
         roles: BTreeMap::from([(
             Role::Reviewer,
-            Rules { mode: Some(Mode::Deny), allow: vec![rule("", "git diff", "")], deny: vec![] },
+            Rules { mode: Some(Mode::Deny), allow: vec![rule("", "git diff", "")], ..Rules::default() },
         )]),
         deny: vec![rule("", "git push", "")],
         ..Permissions::default()
     };
-    let project = Rules { mode: Some(Mode::Ask), allow: vec![rule("", "make", "")], deny: vec![] };
+    let project = Rules { mode: Some(Mode::Ask), allow: vec![rule("", "make", "")], ..Rules::default() };
     assert_eq!(all.policy(Role::Implementer, None).mode, Mode::Auto);
     assert_eq!(all.policy(Role::Implementer, Some(&project)).mode, Mode::Ask);
     let reviewer = all.policy(Role::Reviewer, Some(&project));

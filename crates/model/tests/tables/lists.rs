@@ -413,6 +413,10 @@ fn session_inputs() -> Vec<(String, session::Input)> {
         Input::PermissionWithdrawn { .. } => [
             ("a request is withdrawn", Input::PermissionWithdrawn { attempt: this, request: "r0".into() }),
         ],
+        Input::Confined { .. } => [("its sandbox is known", Input::Confined { attempt: this, confinement: make::confinement() })],
+        Input::Trespassed { .. } => [
+            ("it changed what it may only look at", Input::Trespassed { attempt: this, files: vec!["a".into()] }),
+        ],
         Input::Follow { .. } => [("follows another", Input::Follow { pull_request: PullRequestId::fixed(2) })],
     );
     all.extend(turn_ends());
@@ -720,7 +724,7 @@ pub(super) fn target() {
         State::Disabled => [("disabled", State::Disabled)],
     );
     let inputs = every!(Input;
-        Input::Reached => [("reached", Input::Reached)],
+        Input::Reached { .. } => [("reached", Input::Reached { sandboxes: Vec::new() })],
         Input::Unreached { .. } => [("not reached", Input::Unreached { problem: "timed out".into() })],
         Input::Drain => [("drain", Input::Drain)],
         Input::Enable => [("enable", Input::Enable)],

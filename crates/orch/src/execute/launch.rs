@@ -1,19 +1,23 @@
 //! Starts agents and speaks to them.
 
 use super::{Executed, Facts, agent_of, chain, run_label, runner, runner_of, sorted};
+use crate::confine::{self, Confined, OfProjects};
+use crate::hands::TargetHands;
 use crate::orch::Shared;
 use crate::providers;
 use data_encoding::BASE64URL_NOPAD;
 use orcha_agent::{Begun, Launch, LaunchError, Mcp, Output, Say};
 use orcha_base::{Attempt, MessageId, ObjectiveId, Redacted, SessionId, TargetId};
+use orcha_exec::{RunState, Sandbox};
 use orcha_model::Tool;
 use orcha_model::effect::{self, Deliver, Permit};
-use orcha_model::session::Input;
-use orcha_plan::Stimulus;
+use orcha_model::session::{Input, Waiting};
+use orcha_plan::{Stimulus, World};
 use orcha_store::{Commit, CommitError, Credential};
 use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Starts the agent for one attempt, or finds it running.
 pub(super) async fn run(
@@ -23,8 +27,17 @@ pub(super) async fn run(
 ) -> Result<Executed, Executed> {
     let label = run_label(it.session, it.attempt)?;
     let runner = runner(shared, it.target, &it.agent.kind)?;
+    let hands = shared
+        .hands
+        .target(it.target)
+        .ok_or_else(|| Executed::Again { detail: "the target is not connected".into() })?;
     let alive = runner.alive(&label).await.map_err(|fault| sorted(&fault, fault.retry()))?;
-    if !alive {
+    let confinement = if alive {
+        match hands.host.look(&label).await.map_err(|fault| sorted(&fault, fault.retry()))? {
+            RunState::Running(started) => started.confinement,
+            RunState::Absent | RunState::Ended(_) | RunState::Lost => None,
+        }
+    } else {
         // Looked at once more at the last moment: it may have been parked while the checkout was made.
         if let Some(wait) = providers::shut(shared, &it.agent.kind, it.session) {
             return Ok(Facts::of([wait]));
@@ -45,6 +58,10 @@ pub(super) async fn run(
         if let Some(pull_request) = follows {
             env.push(("ORCHA_PULL_REQUEST".into(), pull_request.to_string()));
         }
+        let sandbox = match sandbox(shared, objective, it, &hands).await? {
+            Ok(sandbox) => sandbox,
+            Err(lack) => return Ok(Facts::of([lack])),
+        };
         let launch = Launch {
             label,
             dir: PathBuf::from(&it.dir),
@@ -55,6 +72,7 @@ pub(super) async fn run(
             conversation: it.conversation.clone(),
             mcp,
             permissions: shared.settings.permissions,
+            sandbox,
             rules: String::new(),
             opening: it
                 .opening
@@ -68,15 +86,51 @@ pub(super) async fn run(
                 .and_then(|it| it.phase.contract())
                 .map(|it| Output { tool: Tool::HandIn.to_string(), schema: it.schema() }),
         };
-        runner.launch(&launch).await.map_err(|fault| match fault {
+        let started = runner.launch(&launch).await.map_err(|fault| match fault {
             LaunchError::NotYet { until, .. } => Executed::NotBefore { until, detail: chain(&fault) },
             LaunchError::Run(_) | LaunchError::Unsupported { .. } => sorted(&fault, fault.retry()),
         })?;
-    }
-    Ok(Facts::of([Stimulus::Session(
-        it.session,
-        Input::Started { attempt: it.attempt, spoken_to: it.opening.is_some() },
-    )]))
+        started.confinement
+    };
+    let started = Input::Started { attempt: it.attempt, spoken_to: it.opening.is_some() };
+    let confined = confinement.map(|confinement| Input::Confined { attempt: it.attempt, confinement });
+    Ok(Facts::of([started].into_iter().chain(confined).map(|input| Stimulus::Session(it.session, input))))
+}
+
+/// How long a session waits whose target lost its sandboxes between the placement and the launch.
+const UNCONFINED: Duration = Duration::from_secs(60);
+
+/// Says how the agent is confined; or what it waits for, where it must be and cannot. The machine is looked at once more
+/// at the last moment.
+async fn sandbox(
+    shared: &Arc<Shared>,
+    objective: ObjectiveId,
+    it: &effect::Launch,
+    hands: &TargetHands,
+) -> Result<Result<Sandbox, Stimulus>, Executed> {
+    let again = |detail| Executed::Again { detail };
+    let projects = OfProjects::read(shared).await.map_err(|fault| again(chain(&fault)))?;
+    let session = it.session;
+    let look = move |world: &World| {
+        let it = world.sessions.get(&session)?;
+        let works_on = it.repo.as_ref().or(world.objective.repo.as_ref()).map(|it| it.url.clone());
+        let checkout = it.workspace.and_then(|id| world.workspaces.get(&id)).and_then(|it| it.repo.clone());
+        Some((it.tenant.clone(), works_on, checkout))
+    };
+    let seen = shared.view(objective, look).await.map_err(|fault| again(chain(&fault)))?;
+    let (tenant, works_on, repo) = seen.ok_or_else(|| Executed::Failed { detail: "the session is gone".into() })?;
+    let confine = projects.confine(shared, &tenant, it.role, works_on.as_ref());
+    let level = match confine::level(&*hands.host, confine).await {
+        Ok(level) => level,
+        Err(detail) => {
+            let until = Some(shared.clock.now() + UNCONFINED);
+            let why = Waiting::NoTarget { detail };
+            return Ok(Err(Stimulus::Session(it.session, Input::Held { why, until })));
+        }
+    };
+    let who = Confined { session: it.session, attempt: it.attempt, role: it.role, repo: repo.as_ref() };
+    let sandbox = confine::sandbox(shared, hands, who, level, confine.strict).await.map_err(again)?;
+    Ok(Ok(sandbox))
 }
 
 /// Makes the credential of an attempt. Only its hash is stored. It is the same however often this is executed: the

@@ -1,12 +1,12 @@
 //! Ends a run with everything that belongs to it, hears its last words, and keeps what is in its checkout.
 
-use super::{Executed, Facts, run_label, runner_of, sorted, workspace_label};
+use super::{Executed, Facts, chain, run_label, runner_of, sorted, workspace_label};
 use crate::orch::Shared;
-use orcha_base::ObjectiveId;
+use orcha_base::{ObjectiveId, WorkspaceId};
 use orcha_exec::Grace;
 use orcha_model::effect::{Patience, Stop};
-use orcha_model::{session, workspace};
-use orcha_plan::Stimulus;
+use orcha_model::{Role, session, workspace};
+use orcha_plan::{Stimulus, World};
 use orcha_workspace::WorkspaceError;
 use std::sync::Arc;
 use tracing::warn;
@@ -23,15 +23,12 @@ pub(super) async fn run(shared: &Arc<Shared>, objective: ObjectiveId, it: &Stop)
     let mut stimuli = vec![Stimulus::Session(it.session, session::Input::Stopped { attempt: it.attempt })];
     if let Some(workspace) = it.snapshot {
         stimuli.extend(snapshot(shared, it, workspace).await?);
+        stimuli.extend(trespasses(shared, objective, it, workspace).await?);
     }
     Ok(Facts::of(stimuli))
 }
 
-async fn snapshot(
-    shared: &Shared,
-    it: &Stop,
-    workspace: orcha_base::WorkspaceId,
-) -> Result<Option<Stimulus>, Executed> {
+async fn snapshot(shared: &Shared, it: &Stop, workspace: WorkspaceId) -> Result<Option<Stimulus>, Executed> {
     let Some(hands) = shared.hands.target(it.target) else {
         return Err(Executed::Failed { detail: "the target is not connected".into() });
     };
@@ -42,6 +39,36 @@ async fn snapshot(
         Err(WorkspaceError::Absent { .. }) => Ok(None),
         Err(fault) => Err(sorted(&fault, fault.retry())),
     }
+}
+
+/// Finds what a session changed that may only look: where no sandbox kept its hands off. Nothing goes on with it, and the
+/// snapshot keeps it.
+async fn trespasses(
+    shared: &Arc<Shared>,
+    objective: ObjectiveId,
+    it: &Stop,
+    workspace: WorkspaceId,
+) -> Result<Option<Stimulus>, Executed> {
+    let session = it.session;
+    let role = move |world: &World| world.sessions.get(&session).map(|it| it.role);
+    let role = shared.view(objective, role).await.map_err(|fault| Executed::Again { detail: chain(&fault) })?;
+    if !role.is_some_and(Role::only_looks) {
+        return Ok(None);
+    }
+    let hands = shared.hands.target(it.target);
+    let hands = hands.ok_or_else(|| Executed::Failed { detail: "the target is not connected".into() })?;
+    let files = match hands.checkouts.changes(&workspace_label(workspace)?).await {
+        Ok(files) => files,
+        // A folder without a repository, or a checkout that was never made.
+        Err(WorkspaceError::Absent { .. }) => return Ok(None),
+        Err(fault) => return Err(sorted(&fault, fault.retry())),
+    };
+    let files: Vec<String> = files.into_iter().map(|it| it.path).collect();
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let trespassed = session::Input::Trespassed { attempt: it.attempt, files };
+    Ok(Some(Stimulus::Session(it.session, trespassed)))
 }
 
 /// What is stored of a run that is over need not be kept on the target as well; its directory holds a credential.

@@ -100,6 +100,8 @@ pub struct Stage {
     pub settings: Settings,
     pub forge: FakeForge,
     pub checkouts: Arc<FakeCheckouts>,
+    /// The machine of the one target.
+    pub host: FakeHost,
     /// Says what the checks of workflows say.
     pub checker: FakeChecker,
     /// Makes the deliveries of workflows.
@@ -136,8 +138,23 @@ impl Stage {
         let hands = Hands::new(Arc::new(forge.clone())).with_checker(Arc::new(checker.clone()));
         let models = FakeModels::default();
         let hands = hands.with_deliverer(Arc::new(deliverer.clone())).with_models(Arc::new(models.clone()));
-        let orch = start(&folder, &kinds, &settings, &clock, hands, &checkouts).await;
-        Self { orch, clock, runner, kinds, settings, forge, checkouts, checker, deliverer, models, go: None, folder }
+        let host = FakeHost::new("/nowhere");
+        let orch = start(&folder, &kinds, &settings, &clock, hands, &checkouts, &host).await;
+        Self {
+            orch,
+            clock,
+            runner,
+            kinds,
+            settings,
+            forge,
+            checkouts,
+            host,
+            checker,
+            deliverer,
+            models,
+            go: None,
+            folder,
+        }
     }
 
     /// Ends the wheel and starts it anew on what is stored; agents live on.
@@ -145,7 +162,8 @@ impl Stage {
         self.orch.shut_down().await;
         let hands = Hands::new(Arc::new(self.forge.clone())).with_checker(Arc::new(self.checker.clone()));
         let hands = hands.with_deliverer(Arc::new(self.deliverer.clone())).with_models(Arc::new(self.models.clone()));
-        self.orch = start(&self.folder, &self.kinds, &self.settings, &self.clock, hands, &self.checkouts).await;
+        let host = &self.host;
+        self.orch = start(&self.folder, &self.kinds, &self.settings, &self.clock, hands, &self.checkouts, host).await;
     }
 
     /// Makes an objective without a manager and with one session of a role.
@@ -267,11 +285,12 @@ async fn start(
     clock: &Arc<StillClock>,
     hands: Hands,
     checkouts: &Arc<FakeCheckouts>,
+    host: &FakeHost,
 ) -> Orch {
     let store = Store::open(folder.path(), StoreOptions::default()).unwrap();
     let runners = kinds.iter().map(|(kind, it)| ((*kind).to_owned(), Arc::new(it.clone()) as Arc<dyn Runner>));
     let local = TargetHands {
-        host: Arc::new(FakeHost::new("/nowhere")),
+        host: Arc::new(host.clone()),
         checkouts: Arc::clone(checkouts) as _,
         runners: runners.collect::<HashMap<_, _>>(),
     };

@@ -32,6 +32,7 @@ fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
         all.into_iter()
             .enumerate()
             .map(|(n, (counts, pin, gpu, priority, age))| Candidate {
+                confine: orcha_model::Confine::default(),
                 gate: orcha_model::provider::Gate::Open,
                 session: SessionId::fixed(n as u64),
                 objective: make::objective().id,

@@ -7,8 +7,8 @@ use crate::{ReadError, Store};
 use orcha_base::{Attempt, CheckRunId, ObjectiveId, ScopeId, SessionId, TargetId, TenantId, Timestamp};
 use orcha_model::objective::Strategy;
 use orcha_model::{
-    CheckRun, Effect, EffectKey, Feedback, HandIn, Message, Objective, Provider, PullRequest, Question, Role, Session,
-    Target, Task, Text, Workflow, Workspace,
+    CheckRun, Effect, EffectKey, Feedback, HandIn, Message, Objective, Project, Provider, PullRequest, Question, Role,
+    Session, Target, Task, Text, Workflow, Workspace,
 };
 
 /// One objective and everything that belongs to it and is not over and done with.
@@ -135,6 +135,7 @@ const TAKEN: &str = "SELECT target_id, count(*) FROM sessions WHERE holds = 1 AN
 const TARGETS: &str = "SELECT body FROM targets ORDER BY tenant, name";
 const HEARD: &str = "SELECT body FROM messages WHERE session_id = ?1 AND state = 'acknowledged' \
     ORDER BY created_at DESC, id DESC LIMIT ?2";
+const EVERY_PROJECT: &str = "SELECT body FROM projects";
 const EVERY_OBJECTIVE: &str = "SELECT body FROM objectives";
 const PROVIDERS: &str = "SELECT body FROM providers ORDER BY name";
 const WATCHED: &str =
@@ -295,6 +296,11 @@ impl Store {
     /// Returns all objectives of all tenants: at boot, when a cap lies over several of them.
     pub async fn every_objective(&self) -> Result<Vec<Objective>, ReadError> {
         self.read(|conn| bodies(conn, "objective", EVERY_OBJECTIVE, &[])).await
+    }
+
+    /// Returns the projects of all tenants: some say by what their sessions must be confined.
+    pub async fn every_project(&self) -> Result<Vec<Project>, ReadError> {
+        self.read(|conn| bodies(conn, "project", EVERY_PROJECT, &[])).await
     }
 
     /// Returns what a session was told and took up, the last so many, oldest first.

@@ -91,6 +91,8 @@ pub fn session(n: u64, of: u64) -> Session {
         asks: Vec::new(),
         asked: 0,
         grants: Vec::new(),
+        confinement: None,
+        trespasses: Vec::new(),
         part: None,
         opened_at: None,
         counters: Default::default(),
@@ -248,6 +250,7 @@ pub fn target(n: u64, capacity: u32) -> Target {
         state: target::State::Online,
         last_seen_at: None,
         problem: None,
+        sandboxes: Vec::new(),
         created_at: at(0),
         updated_at: at(0),
     }
