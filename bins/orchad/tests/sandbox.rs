@@ -89,7 +89,8 @@ async fn played(daemon: &Daemon, home: &Path, strategy: Strategy) -> Session {
 /// Waits until something holds, looking again with each thing that happens.
 async fn until<T>(client: &Client, look: impl AsyncFn() -> Option<T>) -> T {
     use futures::StreamExt;
-    let mut events = client.follow_events(StreamEvents::default());
+    // From the beginning: what happens between a look and the first word of the stream must not be missed.
+    let mut events = client.follow_events(StreamEvents { after: Some(0), ..StreamEvents::default() });
     let waited = async {
         loop {
             if let Some(it) = look().await {
