@@ -1,7 +1,7 @@
 //! `orchad demo`: the whole way on a sample repository, with real processes, real checkouts and real git.
 //!
-//! A daemon of its own is started as a user would start it; agents are processes that follow a script, or real programs
-//! whose model follows one; a person is played by `reviewer`. Everything is shown by the same view that `orcha run` has.
+//! A daemon of its own is started as a user would start it; agents are processes that follow a script, or programs whose
+//! model follows one; a person is played by `reviewer`. Everything is shown by the same view that `orcha run` has.
 
 pub mod daemon;
 pub mod pipeline;
@@ -54,7 +54,7 @@ enum Strategy {
 /// Who plays the demo's agents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Agents {
-    /// A program that follows a script.
+    /// A program that follows a script; in the pipeline our own agent as well, whose models follow one.
     Scripted,
     /// Codex as the manager, Gemini CLI and opencode as workers.
     Real,
@@ -75,10 +75,11 @@ async fn run(options: &Options) -> Result<ExitCode> {
         Strategy::Manager => Sample::make(folder.path())?,
         Strategy::Pipeline => Sample::make_for_pipeline(folder.path())?,
     };
-    // Held to the end: the model ends with it.
-    let cast = match (options.agents, options.strategy) {
-        (Agents::Scripted, _) => None,
-        (Agents::Real, Strategy::Manager) => Some(real::Cast::prepare(&mut sample, &[])?),
+    // Held to the end.
+    let model = match (options.agents, options.strategy) {
+        (Agents::Scripted, Strategy::Manager) => None,
+        (Agents::Scripted, Strategy::Pipeline) => Some(pipeline::start_models(&sample)?),
+        (Agents::Real, Strategy::Manager) => Some(real::Cast::prepare(&mut sample, &[])?.model),
         (Agents::Real, Strategy::Pipeline) => bail!("the pipeline's demo has no script for the model of real agents"),
     };
     let cut_off = signals::first_of(&signals::ALL)?;
@@ -87,7 +88,7 @@ async fn run(options: &Options) -> Result<ExitCode> {
         signal = cut_off => Ok(ExitCode::from(signals::exit_code(signal))),
     };
     let ended = daemon::end_runs(&sample).await;
-    drop(cast);
+    drop(model);
     match played {
         Ok(code) => ended.map(|()| code),
         Err(fault) => {

@@ -88,7 +88,20 @@ fn the_pipeline_repairs_what_its_check_finds_and_delivers_what_was_checked() {
     assert_eq!((proposal["status"].as_str(), proposal["name"].as_str()), (Some("on_trial"), Some("implementer")));
     assert_eq!(summary["runs"][0]["health_score"], 78);
     assert_eq!(workflow["health_score"], 78);
-    assert!(workflow["used"]["micro_usd"].as_u64().unwrap() > 0);
+    let said = summary["answered_for_you"].as_str().unwrap();
+    assert!(said.contains("proposals approve"), "{said}");
+    let played = |role: &str| {
+        let it = |it: &&Value| it["role"] == role;
+        let kinds = summary["sessions"].as_array().unwrap().iter().filter(it).map(|it| it["agent"].as_str().unwrap());
+        kinds.collect::<Vec<_>>()
+    };
+    assert_eq!((played("director"), played("project_manager")), (vec!["openai"], vec!["anthropic"]));
+    assert_eq!((played("architect"), played("qa")), (vec!["compatible"; 2], vec!["ollama"; 2]));
+    assert_eq!((played("finalizer"), played("refiner")), (vec!["anthropic"], vec!["openai"]));
+    assert_eq!(played("implementer"), ["claude"; 4]);
+    // The Implementers say what they cost, $0.047 together; what the models cost follows from the tokens of each of their
+    // answers and from the prices of the sample.
+    assert_eq!(workflow["used"]["micro_usd"], 47_000 + 96_948, "{}", workflow["used"]);
     assert_eq!(left_over(tmp.path()), [""; 0]);
 }
 

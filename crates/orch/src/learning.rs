@@ -14,6 +14,7 @@ use orcha_model::proposal::{self, State};
 use orcha_model::{Note, NoteKind, Proposal};
 use orcha_refiner::{Draft, Follow, Wanted, admit, advice, find, follow, next_to_try, trial_says};
 use orcha_store::{Change, Commit, Row};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -64,12 +65,13 @@ async fn learn(shared: &Arc<Shared>) -> Result<Timestamp, SubmitError> {
         if runs.is_empty() {
             break;
         }
+        let mut judged = BTreeSet::new();
         for run in runs {
             if shared.stop.is_cancelled() {
                 return Err(SubmitError::ShuttingDown);
             }
             let _turn = shared.texts_turn.lock().await;
-            take_in(shared, &run).await?;
+            take_in(shared, &run, &mut judged).await?;
             if shared.settings.refiner.by_itself {
                 try_next(shared, &run).await?;
             }
@@ -91,11 +93,12 @@ async fn learn(shared: &Arc<Shared>) -> Result<Timestamp, SubmitError> {
     }
 }
 
-/// Stores what follows from one run.
-async fn take_in(shared: &Shared, run: &Run) -> Result<(), SubmitError> {
+/// Stores what follows from one run. The trials of runs that were read together are judged once: the store has all of
+/// these runs already.
+async fn take_in(shared: &Shared, run: &Run, judged: &mut BTreeSet<ProposalId>) -> Result<(), SubmitError> {
     let mut commit = Commit::at(shared.clock.now());
     let mut moved: Vec<ProposalId> = Vec::new();
-    for (id, side) in &run.tried {
+    for (id, side) in run.tried.iter().filter(|it| judged.insert(*it.0)) {
         let Some(proposal) = shared.proposal(&run.tenant, *id).await? else { continue };
         if *side == Side::Since && !shared.is_in_use(&proposal).await? {
             continue;

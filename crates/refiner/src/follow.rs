@@ -330,9 +330,9 @@ mod tests {
         assert_eq!(verdict(says(runs(Side::Old, 11, End::Failed), 9)), None);
         let late = 90 * 24 * 3600;
         assert_eq!(verdict(says(runs(Side::Old, 1, End::Failed), late)), Some((Verdict::Spent, 1, 0)));
-        assert_eq!(verdict(says(runs(Side::Old, 160, End::Failed), 9)), Some((Verdict::Spent, 160, 0)));
-        let all_alike = [runs(Side::Old, 48, End::Completed), runs(Side::New, 48, End::Completed)].concat();
-        assert_eq!(verdict(says(all_alike, 9)), Some((Verdict::Same, 48, 48)));
+        assert_eq!(verdict(says(runs(Side::Old, 200, End::Failed), 9)), Some((Verdict::Spent, 200, 0)));
+        let all_alike = [runs(Side::Old, 72, End::Completed), runs(Side::New, 72, End::Completed)].concat();
+        assert_eq!(verdict(says(all_alike, 9)), Some((Verdict::Same, 72, 72)));
     }
 
     #[test]

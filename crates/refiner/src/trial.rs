@@ -2,8 +2,10 @@
 //! test.
 //!
 //! The test is Mann and Whitney's U on the scores of the runs, one-sided, looked at after a given number of runs on
-//! each side and at a level that is divided by the number of looks. Only what is better is adopted; what is worse, or
-//! no different after the last look, is not. A better score that is paid for with much more money is not better.
+//! each side. Each look has its share of the level: for "better" in proportion to its runs, for "worse" an equal one, so
+//! that harm ends early. The shares add up to the level, which is therefore kept over all looks, however they hang
+//! together. Only what is better is adopted; what is worse, or no different after the last look, is not. A better score
+//! that is paid for with much more money is not better.
 
 use orcha_base::ObjectiveId;
 use orcha_model::finished::{End, Run, Side};
@@ -34,16 +36,16 @@ pub struct TrialSettings {
 }
 
 impl Default for TrialSettings {
-    /// Looks after 12, 24 and 48 runs a side: with them, a text that turns half of all failures into successes is
-    /// nearly always found, and one that changes nothing is adopted in about one of a hundred trials. Both sides have 48
-    /// runs long before 160 are over; a scope with few runs gets 90 days.
+    /// Looks after 12, 24, 48 and 72 runs a side: a text that turns half of all failures into successes is found in
+    /// more than four of five trials, and one that changes nothing is adopted in at most one of forty. `tests/planted.rs`
+    /// counts both. Both sides have 72 runs long before 200 are over; a scope with few runs gets 90 days.
     fn default() -> Self {
         Self {
-            looks: vec![12, 24, 48],
-            level: 0.01,
+            looks: vec![12, 24, 48, 72],
+            level: 0.025,
             level_of_harm: 0.1,
             dearer: 1.25,
-            most_runs: 160,
+            most_runs: 200,
             most_time: Duration::from_secs(90 * 24 * 3600),
             at_once: 1,
         }
@@ -99,16 +101,17 @@ pub fn arm(run: ObjectiveId, trial: Uuid) -> Side {
 /// It looks where the settings say so and nowhere else: the answer does not depend on how often it is asked.
 pub fn judge(old: &[Run], new: &[Run], settings: &TrialSettings) -> Judgement {
     let (old, new) = (scores(old), scores(new));
-    let looks = settings.looks.len().max(1) as f64;
+    let runs_of_all_looks = settings.looks.iter().sum::<usize>().max(1) as f64;
     for look in &settings.looks {
         let (Some(before), Some(after)) = (old.get(..*look), new.get(..*look)) else {
             return Judgement::Open { next_look: *look };
         };
-        if let Some(p) = chance(after, before).filter(|p| *p < settings.level / looks) {
+        let share = settings.level * *look as f64 / runs_of_all_looks;
+        if let Some(p) = chance(after, before).filter(|p| *p < share) {
             let times = middle(after) / middle(before).max(1.0);
             return if times > settings.dearer { Judgement::Dearer { times } } else { Judgement::Better { p } };
         }
-        if let Some(p) = chance(before, after).filter(|p| *p < settings.level_of_harm / looks) {
+        if let Some(p) = chance(before, after).filter(|p| *p < share_of_harm(settings)) {
             return Judgement::Worse { p };
         }
     }
@@ -120,10 +123,15 @@ pub fn judge(old: &[Run], new: &[Run], settings: &TrialSettings) -> Judgement {
 /// not watched any more: what turns bad later is found by the search over many runs.
 pub fn relapsed(before: &[Run], since: &[Run], settings: &TrialSettings) -> Option<f64> {
     let (before, since) = (scores(before), scores(since));
-    let level = settings.level_of_harm / settings.looks.len().max(1) as f64;
+    let level = share_of_harm(settings);
     let enough = settings.looks.first().is_some_and(|first| before.len() >= *first);
     let looks = settings.looks.iter().filter(|_| enough).filter_map(|look| since.get(..*look));
     looks.filter_map(|since| chance(&before, since)).find(|p| *p < level)
+}
+
+/// How unlikely "worse" must be by chance at one look.
+fn share_of_harm(settings: &TrialSettings) -> f64 {
+    settings.level_of_harm / settings.looks.len().max(1) as f64
 }
 
 /// The score and the cost of each run that says something.

@@ -16,5 +16,5 @@ mod server;
 
 #[cfg(feature = "server")]
 pub use server::{
-    Api, Asked, Credential, Options, Record, Said, Scenario, ScenarioError, ScriptedModel, StartError, State,
+    Api, Asked, Credential, Options, Record, Said, Scenario, ScenarioError, ScriptedModel, StartError, State, Usage,
 };

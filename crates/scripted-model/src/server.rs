@@ -19,4 +19,4 @@ mod stage;
 pub use ask::Api;
 pub use handle::{Options, ScriptedModel, StartError};
 pub use record::{Asked, Credential, Record, Said, State};
-pub use scenario::{Scenario, ScenarioError};
+pub use scenario::{Scenario, ScenarioError, Usage};

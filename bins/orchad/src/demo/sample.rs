@@ -8,7 +8,7 @@ use std::process::Command;
 /// What the scripted agents do.
 const SCRIPT: &str = include_str!("script.json");
 
-/// What they do when a pipeline runs them.
+/// What the Implementers of a pipeline do.
 const PIPELINE: &str = include_str!("pipeline.json");
 /// The project's own check, and where it is named.
 const CHECK: &str = "#!/bin/sh\n# The project's own test.\nset -eu\n\

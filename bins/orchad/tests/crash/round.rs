@@ -9,8 +9,10 @@ use anyhow::{Context, Result, bail, ensure};
 use futures::StreamExt;
 use orcha_base::{ObjectiveId, Redacted};
 use orcha_client::{Client, ClientError};
+use orcha_scripted_model::ScriptedModel;
 use orcha_wire::{ListPullRequests, ListQuestions, PullRequestStatus, StreamEvents};
 use orchad::demo::daemon::Daemon;
+use orchad::demo::pipeline;
 use orchad::demo::real::Cast;
 use orchad::demo::reviewer;
 use orchad::demo::sample::Sample;
@@ -33,8 +35,8 @@ const SOON: Duration = Duration::from_millis(20);
 pub struct Round {
     story: Story,
     folder: Option<TempDir>,
-    /// The model of real agents; it ends with the round.
-    cast: Option<Cast>,
+    /// The model of the agents that have one; it ends with the round.
+    model: Option<ScriptedModel>,
     sample: Sample,
     witness: Witness,
     program: PathBuf,
@@ -66,9 +68,10 @@ impl Round {
         let folder = tempfile::Builder::new().prefix("orcha-crash-").tempdir()?;
         let mut sample = story.sample(folder.path())?;
         let witness = Witness::prepare(folder.path(), &sample)?;
-        let cast = match story {
-            Story::Manager | Story::Pipeline => None,
-            Story::Real => Some(Cast::prepare(&mut sample, &[witness.wrapper()])?),
+        let model = match story {
+            Story::Manager => None,
+            Story::Pipeline => Some(pipeline::start_models(&sample)?),
+            Story::Real => Some(Cast::prepare(&mut sample, &[witness.wrapper()])?.model),
         };
         let program = folder.path().join("orchad");
         let built = Path::new(env!("CARGO_BIN_EXE_orchad"));
@@ -76,7 +79,7 @@ impl Round {
         if std::fs::hard_link(built, &program).is_err() {
             std::fs::copy(built, &program)?;
         }
-        Ok(Self { story, folder: Some(folder), cast, sample, witness, program, daemon: None, kills: 0 })
+        Ok(Self { story, folder: Some(folder), model, sample, witness, program, daemon: None, kills: 0 })
     }
 
     /// Plays the round with at most so many kills, and checks what came of it.
@@ -118,7 +121,7 @@ impl Round {
         if let Some(mut daemon) = self.daemon.take() {
             daemon.stop().await?;
         }
-        verdict::check(self.story, &self.sample, &self.witness, objective).await
+        verdict::check(self.story, &self.sample, &self.witness, self.model.as_ref(), objective).await
     }
 
     /// Kills the daemon, starts it again, and so on until the objective is over; the last daemon stays.
@@ -230,8 +233,8 @@ impl Round {
             eprintln!("the daemon could not be ended: {fault:#}");
         }
         let left = leftovers::end(self.folder());
-        if let Some(cast) = &self.cast {
-            let asked = cast.model.requests();
+        if let Some(model) = &self.model {
+            let asked = model.requests();
             for it in &asked[asked.len().saturating_sub(20)..] {
                 eprintln!("the model said: {:?}", it.said);
             }

@@ -16,7 +16,7 @@ pub enum Story {
     Manager,
     /// The same with real programs as the agents, whose model follows a script.
     Real,
-    /// Six roles, a check that is red at first, and a repair.
+    /// Models in every role but the Implementers', a check that is red at first, and a repair.
     Pipeline,
 }
 
@@ -82,7 +82,11 @@ impl Story {
             Self::Real => Ok(client.create_objective(&real::objective(sample)?).await?.objective.id),
             Self::Pipeline => {
                 let mut wish = pipeline::request_for(program, sample)?;
-                wish.personas.values_mut().for_each(|it| witness.watch(&mut it.program));
+                for it in wish.personas.values_mut() {
+                    // What plays models anyway is named, so that it can be watched.
+                    it.program.get_or_insert_with(|| vec![program.display().to_string(), "llm-agent".to_owned()]);
+                    witness.watch(&mut it.program);
+                }
                 Ok(client.create_workflow(&wish).await?.row.id)
             }
         }

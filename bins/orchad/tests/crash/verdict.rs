@@ -7,9 +7,12 @@ use anyhow::{Context, Result, bail, ensure};
 use orcha_agent::claude::Claude;
 use orcha_agent::{Agents, Dialect, Event};
 use orcha_base::{ObjectiveId, TenantId};
+use orcha_model::guard::Usage;
 use orcha_model::workflow::Phase;
 use orcha_model::{CheckRun, check, objective, pull_request, task};
+use orcha_scripted_model::{Api, Said, ScriptedModel};
 use orcha_store::{Entry, EventFilter, Span, Store, StoreOptions, Viewer};
+use orchad::config::Config;
 use orchad::demo::sample::Sample;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,7 +53,13 @@ impl Checked {
 }
 
 /// Checks everything; all that is wrong is said at once.
-pub async fn check(story: Story, sample: &Sample, witness: &Witness, objective: ObjectiveId) -> Result<Checked> {
+pub async fn check(
+    story: Story,
+    sample: &Sample,
+    witness: &Witness,
+    model: Option<&ScriptedModel>,
+    objective: ObjectiveId,
+) -> Result<Checked> {
     let data = sample.data.clone();
     let store = tokio::task::spawn_blocking(move || Store::open(&data, StoreOptions::default())).await??;
     let mut wrong = Vec::new();
@@ -64,9 +73,14 @@ pub async fn check(story: Story, sample: &Sample, witness: &Witness, objective: 
     note(books(story, &store, objective).await);
     note(steps(story, &store, objective).await);
     note(money(&store, objective).await);
+    note(match (story, model) {
+        (Story::Pipeline, Some(model)) => bill(sample, &store, model, objective).await,
+        // The programs of others ask more than they tell, and go by prices of their own.
+        (Story::Pipeline | Story::Manager | Story::Real, _) => Ok(0),
+    });
     let events = note(journal(&store).await);
     let runs = note(starts(story, witness));
-    let lines = note(transcripts(story, &store, witness, objective).await);
+    let lines = note(transcripts(story, sample, &store, witness, objective).await);
     let commits = note(match story {
         Story::Manager | Story::Pipeline => commits(story, sample, witness),
         // Not every program hands on what a command printed: each message stands there once.
@@ -160,6 +174,44 @@ async fn money(store: &Store, id: ObjectiveId) -> Result<usize> {
     Ok(0)
 }
 
+/// What the models of the roles were asked and what their answers cost is what was counted for those roles: nothing was
+/// asked twice, and nothing was counted twice or not at all.
+async fn bill(sample: &Sample, store: &Store, model: &ScriptedModel, id: ObjectiveId) -> Result<usize> {
+    let providers = Config::load(None, &sample.data)?.providers(&[])?;
+    let world = store.load_world(id).await?.context("the objective is gone")?;
+    let requests = model.requests();
+    let (mut asked, mut billed) = (BTreeSet::new(), Usage::default());
+    for it in &requests {
+        let (Some(question), Said::Reply { usage, script_error: None, .. }) = (&it.asked, &it.said) else {
+            bail!("a model was asked what its script does not know: {:?}", it.said)
+        };
+        ensure!(asked.insert(it.body.to_string()), "a model was asked twice: {question:?}");
+        let price = providers.get("openai").and_then(|it| it.price(&question.model)).context("a model has no price")?;
+        let cached = price.cache_read.context("the prices of the sample name that of cached tokens")?;
+        let input = match question.api {
+            // They count the cached ones among those that were read.
+            Api::Responses | Api::Chat | Api::Copilot => usage.input - usage.cache_read,
+            Api::Messages | Api::Gemini | Api::Ollama => usage.input,
+        };
+        // Dollars for a million tokens are millionths for one.
+        let cost = input as f64 * price.input + usage.output as f64 * price.output + usage.cache_read as f64 * cached;
+        billed.add(&Usage {
+            input,
+            output: usage.output,
+            cache_read: usage.cache_read,
+            cache_write: usage.cache_write,
+            micro_usd: cost.round() as u64,
+            model_calls: 1,
+        });
+    }
+    let mut counted = Usage::default();
+    for it in world.sessions.iter().filter(|it| providers.get(&it.agent.kind).is_some()) {
+        counted.add(&it.counters.used);
+    }
+    ensure!(billed == counted, "the answers of the models cost {billed:?}, and {counted:?} was counted");
+    Ok(requests.len())
+}
+
 /// The journal has no gap.
 async fn journal(store: &Store) -> Result<usize> {
     let mut last = 0;
@@ -187,9 +239,16 @@ fn starts(story: Story, witness: &Witness) -> Result<usize> {
 }
 
 /// Each line that an agent wrote is in its session's transcript, once and in its place.
-async fn transcripts(story: Story, store: &Store, witness: &Witness, objective: ObjectiveId) -> Result<usize> {
+async fn transcripts(
+    story: Story,
+    sample: &Sample,
+    store: &Store,
+    witness: &Witness,
+    objective: ObjectiveId,
+) -> Result<usize> {
     let world = store.load_world(objective).await?.context("the objective is gone")?;
-    let agents = Agents::new(Vec::new())?;
+    let mut agents = Agents::new(Vec::new())?;
+    agents.add_providers(&[], &Config::load(None, &sample.data)?.providers(&[])?)?;
     let kind =
         |run: &str| world.sessions.iter().find(|it| run.starts_with(&it.id.to_string())).map(|it| &it.agent.kind);
     let mut written: BTreeMap<String, Vec<Event>> = witness.events(|run| agents.dialect(kind(run)?))?;

@@ -10,6 +10,7 @@ mod life;
 mod limits;
 mod permits;
 mod pipeline;
+mod planted;
 mod promises;
 mod stage;
 mod talk;

@@ -2,6 +2,7 @@
 //! is never enough.
 
 use crate::stage::{Stage, receipt, repo, workspace_label};
+use futures::future::BoxFuture;
 use orcha_agent::fake::FakeAgent;
 use orcha_agent::{Say, TurnEnd};
 use orcha_base::{Attempt, BranchName, ObjectiveId, SessionId, WorkflowId};
@@ -28,7 +29,7 @@ use tokio::sync::watch;
 #[derive(Clone, Debug, Default)]
 pub struct Act {
     /// Files that it writes, or deletes.
-    writes: Vec<(&'static str, Option<&'static str>)>,
+    writes: Vec<(&'static str, Option<String>)>,
     /// What it hands in, one after another.
     hands_in: Vec<Value>,
 }
@@ -37,8 +38,8 @@ pub fn hands(document: Value) -> Act {
     Act { hands_in: vec![document], ..Act::default() }
 }
 
-pub fn writes(path: &'static str, text: Option<&'static str>) -> Act {
-    Act { writes: vec![(path, text)], hands_in: vec![change()] }
+pub fn writes(path: &'static str, text: Option<&str>) -> Act {
+    Act { writes: vec![(path, text.map(str::to_owned))], hands_in: vec![change()] }
 }
 
 fn direction() -> Value {
@@ -95,7 +96,12 @@ pub struct Script {
     forge: Arc<OnceLock<orcha_forge::fake::FakeForge>>,
     /// The branch that pull requests come from, if a person named one.
     head: Arc<OnceLock<BranchName>>,
+    /// Who thinks for the Implementers, by what they are told; else they play as the rest.
+    pub thinker: Arc<OnceLock<Thinker>>,
 }
+
+/// Says what an agent does that was told this.
+pub type Thinker = Box<dyn Fn(String) -> BoxFuture<'static, Act> + Send + Sync>;
 
 impl Script {
     pub fn plays(&self, name: &str, acts: impl IntoIterator<Item = Act>) -> &Self {
@@ -158,14 +164,17 @@ impl Script {
                 None => orch = self.wheel().await,
             }
         };
-        self.heard.lock().unwrap().push((session.role.to_string(), told));
+        self.heard.lock().unwrap().push((session.role.to_string(), told.clone()));
         let part = session.part.unwrap();
-        let act = self.next(part.phase, &session.title);
+        let act = match self.thinker.get() {
+            Some(thinks) if part.phase == Phase::Implement => thinks(told).await,
+            _ => self.next(part.phase, &session.title),
+        };
         let checkouts = self.checkouts.wait();
         if !act.writes.is_empty() {
             let (label, branch) = label.unwrap();
             for (path, text) in &act.writes {
-                checkouts.write(&label, path, *text);
+                checkouts.write(&label, path, text.as_deref());
             }
             let sha = checkouts.commit(&label, "feat: it");
             self.forge.wait().push(&repo(), self.head.get().unwrap_or(&branch), &sha);
@@ -215,7 +224,11 @@ async fn find(orch: &Orch, id: SessionId) -> Option<Found> {
 }
 
 pub async fn open(script: &Script) -> Stage {
-    let settings = Settings { watch_every: Duration::from_secs(1_000_000), ..Settings::default() };
+    open_with(script, Settings::default()).await
+}
+
+pub async fn open_with(script: &Script, settings: Settings) -> Stage {
+    let settings = Settings { watch_every: Duration::from_secs(1_000_000), ..settings };
     let played = script.clone();
     let stage = Stage::open(settings, move |agent| played.clone().perform(agent)).await;
     script.orch.send_replace(Some(stage.orch.clone()));
@@ -229,6 +242,10 @@ pub fn wish() -> Wish {
 }
 
 pub async fn begin(stage: &Stage, prompt: &str, wish: Wish, with_repo: bool) -> ObjectiveId {
+    begin_in(stage, &Actor::default(), prompt, wish, with_repo).await
+}
+
+pub async fn begin_in(stage: &Stage, actor: &Actor, prompt: &str, wish: Wish, with_repo: bool) -> ObjectiveId {
     let new = NewObjective {
         strategy: Strategy::Pipeline,
         repo: with_repo.then(|| RepoChoice { url: repo(), base: None }),
@@ -236,10 +253,10 @@ pub async fn begin(stage: &Stage, prompt: &str, wish: Wish, with_repo: bool) -> 
         workflow: wish,
         ..NewObjective::new(prompt)
     };
-    stage.orch.create_objective(&Actor::default(), new).await.unwrap().0.id
+    stage.orch.create_objective(actor, new).await.unwrap().0.id
 }
 
-async fn ends(stage: &Stage, id: ObjectiveId) -> World {
+pub async fn ends(stage: &Stage, id: ObjectiveId) -> World {
     stage.pass_until(id, |world| world.objective.is_over().then(|| world.clone())).await
 }
 

@@ -228,6 +228,7 @@ impl Desk {
                     main: choice.main,
                     text: plan.text(),
                     calls: plan.calls.iter().map(|call| call.tool.name.clone()).collect(),
+                    usage: plan.usage,
                     script_error: plan.script_error.clone(),
                 };
                 let number = self.record(body, Some(&ask), said);

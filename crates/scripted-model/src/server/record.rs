@@ -3,6 +3,7 @@
 //! Secrets do not get in: of a credential only where it stood and whether it was the expected one is kept.
 
 use crate::server::ask::{Api, Ask};
+use crate::server::scenario::Usage;
 use axum::http::{HeaderMap, Uri};
 use serde::Serialize;
 use serde_json::Value;
@@ -88,6 +89,8 @@ pub enum Said {
         text: String,
         /// The tools that it calls.
         calls: Vec<String>,
+        /// What it was said to cost, as far as the dialect has words for it.
+        usage: Usage,
         /// Why the script could not be played.
         script_error: Option<String>,
     },

@@ -7,6 +7,7 @@ mod read;
 use crate::server::ask::{Api, Ask};
 use read::{Fields, Place};
 use regex::{Regex, RegexBuilder};
+use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -121,13 +122,18 @@ pub(crate) enum Stop {
     Refusal,
 }
 
-/// What an answer is said to have cost.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Usage {
+/// What an answer is said to have cost, in tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// Read; in the dialects of OpenAI with the cached ones.
     pub input: u64,
+    /// Written, reasoning included.
     pub output: u64,
+    /// Read from the cache; Ollama has no word for it.
     pub cache_read: u64,
+    /// Written to the cache; Anthropic alone has a word for it.
     pub cache_write: u64,
+    /// Those of `output` that were thought and not said.
     pub reasoning: u64,
 }
 
@@ -369,8 +375,8 @@ fn scenario(place: &Place) -> Result<Scenario, ScenarioError> {
 }
 
 const ABOUT_WHEN: [&str; 4] = ["when", "unless", "repeat", "delay_ms"];
-const ABOUT_SAYING: [&str; 10] =
-    ["thinking", "text", "chunks", "tools", "usage", "stop", "chunk_delay_ms", "hold", "cut", "headers"];
+const ABOUT_SAYING: [&str; 11] =
+    ["thinking", "text", "json", "chunks", "tools", "usage", "stop", "chunk_delay_ms", "hold", "cut", "headers"];
 
 fn reply(place: &Place) -> Result<Reply, ScenarioError> {
     let fails = place.value().get("error").is_some();
@@ -392,7 +398,7 @@ fn reply(place: &Place) -> Result<Reply, ScenarioError> {
 fn say(fields: &Fields) -> Result<Say, ScenarioError> {
     Ok(Say {
         thinking: fields.read("thinking", Place::text)?.unwrap_or_default(),
-        text: fields.read("text", Place::text)?.unwrap_or_default(),
+        text: said(fields)?,
         chunks: fields.read("chunks", chunks)?.unwrap_or_default(),
         tools: fields.read("tools", |it| it.each(call))?.unwrap_or_default(),
         usage: fields.read("usage", usage)?.unwrap_or_default(),
@@ -404,6 +410,16 @@ fn say(fields: &Fields) -> Result<Say, ScenarioError> {
         cut: fields.read("cut", Place::flag)?.unwrap_or_default(),
         headers: fields.read("headers", headers)?.unwrap_or_default(),
     })
+}
+
+/// The text, or the JSON that is the text.
+fn said(fields: &Fields) -> Result<String, ScenarioError> {
+    let text = fields.read("text", Place::text)?;
+    let json = fields.read("json", |it| match &text {
+        Some(_) => Err(it.broken("stands beside `text`; a reply says one of them")),
+        None => Ok(it.value().to_string()),
+    })?;
+    Ok(json.or(text).unwrap_or_default())
 }
 
 fn fail(place: &Place) -> Result<Fail, ScenarioError> {
@@ -590,6 +606,10 @@ mod tests {
                 r#"{"replies": [{"error": {"status": 200}}]}"#,
                 "replies[0].error.status: must be a status from 400 to 599",
             ),
+            (
+                r#"{"replies": [{"text": "x", "json": {}}]}"#,
+                "replies[0].json: stands beside `text`; a reply says one of them",
+            ),
             (r#"{"replies": [{"repeat": "always"}]}"#, "replies[0].repeat: must be one of forever"),
             (r#"{"replies": [{"chunks": 0}]}"#, "replies[0].chunks: must be at least 1"),
             (r#"{"replies": [{"headers": {"a b": "c"}}]}"#, "replies[0].headers.a b: cannot stand in a header"),
@@ -617,5 +637,15 @@ mod tests {
         assert_eq!((fail.kind, fail.resets_in, fail.in_stream), (Kind::RateLimit, 3600, false));
         let Act::Say(say) = &scenario.replies[1].act else { panic!("not said") };
         assert_eq!((say.usage.input, say.usage.output), (100, 20));
+    }
+
+    #[test]
+    fn what_is_to_be_json_may_stand_there_as_itself() {
+        let scenario = Scenario::parse(r#"{"replies": [{"json": {"passed": true, "a": {"b": {}}}}]}"#).unwrap();
+        let Act::Say(say) = &scenario.replies[0].act else { panic!("not said") };
+        assert_eq!(
+            serde_json::from_str::<Value>(&say.text).unwrap(),
+            serde_json::json!({"passed": true, "a": {"b": {}}})
+        );
     }
 }
