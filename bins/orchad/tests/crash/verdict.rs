@@ -179,7 +179,8 @@ async fn money(store: &Store, id: ObjectiveId) -> Result<usize> {
 async fn bill(sample: &Sample, store: &Store, model: &ScriptedModel, id: ObjectiveId) -> Result<usize> {
     let providers = Config::load(None, &sample.data)?.providers(&[])?;
     let world = store.load_world(id).await?.context("the objective is gone")?;
-    let requests = model.requests();
+    // Which models there are is asked beside, and costs nothing.
+    let requests: Vec<_> = model.requests().into_iter().filter(|it| it.said != Said::Aside).collect();
     let (mut asked, mut billed) = (BTreeSet::new(), Usage::default());
     for it in &requests {
         let (Some(question), Said::Reply { usage, script_error: None, .. }) = (&it.asked, &it.said) else {
