@@ -263,6 +263,13 @@ const ROUNDS: usize = 100;
 
 /// Lets a stimulus meet the world and runs the passes. On a refusal the world is as it was.
 pub fn step(world: &mut World, stimulus: Stimulus, mind: &mut Mind<'_>) -> Result<Changes, Refusal> {
+    let (next, changes) = step_from(world, stimulus, mind)?;
+    *world = next;
+    Ok(changes)
+}
+
+/// Lets a stimulus meet a world, and returns the world that follows: the one before stays as it is.
+pub fn step_from(world: &World, stimulus: Stimulus, mind: &mut Mind<'_>) -> Result<(World, Changes), Refusal> {
     let mut next = world.clone();
     let mut turn = Turn { world: &mut next, mind, changes: Changes::default() };
     turn.meet(stimulus)?;
@@ -284,8 +291,7 @@ pub fn step(world: &mut World, stimulus: Stimulus, mind: &mut Mind<'_>) -> Resul
     for note in &mut changes.notes {
         note.objective = Some(next.objective.id);
     }
-    *world = next;
-    Ok(changes)
+    Ok((next, changes))
 }
 
 struct Turn<'w, 'm, 'a> {
@@ -294,25 +300,25 @@ struct Turn<'w, 'm, 'a> {
     changes: Changes,
 }
 
-/// A noun's row as the turn keeps it: its revision can be set.
+/// Takes what a decision came to: a noun that changed is put back, with its revision.
+///
+/// The row as it was is not touched: it is shared with the world that the turn began with.
 macro_rules! settle {
-    ($turn:ident, $slot:expr, $id:expr, $decision:expr) => {{
-        let Decision { next, effects, notes, ignored } = $decision;
-        let changed = ignored.is_none();
-        if changed {
-            let before = $slot.revision;
-            $turn.changes.before.entry($id).or_insert(Some(before));
-            let kept = $slot.revision;
-            *$slot = next;
-            $slot.revision = kept;
+    ($turn:ident, $id:expr, $before:expr, $decision:expr, |$next:ident| $put:expr) => {{
+        let Decision { next: mut $next, effects, notes, ignored } = $decision;
+        let (id, before): (NounId, Revision) = ($id, $before);
+        let revision = if ignored.is_none() {
             // One turn raises a noun's revision once, whatever happens to it in between.
-            if let Some(Some(first)) = $turn.changes.before.get(&$id) {
-                $slot.revision = first.next();
-            }
-        }
-        let revision = if changed { $slot.revision } else { $slot.revision.next() };
+            let first = *$turn.changes.before.entry(id).or_insert(Some(before));
+            let revision = first.map_or(before, Revision::next);
+            $next.revision = revision;
+            $put;
+            revision
+        } else {
+            before.next()
+        };
         for effect in effects {
-            $turn.order($id, revision, effect);
+            $turn.order(id, revision, effect);
         }
         $turn.changes.notes.extend(notes);
     }};
@@ -345,41 +351,44 @@ impl Turn<'_, '_, '_> {
             Stimulus::Session(id, input @ session::Input::Trespassed { .. }) => self.trespassed(id, input),
             Stimulus::Session(id, input) => self.session(id, input),
             Stimulus::Workspace(id, input) => {
-                let slot = self.world.workspaces.get_mut(&id).ok_or_else(|| unknown("workspace", id))?;
-                let decision = workspace::decide(slot, input, now)?;
-                settle!(self, slot, NounId::Workspace(id), decision);
+                let it = self.world.workspaces.get(&id).ok_or_else(|| unknown("workspace", id))?;
+                let (before, decision) = (it.revision, workspace::decide(it, input, now)?);
+                settle!(self, NounId::Workspace(id), before, decision, |next| self.world.workspaces.insert(id, next));
                 Ok(())
             }
             Stimulus::PullRequest(id, input) => {
-                let slot = self.world.pull_requests.get_mut(&id).ok_or_else(|| unknown("pull request", id))?;
-                let decision = pull_request::decide(slot, input, now)?;
-                settle!(self, slot, NounId::PullRequest(id), decision);
+                let it = self.world.pull_requests.get(&id).ok_or_else(|| unknown("pull request", id))?;
+                let (before, decision) = (it.revision, pull_request::decide(it, input, now)?);
+                settle!(self, NounId::PullRequest(id), before, decision, |next| self
+                    .world
+                    .pull_requests
+                    .insert(id, next));
                 Ok(())
             }
             Stimulus::Feedback(id, input) => {
-                let slot = self.world.feedback.get_mut(&id).ok_or_else(|| unknown("feedback", id))?;
-                let decision = feedback::decide(slot, input, now)?;
-                settle!(self, slot, NounId::Feedback(id), decision);
+                let it = self.world.feedback.get(&id).ok_or_else(|| unknown("feedback", id))?;
+                let (before, decision) = (it.revision, feedback::decide(it, input, now)?);
+                settle!(self, NounId::Feedback(id), before, decision, |next| self.world.feedback.insert(id, next));
                 Ok(())
             }
             Stimulus::Question(id, input) => {
-                let slot = self.world.questions.get_mut(&id).ok_or_else(|| unknown("question", id))?;
-                let decision = question::decide(slot, input, now)?;
-                settle!(self, slot, NounId::Question(id), decision);
+                let it = self.world.questions.get(&id).ok_or_else(|| unknown("question", id))?;
+                let (before, decision) = (it.revision, question::decide(it, input, now)?);
+                settle!(self, NounId::Question(id), before, decision, |next| self.world.questions.insert(id, next));
                 Ok(())
             }
             Stimulus::Message(id, input) => {
                 // A message that was settled long ago is no longer in the world; what is said of it is stale.
-                let Some(slot) = self.world.messages.get_mut(&id) else { return Ok(()) };
-                let to = slot.session;
+                let Some(it) = self.world.messages.get(&id) else { return Ok(()) };
+                let to = it.session;
                 let taken_up = match input {
-                    message::Input::Accepted { attempt } if slot.state == message::State::Sent { attempt } => {
+                    message::Input::Accepted { attempt } if it.state == message::State::Sent { attempt } => {
                         Some(attempt)
                     }
                     _ => None,
                 };
-                let decision = message::decide(slot, input, now)?;
-                settle!(self, slot, NounId::Message(id), decision);
+                let (before, decision) = (it.revision, message::decide(it, input, now)?);
+                settle!(self, NounId::Message(id), before, decision, |next| self.world.messages.insert(id, next));
                 // An agent that takes something up is at work, whatever was read of it before.
                 match taken_up.filter(|attempt| self.world.holds(to, *attempt)) {
                     Some(attempt) => self.session(to, session::Input::Spoken { attempt, message: id }),
@@ -458,19 +467,19 @@ impl Turn<'_, '_, '_> {
     }
 
     fn objective(&mut self, input: objective::Input) -> Result<(), Refusal> {
-        let decision = objective::decide(&self.world.objective, input, self.mind.now)?;
-        let id = NounId::Objective(self.world.objective.id);
-        let slot = &mut self.world.objective;
-        settle!(self, slot, id, decision);
+        let it = &self.world.objective;
+        let (id, before) = (NounId::Objective(it.id), it.revision);
+        let decision = objective::decide(it, input, self.mind.now)?;
+        settle!(self, id, before, decision, |next| self.world.objective = next);
         Ok(())
     }
 
     fn session(&mut self, id: SessionId, input: session::Input) -> Result<(), Refusal> {
         let limits = self.world.objective.limits;
-        let slot = self.world.sessions.get_mut(&id).ok_or_else(|| unknown("session", id))?;
-        let decision = session::decide(slot, input, &limits, self.mind.now)?;
+        let it = self.world.sessions.get(&id).ok_or_else(|| unknown("session", id))?;
         // An ignored fact may still order something (end a stray process): the row then counts one change on.
-        settle!(self, slot, NounId::Session(id), touch(decision));
+        let (before, decision) = (it.revision, touch(session::decide(it, input, &limits, self.mind.now)?));
+        settle!(self, NounId::Session(id), before, decision, |next| self.world.sessions.insert(id, next));
         Ok(())
     }
 

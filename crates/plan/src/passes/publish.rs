@@ -36,13 +36,13 @@ fn is_ripe(world: &World, session: &Session) -> bool {
         matches!(it.state, State::Succeeded { .. })
             && it.report.as_ref().is_none_or(|it| it.verdict != Some(Verdict::RequestChanges))
     };
-    let successors = successors(world, session.id);
+    // Whoever goes on with it is looked for last: that looks at everybody again and again.
     matches!(session.state, State::Succeeded { .. })
         && session.role.traits().produces_commits
         && session.pull_request.is_none()
         && is_checkout(world, session)
         && of(world, session).is_none()
-        && successors.iter().all(|it| good(it) && !it.role.traits().produces_commits)
+        && successors(world, session.id).into_iter().all(|it| good(it) && !it.role.traits().produces_commits)
 }
 
 fn is_checkout(world: &World, session: &Session) -> bool {

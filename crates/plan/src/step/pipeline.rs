@@ -88,15 +88,15 @@ impl Turn<'_, '_, '_> {
             OfWorkflow::Begin { wish, chosen } => self.begin(wish, chosen),
             OfWorkflow::It(input) => self.workflow(input),
             OfWorkflow::Task(id, input) => {
-                let slot = self.world.tasks.get_mut(&id).ok_or_else(|| unknown("task", id))?;
-                let decision = task::decide(slot, input, self.mind.now)?;
-                settle!(self, slot, NounId::Task(id), decision);
+                let it = self.world.tasks.get(&id).ok_or_else(|| unknown("task", id))?;
+                let (before, decision) = (it.revision, task::decide(it, input, self.mind.now)?);
+                settle!(self, NounId::Task(id), before, decision, |next| self.world.tasks.insert(id, next));
                 Ok(())
             }
             OfWorkflow::CheckRun(id, input) => {
-                let slot = self.world.check_runs.get_mut(&id).ok_or_else(|| unknown("run of checks", id))?;
-                let decision = check::decide(slot, input, self.mind.now);
-                settle!(self, slot, NounId::CheckRun(id), decision);
+                let it = self.world.check_runs.get(&id).ok_or_else(|| unknown("run of checks", id))?;
+                let (before, decision) = (it.revision, check::decide(it, input, self.mind.now));
+                settle!(self, NounId::CheckRun(id), before, decision, |next| self.world.check_runs.insert(id, next));
                 Ok(())
             }
             OfWorkflow::HandIn { session, attempt, output } => self.hand_in(session, attempt, output),
@@ -139,10 +139,10 @@ impl Turn<'_, '_, '_> {
         }
         let now = self.mind.now;
         let none = || unknown("workflow of objective", self.world.objective.id);
-        let slot = self.world.workflow.as_mut().ok_or_else(none)?;
-        let decision = workflow::decide(slot, input, now)?;
-        let id = NounId::Workflow(slot.id);
-        settle!(self, slot, id, decision);
+        let it = self.world.workflow.as_ref().ok_or_else(none)?;
+        let (id, before) = (NounId::Workflow(it.id), it.revision);
+        let decision = workflow::decide(it, input, now)?;
+        settle!(self, id, before, decision, |next| self.world.workflow = Some(next));
         Ok(())
     }
 
