@@ -34,6 +34,7 @@ pub struct Session {
     /// The objective.
     pub objective: ObjectiveId,
     /// The session that created it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<SessionId>,
     /// What it is for.
     pub role: Role,
@@ -44,57 +45,69 @@ pub struct Session {
     /// What it shall do.
     pub goal: String,
     /// The sessions that must succeed first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<SessionId>,
     /// Higher goes first.
     pub priority: i32,
     /// The target that it must run on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<TargetId>,
     /// The labels that its target must have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
     /// The repository that it works on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repo: Option<RepoChoice>,
     /// The pull request that it follows up on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_request: Option<PullRequestId>,
     /// The session whose work it reviews.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reviews: Option<SessionId>,
     /// The failed session that it tries again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<SessionId>,
     /// Its workspace, once placed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<WorkspaceId>,
     /// The conversation that can be resumed, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<String>,
     /// What it takes along from the agent that played it before.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handover: Option<Handover>,
     /// When a process last said that it has the conversation open.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opened_at: Option<Timestamp>,
     /// The newest attempt; zero before the first.
     pub attempt: Attempt,
     /// Infrastructure faults in a row.
     pub faults: u32,
     /// What it handed in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,
     /// What it is doing, in a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<String>,
     /// The tail of the last thing that it said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest_summary: Option<String>,
     /// Whether its parent was told how it ended.
     pub told: bool,
     /// The attempt whose process is being ended and whose folder is being kept; none once both are done.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopping: Option<Attempt>,
     /// The step of a workflow that it plays, if it plays one.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<Part>,
     /// What its agent asks and waits for.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub asks: Vec<Asking>,
     /// How often a person was asked on its agent's behalf.
     #[serde(default)]
     pub asked: u64,
     /// What a person allowed for the rest of it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<Grant>,
     /// How its newest attempt is confined, once that is known.
     #[serde(default)]
@@ -109,10 +122,12 @@ pub struct Session {
     /// When it was made.
     pub created_at: Timestamp,
     /// When an agent first ran for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
     /// When it was last changed.
     pub updated_at: Timestamp,
     /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Timestamp>,
 }
 
@@ -122,11 +137,13 @@ pub struct AgentChoice {
     /// The kind: `claude`.
     pub kind: String,
     /// Another program than the kind's usual one, with leading arguments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<Vec<String>>,
     /// The model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// The kinds that may take over while this one's provider refuses; `None`: those of the settings.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Vec<String>>,
 }
 
