@@ -70,10 +70,11 @@ async fn place_all(
         said.clear();
         return Ok(candidates.wakes_at);
     }
-    let taken: HashMap<TargetId, u32> = shared.store.taken_places().await?.into_iter().collect();
-    let targets = shared.store.all_targets().await?;
-    let rooms =
-        targets.into_iter().map(|target| TargetRoom { taken: taken.get(&target.id).copied().unwrap_or(0), target });
+    let taken: HashMap<TargetId, u32> = candidates.taken.into_iter().collect();
+    let rooms = candidates
+        .targets
+        .into_iter()
+        .map(|target| TargetRoom { taken: taken.get(&target.id).copied().unwrap_or(0), target });
     let projects = OfProjects::read(shared).await?;
     let mut wanting = Vec::with_capacity(candidates.sessions.len());
     for it in &candidates.sessions {

@@ -75,12 +75,13 @@ const REVOKE_TOKEN: &str = "DELETE FROM tokens WHERE id = ?1";
 const FIND_RECEIPT: &str = "SELECT body FROM receipts WHERE tenant = ?1 AND name = ?2";
 const DROP_RECEIPTS: &str = "DELETE FROM receipts WHERE created_at < ?1";
 const INSERT_RECEIPT: &str = "INSERT INTO receipts (tenant, name, scope, body, created_at) VALUES (?1, ?2, ?3, ?4, ?5)";
-const SESSION_PLACE: &str = "SELECT tenant, scope FROM sessions WHERE id = ?1";
+const SPEAKER: &str = "SELECT tenant, scope, (SELECT coalesce(max(seq), 0) FROM transcript WHERE session_id = ?1) \
+    FROM sessions WHERE id = ?1";
 const FIND_CURSOR: &str = "SELECT at FROM cursors WHERE session_id = ?1 AND attempt = ?2";
 const INSERT_CURSOR: &str = "INSERT INTO cursors (session_id, attempt, at, updated_at, tenant, scope) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-const MOVE_CURSOR: &str = "UPDATE cursors SET at = ?3, updated_at = ?4 WHERE session_id = ?1 AND attempt = ?2";
-const LAST_ENTRY: &str = "SELECT coalesce(max(seq), 0) FROM transcript WHERE session_id = ?1";
+const MOVE_CURSOR: &str =
+    "UPDATE cursors SET at = ?3, updated_at = ?4 WHERE session_id = ?1 AND attempt = ?2 AND at = ?5";
 const INSERT_ENTRY: &str = "INSERT INTO transcript \
     (session_id, seq, tenant, scope, created_at, attempt, source, kind, content, metadata) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
@@ -312,59 +313,87 @@ fn holder(conn: &dyn Conn, sql: &str, id: &str, own: SessionId) -> Result<Option
 fn append_transcript(conn: &dyn Conn, append: &PreparedAppend, at: i64) -> Result<std::ops::Range<i64>, Failure> {
     let session = Value::Text(&append.session_text);
     let attempt = Value::Int(i64::from(append.attempt.0));
-    let (tenant, scope) = place_of(conn, session)?;
-    let stored: Option<serde_json::Value> =
-        row(conn, FIND_CURSOR, &[session, attempt], |row| json("cursor", row.text(0)?))?;
-    if stored != append.expected {
-        let (session, attempt) = (append.session, append.attempt);
-        return Err(Failure::Alone(CommitError::CursorMoved { session, attempt, stored }));
-    }
-    let values = [session, attempt, Value::Text(&append.next), Value::Int(at)];
-    match append.expected {
-        Some(_) => conn.exec(MOVE_CURSOR, &values)?,
-        None => {
-            let [session, attempt, next, at] = values;
-            conn.exec(INSERT_CURSOR, &[session, attempt, next, at, Value::Text(&tenant), Value::Text(&scope)])?
-        }
-    };
-    let first = row(conn, LAST_ENTRY, &[session], |row| row.int(0))?.unwrap_or(0) + 1;
+    let speaker = speaker(conn, session)?;
+    move_cursor(conn, append, &speaker, at)?;
+    let first = speaker.last + 1;
     let mut seq = first;
     for entry in &append.entries {
-        insert_entry(conn, session, seq, (&tenant, &scope), attempt, entry)?;
+        insert_entry(conn, session, seq, &speaker, attempt, entry)?;
         seq += 1;
     }
     Ok(first..seq)
+}
+
+fn move_cursor(conn: &dyn Conn, append: &PreparedAppend, speaker: &Speaker, at: i64) -> Result<(), Failure> {
+    let key = [Value::Text(&append.session_text), Value::Int(i64::from(append.attempt.0))];
+    let [session, attempt] = key;
+    let [next, at] = [Value::Text(&append.next), Value::Int(at)];
+    let moved = match &append.expected_text {
+        Some(expected) => conn.exec(MOVE_CURSOR, &[session, attempt, next, at, Value::Text(expected)]),
+        None => {
+            let [tenant, scope] = [Value::Text(&speaker.tenant), Value::Text(&speaker.scope)];
+            conn.exec(INSERT_CURSOR, &[session, attempt, next, at, tenant, scope])
+        }
+    };
+    match moved {
+        Ok(0) | Err(DbError::KeyTaken) => {}
+        Ok(_) => return Ok(()),
+        Err(fault) => return Err(fault.into()),
+    }
+    // It does not stand where it was expected, or it is written in other words.
+    let found = row(conn, FIND_CURSOR, &key, |row| {
+        Ok((row.text(0)?.to_owned(), json::<serde_json::Value>("cursor", row.text(0)?)?))
+    })?;
+    match found {
+        Some((text, stored)) if append.expected.as_ref() == Some(&stored) => {
+            conn.exec(MOVE_CURSOR, &[session, attempt, next, at, Value::Text(&text)])?;
+            Ok(())
+        }
+        found => Err(Failure::Alone(CommitError::CursorMoved {
+            session: append.session,
+            attempt: append.attempt,
+            stored: found.map(|(_, stored)| stored),
+        })),
+    }
 }
 
 /// Adds what is said to an agent behind what stands in its transcript.
 fn say(conn: &dyn Conn, said: &PreparedSaid) -> Result<(SessionId, i64), Failure> {
     let text = said.session.to_string();
     let session = Value::Text(&text);
-    let (tenant, scope) = place_of(conn, session)?;
-    let seq = row(conn, LAST_ENTRY, &[session], |row| row.int(0))?.unwrap_or(0) + 1;
-    insert_entry(conn, session, seq, (&tenant, &scope), Value::Int(i64::from(said.attempt.0)), &said.entry)?;
+    let speaker = speaker(conn, session)?;
+    let seq = speaker.last + 1;
+    insert_entry(conn, session, seq, &speaker, Value::Int(i64::from(said.attempt.0)), &said.entry)?;
     Ok((said.session, seq))
 }
 
-/// Finds the tenant and the scope of a session.
-fn place_of(conn: &dyn Conn, session: Value<'_>) -> Result<(String, String), Failure> {
-    let place = row(conn, SESSION_PLACE, &[session], |row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned())))?;
-    place.ok_or(Failure::Alone(CommitError::Missing { table: "transcript" }))
+/// Whose transcript grows, and the number of its last line.
+struct Speaker {
+    tenant: String,
+    scope: String,
+    last: i64,
+}
+
+fn speaker(conn: &dyn Conn, session: Value<'_>) -> Result<Speaker, Failure> {
+    let found = row(conn, SPEAKER, &[session], |row| {
+        Ok(Speaker { tenant: row.text(0)?.to_owned(), scope: row.text(1)?.to_owned(), last: row.int(2)? })
+    })?;
+    found.ok_or(Failure::Alone(CommitError::Missing { table: "transcript" }))
 }
 
 fn insert_entry(
     conn: &dyn Conn,
     session: Value<'_>,
     seq: i64,
-    (tenant, scope): (&str, &str),
+    speaker: &Speaker,
     attempt: Value<'_>,
     entry: &PreparedEntry,
 ) -> Result<(), Failure> {
     let values = [
         session,
         Value::Int(seq),
-        Value::Text(tenant),
-        Value::Text(scope),
+        Value::Text(&speaker.tenant),
+        Value::Text(&speaker.scope),
         Value::Int(entry.at),
         attempt,
         Value::Text(&entry.source),
@@ -388,7 +417,7 @@ pub(crate) const PLANNED: &[&str] = &[
     REMOVE_PROJECT,
     PROJECT_CHANGED,
     REVOKE_TOKEN,
-    LAST_ENTRY,
+    SPEAKER,
     FIND_CURSOR,
     MOVE_CURSOR,
     DELETE_CREDENTIAL,

@@ -10,6 +10,9 @@ use orcha_model::NounId;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, LazyLock};
 
+/// How many bytes most nouns take at most.
+const NOUN: usize = 1536;
+
 /// A commit that needs nothing but the database any more.
 pub(crate) struct Prepared {
     pub at: i64,
@@ -58,6 +61,8 @@ pub(crate) struct PreparedAppend {
     pub session_text: String,
     pub attempt: Attempt,
     pub expected: Option<serde_json::Value>,
+    /// The same in the words in which we write it.
+    pub expected_text: Option<String>,
     pub next: String,
     pub entries: Vec<PreparedEntry>,
 }
@@ -359,6 +364,7 @@ pub(crate) fn prepare(commit: Commit) -> Result<Prepared, CommitError> {
             session_text: append.session.to_string(),
             session: append.session,
             attempt: append.attempt,
+            expected_text: append.expected.as_ref().map(|it| encode("a cursor", it)).transpose()?,
             expected: append.expected,
             next: encode("a cursor", &append.next)?,
             entries: append.entries.into_iter().map(entry).collect::<Result<Vec<_>, CommitError>>()?,
@@ -452,6 +458,14 @@ fn encode(what: &'static str, value: &impl Serialize) -> Result<String, CommitEr
     serde_json::to_string(value).map_err(|source| CommitError::Encode { what, source: Arc::new(source) })
 }
 
+/// Nouns are long: a text that grows by doubling would be copied again and again.
+fn encode_noun(what: &'static str, noun: &impl Serialize) -> Result<String, CommitError> {
+    let fault = |source| CommitError::Encode { what, source: Arc::new(source) };
+    let mut text = Vec::with_capacity(NOUN);
+    serde_json::to_writer(&mut text, noun).map_err(fault)?;
+    String::from_utf8(text).map_err(|it| fault(serde::ser::Error::custom(it)))
+}
+
 fn count(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
@@ -464,7 +478,7 @@ macro_rules! cells {
             Cell::Int(count($it.revision.0)),
             Cell::Text($state.to_owned()),
             Cell::Int($it.updated_at.as_micros()),
-            Cell::Text(encode($what, $it)?),
+            Cell::Text(encode_noun($what, $it)?),
             $(Cell::from($changing),)*
             Cell::Text($it.tenant.as_str().to_owned()),
             Cell::Text($it.scope.as_str().to_owned()),

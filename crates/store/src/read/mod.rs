@@ -18,7 +18,7 @@ pub use overview::Overview;
 pub use short::Shortened;
 pub use stream::{Entry, Event, EventFilter, Owned, Span};
 pub use vitals::Vitals;
-pub use wheel::{Candidates, CredentialOwner, Loaded, OrderRow, TranscriptCursor};
+pub use wheel::{Candidates, CredentialOwner, Loaded, OrderRow};
 pub use workflows::WorkflowRow;
 
 use crate::conn::{Columns, Conn, DbError, Value, json, row, rows};

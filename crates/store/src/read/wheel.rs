@@ -38,21 +38,6 @@ pub struct Loaded {
     pub hand_ins: Vec<HandIn>,
     /// The texts that its workflow goes by.
     pub texts: Vec<Text>,
-    /// How far the output of each session's newest attempt was taken in.
-    pub cursors: Vec<TranscriptCursor>,
-    /// What is still to be done for it, oldest first.
-    pub orders: Vec<OrderRow>,
-}
-
-/// How far the output of an attempt was taken in.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TranscriptCursor {
-    /// The session.
-    pub session: SessionId,
-    /// The attempt.
-    pub attempt: Attempt,
-    /// The cursor, as it was handed in.
-    pub at: serde_json::Value,
 }
 
 /// Something that is still to be done.
@@ -80,13 +65,17 @@ pub struct OrderRow {
     pub created_at: Timestamp,
 }
 
-/// Sessions that want a place.
+/// What the schedule looks at, all of it at one instant: sessions that want a place, and the places.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidates {
     /// Those that want it now: higher priority first, then older first.
     pub sessions: Vec<Session>,
     /// When the next one that waits for its time wants it.
     pub wakes_at: Option<Timestamp>,
+    /// The targets of all tenants by name; none when nobody wants a place.
+    pub targets: Vec<Target>,
+    /// How many counted sessions are on each target; one without any is not named, and none when nobody wants a place.
+    pub taken: Vec<(TargetId, u32)>,
 }
 
 /// Who presents a credential.
@@ -122,8 +111,6 @@ const TASKS: &str = "SELECT body FROM tasks WHERE objective_id = ?1 ORDER BY cre
 const CHECK_RUN: &str = "SELECT body FROM check_runs WHERE id = ?1";
 const CHECK_RUNS: &str = "SELECT body FROM check_runs WHERE objective_id = ?1 ORDER BY created_at, id";
 const HAND_INS: &str = "SELECT body FROM hand_ins WHERE objective_id = ?1 ORDER BY created_at, id";
-const CURSORS: &str = "SELECT c.session_id, c.attempt, c.at FROM sessions s \
-    JOIN cursors c ON c.session_id = s.id AND c.attempt = s.attempt WHERE s.objective_id = ?1 AND s.over = 0";
 const CURSOR: &str = "SELECT at FROM cursors WHERE session_id = ?1 AND attempt = ?2";
 const LIVE: &str = "SELECT id FROM objectives WHERE over = 0 \
     UNION ALL SELECT objective_id FROM sessions WHERE over = 0 \
@@ -165,7 +152,6 @@ pub(super) const PLANNED: &[&str] = &[
     TASKS,
     CHECK_RUNS,
     HAND_INS,
-    CURSORS,
     CURSOR,
     LIVE,
     CANDIDATES,
@@ -242,14 +228,6 @@ impl Store {
                 feedback,
                 questions: bodies(conn, "question", QUESTIONS, &of)?,
                 messages: bodies(conn, "message", MESSAGES, &of)?,
-                cursors: rows(conn, CURSORS, &of, |row| {
-                    Ok(TranscriptCursor {
-                        session: parse("session id", row.text(0)?)?,
-                        attempt: attempt(row.int(1)?),
-                        at: json("cursor", row.text(2)?)?,
-                    })
-                })?,
-                orders: rows(conn, PENDING_OF, &of, order)?,
             }))
         })
         .await
@@ -266,24 +244,23 @@ impl Store {
         .await
     }
 
-    /// Returns the sessions that want a place now, and when the next one will.
+    /// Returns the sessions that want a place now, when the next one will, and the places that there are.
     pub async fn candidates(&self, now: Timestamp, limit: u32) -> Result<Candidates, ReadError> {
         self.read(move |conn| {
             let now = Value::Int(now.as_micros());
-            Ok(Candidates {
+            let mut found = Candidates {
                 sessions: bodies(conn, "session", CANDIDATES, &[now, Value::Int(i64::from(limit))])?,
                 wakes_at: row(conn, NEXT_CANDIDATE, &[now], instant)?.flatten(),
-            })
-        })
-        .await
-    }
-
-    /// Returns how many counted sessions are on each target; a target without any is not named.
-    pub async fn taken_places(&self) -> Result<Vec<(TargetId, u32)>, ReadError> {
-        self.read(|conn| {
-            rows(conn, TAKEN, &[], |row| {
-                Ok((parse("target id", row.text(0)?)?, u32::try_from(row.int(1)?).unwrap_or(u32::MAX)))
-            })
+                targets: Vec::new(),
+                taken: Vec::new(),
+            };
+            if !found.sessions.is_empty() {
+                found.targets = bodies(conn, "target", TARGETS, &[])?;
+                found.taken = rows(conn, TAKEN, &[], |row| {
+                    Ok((parse("target id", row.text(0)?)?, u32::try_from(row.int(1)?).unwrap_or(u32::MAX)))
+                })?;
+            }
+            Ok(found)
         })
         .await
     }
