@@ -1,4 +1,5 @@
-//! The inbox of one objective: stimuli come in, one is decided at a time, each decision is one transaction.
+//! The inbox of one objective: stimuli come in, one is decided at a time, each decision is one transaction. Facts that
+//! wait one behind the other share theirs.
 //!
 //! The task keeps the objective's world in memory. It is the only writer of these rows, so what it keeps is what
 //! is stored; whenever a commit fails, the world is thrown away and loaded again.
@@ -9,7 +10,7 @@ use crate::purses;
 use orcha_base::{ObjectiveId, PullRequestId, SessionId, Timestamp};
 use orcha_model::session::{State, Waiting};
 use orcha_model::{Artifact, Effect, EffectKey, NounId, PullRequest, Refusal, Session, message};
-use orcha_plan::{Changes, Mind, Stimulus, World, finished, passes, step};
+use orcha_plan::{Changes, Mind, Stimulus, World, finished, passes, step_from};
 use orcha_store::{Change, Commit, CommitError, Guard, JournalLine, NewEntry, Order, Row, Said, TranscriptAppend};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -21,6 +22,8 @@ use tracing::{debug, error, warn};
 
 /// How many stimuli may wait for one objective before whoever brings more has to wait.
 const INBOX: usize = 1024;
+/// How many letters with facts are decided and stored together at most.
+const TOGETHER: usize = 32;
 /// How long an inbox without anything to do is kept.
 const LINGER: Duration = Duration::from_secs(120);
 
@@ -94,6 +97,21 @@ pub(crate) struct Stimuli {
     pub reply: Option<oneshot::Sender<Result<Receipt, SubmitError>>>,
 }
 
+impl Stimuli {
+    /// Tells whether these are facts without any condition.
+    fn are_plain(&self) -> bool {
+        !self.intent && self.guards.is_empty() && self.key.is_none()
+    }
+
+    /// Tells whether they may be stored in one transaction with those before them. Intents stand alone: each is answered
+    /// for itself. So does what has a condition, and a second piece of a transcript.
+    fn go_with(&self, letters: &[Self]) -> bool {
+        self.are_plain()
+            && letters.iter().all(Self::are_plain)
+            && (self.transcript.is_none() || letters.iter().all(|it| it.transcript.is_none()))
+    }
+}
+
 /// The address of one objective's inbox.
 #[derive(Clone, Debug)]
 pub(crate) struct Inbox {
@@ -143,7 +161,7 @@ impl Desk {
                             inbox.close();
                             // What came in between is still worked off; then the task ends.
                             while let Some(letter) = inbox.recv().await {
-                                self.open(letter).await;
+                                self.open(letter, &mut inbox).await;
                             }
                             return;
                         }
@@ -154,7 +172,7 @@ impl Desk {
                 }
             };
             match letter {
-                Some(letter) => self.open(letter).await,
+                Some(letter) => self.open(letter, &mut inbox).await,
                 None => return,
             }
         }
@@ -167,52 +185,88 @@ impl Desk {
             && self.world.as_ref().is_none_or(|it| it.objective.is_over())
     }
 
-    async fn open(&mut self, letter: Letter) {
-        match letter {
-            Letter::View(look) => {
-                if self.world.is_none() {
-                    self.load().await;
+    /// Opens a letter, and those behind it that go with it.
+    async fn open(&mut self, letter: Letter, inbox: &mut mpsc::Receiver<Letter>) {
+        let mut next = Some(letter);
+        while let Some(letter) = next.take().filter(|_| !self.shared.stop.is_cancelled()) {
+            match letter {
+                Letter::View(look) => {
+                    if self.world.is_none() {
+                        self.load().await;
+                    }
+                    if let Some(world) = &mut self.world {
+                        world.outlook = self.shared.outlook(&world.objective);
+                    }
+                    look(self.world.as_ref());
                 }
-                if let Some(world) = &mut self.world {
-                    world.outlook = self.shared.outlook(&world.objective);
+                Letter::AwaitPullRequest { id, above, reply } => {
+                    self.waiting.push((id, above, reply));
+                    self.tell_waiting();
                 }
-                look(self.world.as_ref());
-            }
-            Letter::AwaitPullRequest { id, above, reply } => {
-                self.waiting.push((id, above, reply));
-                self.tell_waiting();
-            }
-            Letter::Stimuli(mut stimuli) => {
-                let reply = stimuli.reply.take();
-                let outcome =
-                    if stimuli.intent { self.turn(&stimuli).await } else { self.turn_of_fact(&stimuli).await };
-                match (reply, outcome) {
-                    (Some(reply), outcome) => {
-                        if reply.send(outcome).is_err() {
-                            debug!(objective.id = %self.objective, "nobody waited for the answer");
+                Letter::Stimuli(first) => {
+                    let mut letters = vec![*first];
+                    while letters[0].are_plain() && letters.len() < TOGETHER && next.is_none() {
+                        match inbox.try_recv() {
+                            Ok(Letter::Stimuli(it)) if it.go_with(&letters) => letters.push(*it),
+                            Ok(other) => next = Some(other),
+                            Err(_) => break,
                         }
                     }
-                    (None, Ok(_)) => {}
-                    (None, Err(fault)) => error!(objective.id = %self.objective, error = %fault, "a stimulus was lost"),
+                    self.answer(letters).await;
                 }
             }
+        }
+    }
+
+    /// Decides letters as one, and answers each. What cannot be stored together is tried one by one: what is wrong
+    /// with one of them is nobody else's.
+    async fn answer(&mut self, mut letters: Vec<Stimuli>) {
+        let mut replies: Vec<_> = letters.iter_mut().map(|it| it.reply.take()).collect();
+        let facts = letters.iter().all(|it| !it.intent);
+        let outcome = if facts { self.turn_of_facts(&letters).await } else { self.turn(&letters).await };
+        match outcome {
+            Ok(receipt) => replies.into_iter().for_each(|reply| self.reply(reply, Ok(receipt.clone()))),
+            Err(fault) if letters.len() == 1 => self.reply(replies.pop().flatten(), Err(fault)),
+            Err(fault) => {
+                debug!(objective.id = %self.objective, error = %fault, "facts are stored one by one");
+                for (letter, reply) in letters.iter().zip(replies) {
+                    let outcome = self.turn_of_facts(std::slice::from_ref(letter)).await;
+                    self.reply(reply, outcome);
+                }
+            }
+        }
+    }
+
+    fn reply(
+        &self,
+        reply: Option<oneshot::Sender<Result<Receipt, SubmitError>>>,
+        outcome: Result<Receipt, SubmitError>,
+    ) {
+        match (reply, outcome) {
+            (Some(reply), outcome) => {
+                if reply.send(outcome).is_err() {
+                    debug!(objective.id = %self.objective, "nobody waited for the answer");
+                }
+            }
+            (None, Ok(_)) => {}
+            (None, Err(fault)) => error!(objective.id = %self.objective, error = %fault, "a stimulus was lost"),
         }
     }
 
     /// Lets time pass for the passes.
     async fn tick(&mut self) {
         let stimuli = Stimuli { stimuli: vec![Stimulus::Tick], intent: true, ..Stimuli::default() };
-        if let Err(fault) = self.turn(&stimuli).await {
+        if let Err(fault) = self.turn(&[stimuli]).await {
             warn!(objective.id = %self.objective, error = %fault, "the passes could not be run; trying again");
             self.next_wake = Some(self.shared.clock.now() + Duration::from_secs(2));
         }
     }
 
-    /// A fact is the world's own word: it is brought again until it is stored.
-    async fn turn_of_fact(&mut self, stimuli: &Stimuli) -> Result<Receipt, SubmitError> {
+    /// Facts are the world's own word: they are brought again until they are stored.
+    async fn turn_of_facts(&mut self, letters: &[Stimuli]) -> Result<Receipt, SubmitError> {
         let mut delay = Duration::from_millis(50);
         loop {
-            match self.turn(stimuli).await {
+            match self.turn(letters).await {
                 Err(SubmitError::Store(CommitError::StorageFull) | SubmitError::Read(_)) => {
                     warn!(objective.id = %self.objective, "a fact cannot be stored yet; trying again in {delay:?}");
                     tokio::select! {
@@ -236,13 +290,13 @@ impl Desk {
         };
     }
 
-    /// One turn of the wheel.
-    async fn turn(&mut self, stimuli: &Stimuli) -> Result<Receipt, SubmitError> {
+    /// One turn of the wheel: one decision after another, and one transaction.
+    async fn turn(&mut self, letters: &[Stimuli]) -> Result<Receipt, SubmitError> {
         for second in [false, true] {
             if self.world.is_none() {
                 self.world = self.shared.load_world(self.objective).await?;
             }
-            let Some(before) = self.world.take() else {
+            let Some(mut before) = self.world.take() else {
                 return Err(Refusal::Unknown {
                     noun: "objective",
                     id: self.objective.to_string(),
@@ -250,10 +304,10 @@ impl Desk {
                 }
                 .into());
             };
-            let mut world = before.clone();
             let now = self.shared.clock.now();
-            let changes = match self.decide(&mut world, stimuli, now) {
-                Ok(changes) => changes,
+            before.outlook = self.shared.outlook(&before.objective);
+            let (world, changes) = match self.decide(&before, letters, now) {
+                Ok(decided) => decided,
                 Err(refusal) => {
                     self.world = Some(before);
                     return Err(refusal.into());
@@ -264,7 +318,7 @@ impl Desk {
                 self.world = Some(before);
                 continue;
             }
-            let commit = self.commit_of(&world, &changes, stimuli, now);
+            let commit = self.commit_of(&world, &changes, letters, now);
             if commit.is_empty() {
                 self.settle(world, now);
                 return Ok(Receipt { made: changes.made, seq: 0 });
@@ -313,26 +367,31 @@ impl Desk {
         Err(CommitError::Conflict { noun: NounId::Objective(self.objective), expected: None }.into())
     }
 
-    fn decide(&self, world: &mut World, stimuli: &Stimuli, now: Timestamp) -> Result<Changes, Refusal> {
+    fn decide(&self, before: &World, letters: &[Stimuli], now: Timestamp) -> Result<(World, Changes), Refusal> {
         let mut ids = || uuid::Uuid::now_v7();
-        world.outlook = self.shared.outlook(&world.objective);
         let mut mind = Mind { now, ids: &mut ids, settings: &self.shared.settings.plan };
+        let mut world: Option<World> = None;
         let mut all = Changes::default();
-        for stimulus in &stimuli.stimuli {
-            match step(world, stimulus.clone(), &mut mind) {
-                Ok(more) => {
-                    for (noun, before) in more.before {
-                        all.before.entry(noun).or_insert(before);
+        for letter in letters {
+            for stimulus in &letter.stimuli {
+                match step_from(world.as_ref().unwrap_or(before), stimulus.clone(), &mut mind) {
+                    Ok((next, more)) => {
+                        for (noun, before) in more.before {
+                            all.before.entry(noun).or_insert(before);
+                        }
+                        all.effects.extend(more.effects);
+                        all.notes.extend(more.notes);
+                        all.made = more.made.or(all.made);
+                        world = Some(next);
                     }
-                    all.effects.extend(more.effects);
-                    all.notes.extend(more.notes);
-                    all.made = more.made.or(all.made);
+                    Err(refusal) if letter.intent => return Err(refusal),
+                    Err(refusal) => {
+                        warn!(objective.id = %self.objective, %refusal, "a fact was refused and passed over");
+                    }
                 }
-                Err(refusal) if stimuli.intent => return Err(refusal),
-                Err(refusal) => warn!(objective.id = %self.objective, %refusal, "a fact was refused and passed over"),
             }
         }
-        Ok(all)
+        Ok((world.unwrap_or_else(|| before.clone()), all))
     }
 
     fn settle(&mut self, world: World, now: Timestamp) {
@@ -378,7 +437,7 @@ impl Desk {
         }
     }
 
-    fn commit_of(&self, world: &World, changes: &Changes, stimuli: &Stimuli, now: Timestamp) -> Commit {
+    fn commit_of(&self, world: &World, changes: &Changes, letters: &[Stimuli], now: Timestamp) -> Commit {
         let (tenant, scope) = (&world.objective.tenant, &world.objective.scope);
         let mut commit = Commit::at(now);
         commit.changes = rows(world, &changes.before);
@@ -407,15 +466,15 @@ impl Desk {
         if changes.before.contains_key(&NounId::Objective(self.objective)) {
             commit.runs.extend(finished(world));
         }
-        commit.done = stimuli.done.into_iter().collect();
-        commit.guards = stimuli.guards.clone();
-        commit.artifacts = stimuli.artifacts.clone();
-        commit.transcript = stimuli.transcript.clone();
+        commit.done = letters.iter().filter_map(|it| it.done).collect();
+        commit.guards = letters.iter().flat_map(|it| it.guards.clone()).collect();
+        commit.artifacts = letters.iter().flat_map(|it| it.artifacts.clone()).collect();
+        commit.transcript = letters.iter().find_map(|it| it.transcript.clone());
         if let Some(append) = &mut commit.transcript {
             append.entries.extend(changes.effects.iter().filter_map(|(_, it)| answered(it, append.session, now)));
         }
         commit.said = changes.effects.iter().filter_map(|(_, it)| said(world, it, now)).collect();
-        commit.receipt = stimuli.key.as_ref().map(|key| orcha_store::Receipt {
+        commit.receipt = letters.iter().find_map(|it| it.key.as_ref()).map(|key| orcha_store::Receipt {
             tenant: tenant.clone(),
             scope: scope.clone(),
             key: key.clone(),
@@ -508,4 +567,116 @@ pub(crate) fn rows(world: &World, before: &BTreeMap<NounId, Option<orcha_base::R
         NounId::Target(_) | NounId::Text(_) | NounId::Proposal(_) => None,
     };
     before.iter().filter_map(|(noun, expected)| Some(Change { row: row(noun)?, expected: *expected })).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Actor, Hands, NewObjective, Orch, Settings, SystemClock};
+    use futures::future::join_all;
+    use orcha_base::Attempt;
+    use orcha_forge::fake::FakeForge;
+    use orcha_model::question;
+    use orcha_plan::NewQuestion;
+    use orcha_store::{Store, StoreOptions};
+
+    type Answer = Result<Receipt, SubmitError>;
+
+    /// A wheel with one objective whose manager waits for a target that never comes.
+    struct Stage {
+        orch: Orch,
+        objective: ObjectiveId,
+        manager: SessionId,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Stage {
+        async fn open() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::open(folder.path(), StoreOptions::default()).unwrap();
+            let hands = Hands::new(Arc::new(FakeForge::new()));
+            let orch = Orch::start(store, hands, Settings::default(), Arc::new(SystemClock)).await.unwrap();
+            let mut journal = orch.journal();
+            let (objective, _) = orch.create_objective(&Actor::default(), NewObjective::new("Wait.")).await.unwrap();
+            // The schedule has said by then that there is no place, and says the same thing once.
+            let waits = |it: &&Session| matches!(it.state, State::WaitingCapacity { .. });
+            let manager = loop {
+                let look = move |world: &World| world.sessions.values().find(waits).map(|it| it.id);
+                match orch.view(objective.id, look).await.unwrap() {
+                    Some(manager) => break manager,
+                    None => drop(journal.recv().await.unwrap()),
+                }
+            };
+            Self { orch, objective: objective.id, manager, _folder: folder }
+        }
+
+        /// Puts letters into the inbox while nobody opens any, and returns the answers.
+        async fn together<const N: usize>(&self, letters: [Stimuli; N]) -> [Answer; N] {
+            let (held, holds) = oneshot::channel();
+            let (release, released) = std::sync::mpsc::channel::<()>();
+            let (shared, objective) = (Arc::clone(&self.orch.shared), self.objective);
+            let looking = tokio::spawn(async move {
+                let look = move |_: &World| {
+                    held.send(()).unwrap();
+                    released.recv().unwrap();
+                };
+                shared.view(objective, look).await.unwrap();
+            });
+            holds.await.unwrap();
+            let mut answers = Vec::new();
+            for letter in letters {
+                answers.push(self.orch.shared.hand_over(self.objective, letter).await.unwrap());
+            }
+            release.send(()).unwrap();
+            looking.await.unwrap();
+            let heard: Vec<Answer> = join_all(answers).await.into_iter().map(Result::unwrap).collect();
+            heard.try_into().unwrap()
+        }
+    }
+
+    /// Something that leaves a line in the journal: the number of the last line tells transactions apart.
+    fn asks(cause: &str) -> Stimuli {
+        let question = NewQuestion {
+            session: None,
+            cause: cause.into(),
+            about: question::About::Asked,
+            priority: 0,
+            text: "Well?".into(),
+            context: None,
+            options: Vec::new(),
+        };
+        Stimuli { stimuli: vec![Stimulus::NewQuestion(question)], ..Stimuli::default() }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn promise_3_facts_that_wait_together_are_one_transaction_and_an_intent_is_its_own() {
+        let stage = Stage::open().await;
+        let [one, two, three] = stage.together([asks("1"), asks("2"), asks("3")]).await.map(|it| it.unwrap().seq);
+        assert!(one > 0 && one == two && two == three, "{one} {two} {three}");
+        let intent = Stimuli { intent: true, ..asks("5") };
+        let [one, two, three] = stage.together([asks("4"), intent, asks("6")]).await.map(|it| it.unwrap().seq);
+        assert!(one < two && two < three, "{one} {two} {three}");
+        let asked = stage.orch.view(stage.objective, |world| world.open_questions().count()).await.unwrap();
+        assert_eq!(asked, 6);
+        stage.orch.shut_down().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn what_is_wrong_with_one_fact_is_nobody_elses() {
+        let stage = Stage::open().await;
+        let elsewhere = TranscriptAppend {
+            session: stage.manager,
+            attempt: Attempt(1),
+            expected: Some(serde_json::json!("somewhere else")),
+            next: serde_json::json!("further on"),
+            entries: Vec::new(),
+        };
+        let wrong = Stimuli { transcript: Some(elsewhere), ..asks("2") };
+        let [first, second, third] = stage.together([asks("1"), wrong, asks("3")]).await;
+        assert!(first.unwrap().seq < third.unwrap().seq);
+        assert!(matches!(second, Err(SubmitError::Store(CommitError::CursorMoved { .. }))), "{second:?}");
+        let asked = stage.orch.view(stage.objective, |world| world.open_questions().count()).await.unwrap();
+        assert_eq!(asked, 2);
+        stage.orch.shut_down().await;
+    }
 }

@@ -32,7 +32,18 @@ const SUMMARY: usize = 2000;
 /// The runs that are being read.
 #[derive(Debug, Default)]
 pub(crate) struct Ingests {
-    reading: Mutex<HashMap<RunLabel, watch::Receiver<bool>>>,
+    reading: Mutex<HashMap<RunLabel, watch::Receiver<Progress>>>,
+}
+
+/// How far a run was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Progress {
+    /// It goes on.
+    Reading,
+    /// Its last words are in the inbox of its objective.
+    HandedOver,
+    /// Nobody reads it any more.
+    Over,
 }
 
 impl Ingests {
@@ -55,10 +66,11 @@ impl Ingests {
         if reading.contains_key(&label) {
             return;
         }
-        let (done, over) = watch::channel(false);
-        reading.insert(label.clone(), over);
+        let (progress, seen) = watch::channel(Progress::Reading);
+        reading.insert(label.clone(), seen);
         let (shared_too, heard) = (Arc::clone(shared), Heard::default());
         let reader = Reader {
+            progress,
             shared: shared_too,
             runner,
             label,
@@ -70,7 +82,7 @@ impl Ingests {
             heard,
             acts: false,
         };
-        shared.tasks.spawn(reader.work(done));
+        shared.tasks.spawn(reader.work());
     }
 
     /// Tells whether a run is being read.
@@ -78,19 +90,29 @@ impl Ingests {
         self.reading.lock().contains_key(label)
     }
 
-    /// Waits until everything that a stopped run wrote is stored, but not for ever.
+    /// Waits until everything that a stopped run wrote is on its way into the store, but not for ever: what is brought
+    /// to the inbox of its objective after this is decided after it.
     pub(crate) async fn drained(&self, label: &RunLabel) {
-        let Some(mut over) = self.reading.lock().get(label).cloned() else { return };
-        match tokio::time::timeout(LAST_WORDS, over.wait_for(|over| *over)).await {
-            // The sender is gone: the reader ended.
-            Ok(Ok(_) | Err(_)) => {}
-            Err(_) => warn!(run = %label, "the last words of the run were not read in time"),
+        if !self.reaches(label, Progress::HandedOver).await {
+            warn!(run = %label, "the last words of the run were not read in time");
         }
+    }
+
+    /// Waits until nobody reads a stopped run, but not for ever; tells whether nobody does.
+    pub(crate) async fn over(&self, label: &RunLabel) -> bool {
+        self.reaches(label, Progress::Over).await
+    }
+
+    async fn reaches(&self, label: &RunLabel, progress: Progress) -> bool {
+        let Some(mut seen) = self.reading.lock().get(label).cloned() else { return true };
+        // A sender that is gone is a reader that has ended.
+        tokio::time::timeout(LAST_WORDS, seen.wait_for(|it| *it >= progress)).await.is_ok()
     }
 }
 
 /// The task that reads one run.
 struct Reader {
+    progress: watch::Sender<Progress>,
     shared: Arc<Shared>,
     runner: Arc<dyn Runner>,
     label: RunLabel,
@@ -107,14 +129,14 @@ struct Reader {
 }
 
 impl Reader {
-    async fn work(mut self, done: watch::Sender<bool>) {
+    async fn work(mut self) {
         let shared = Arc::clone(&self.shared);
         tokio::select! {
             () = shared.stop.cancelled() => {}
             () = self.read_to_the_end() => {}
         }
         shared.ingests.reading.lock().remove(&self.label);
-        done.send_replace(true);
+        self.progress.send_replace(Progress::Over);
     }
 
     async fn read_to_the_end(&mut self) {
@@ -199,7 +221,12 @@ impl Reader {
             };
         }
         let letter = Stimuli { stimuli, transcript: Some(transcript), ..Stimuli::default() };
-        match self.shared.bring(self.objective, letter).await {
+        let handed_over = self.shared.hand_over(self.objective, letter).await.map_err(|fault| chain(&fault))?;
+        if batch.ended.is_some() {
+            // Whoever ended the run has something to say of it, too: both are stored at once.
+            self.progress.send_replace(Progress::HandedOver);
+        }
+        match handed_over.await.unwrap_or(Err(SubmitError::ShuttingDown)) {
             Ok(_) => Ok(()),
             // Stored before, by a reader that was cut off between storing and hearing of it.
             Err(SubmitError::Store(CommitError::CursorMoved { .. })) => Err("the cursor was moved".into()),

@@ -191,12 +191,22 @@ impl Shared {
     pub(crate) async fn bring(
         self: &Arc<Self>,
         objective: ObjectiveId,
-        mut stimuli: Stimuli,
+        stimuli: Stimuli,
     ) -> Result<Receipt, SubmitError> {
+        self.hand_over(objective, stimuli).await?.await.map_err(|_| SubmitError::ShuttingDown)?
+    }
+
+    /// Puts stimuli into an objective's inbox. What is put there later is decided later; the answer comes when they are
+    /// stored.
+    pub(crate) async fn hand_over(
+        self: &Arc<Self>,
+        objective: ObjectiveId,
+        mut stimuli: Stimuli,
+    ) -> Result<oneshot::Receiver<Result<Receipt, SubmitError>>, SubmitError> {
         let (reply, answer) = oneshot::channel();
         stimuli.reply = Some(reply);
         self.put(objective, Letter::Stimuli(Box::new(stimuli))).await?;
-        answer.await.map_err(|_| SubmitError::ShuttingDown)?
+        Ok(answer)
     }
 
     /// Looks at an objective's world.

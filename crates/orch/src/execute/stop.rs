@@ -78,7 +78,7 @@ pub(super) async fn forget(shared: &Arc<Shared>, objective: ObjectiveId, it: &St
     else {
         return;
     };
-    if !shared.ingests.reads(&label)
+    if shared.ingests.over(&label).await
         && let Err(fault) = runner.forget(&label).await
     {
         warn!(run = %label, error = %fault, "the run directory could not be deleted");

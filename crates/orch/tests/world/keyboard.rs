@@ -10,6 +10,7 @@ use orcha_model::session::{State, Turn};
 use orcha_model::{Role, message, session};
 use orcha_orch::Settings;
 use orcha_plan::{Stimulus, World, why};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 fn label(session: SessionId) -> RunLabel {
@@ -78,17 +79,24 @@ async fn while_a_person_types_words_wait_over_a_restart_and_no_guard_counts_the_
 
 #[tokio::test]
 async fn p5_a_screen_that_stands_still_is_asked_about_once_and_then_shown_to_a_person() {
-    let stage = Stage::open(Settings::default(), |mut agent| async move {
-        while let Some(Say::Prompt { .. }) = agent.hear().await {
-            agent.text("All done! Everything is finished.");
-            agent.end_turn(TurnEnd::Quiet);
+    // The run may be forgotten when it is looked at, so the agent keeps what it hears.
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hears = Arc::clone(&heard);
+    let stage = Stage::open(Settings::default(), move |mut agent| {
+        let hears = Arc::clone(&hears);
+        async move {
+            while let Some(Say::Prompt { text, .. }) = agent.hear().await {
+                hears.lock().unwrap().push(text);
+                agent.text("All done! Everything is finished.");
+                agent.end_turn(TurnEnd::Quiet);
+            }
+            ExitStatus::Code(0)
         }
-        ExitStatus::Code(0)
     })
     .await;
     let (objective, session) = stage.one(Role::Researcher, Limits::default()).await;
     stage.until_state(objective, session, "waiting_user").await;
-    let prompts = prompts(&stage, session);
+    let prompts = heard.lock().unwrap().clone();
     assert!(prompts.len() == 2 && prompts[1].contains("nothing was reported"), "{prompts:?}");
     let question = stage.until(objective, |world| world.open_questions().next().cloned()).await;
     assert!(question.text.contains("stands still"), "{}", question.text);
