@@ -4,6 +4,7 @@
 //! tokens and does not understand types: a rule names the place, and a person reads it.
 
 mod floors;
+mod guarantees;
 mod headers;
 mod paths;
 mod pure;
@@ -92,6 +93,7 @@ fn findings(packages: &[Package], files: &[File]) -> Vec<Finding> {
         findings.extend(sql::check(source));
         findings.extend(tasks::check(source));
     }
+    findings.extend(guarantees::check(files, &sources));
     findings.sort();
     findings
 }

@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_it_says_reaches_the_wheel_and_reads_back() {
+    fn c24_all_that_it_says_reaches_the_wheel_and_reads_back() {
         let text = Config::default().to_toml().unwrap();
         // Every number is another one than the usual.
         let mut other = String::new();

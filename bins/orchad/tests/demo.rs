@@ -62,7 +62,7 @@ fn it_goes_the_whole_way_and_sums_up_in_the_last_line() {
 }
 
 #[test]
-fn the_pipeline_repairs_what_its_check_finds_and_delivers_what_was_checked() {
+fn c23_the_pipeline_repairs_what_its_check_finds_and_delivers_what_was_checked() {
     let tmp = tempfile::tempdir().unwrap();
     let mut demo = start(tmp.path(), "pipeline");
     let lines: Vec<Value> = BufReader::new(demo.stdout.take().unwrap())

@@ -53,7 +53,7 @@ fn settings(model: &ScriptedModel, api: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_edits_a_file_runs_it_commits_and_reports() {
+async fn c18_a_model_edits_a_file_runs_it_commits_and_reports() {
     for api in ["openai-responses", "anthropic"] {
         let folder = tempfile::tempdir().unwrap();
         let sample = Sample::make(folder.path()).unwrap();

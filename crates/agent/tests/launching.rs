@@ -49,7 +49,7 @@ fn refused(launch: &Launch) -> String {
 }
 
 #[test]
-fn a_launch_puts_secrets_and_long_texts_into_private_files() {
+fn c13_a_launch_puts_secrets_and_long_texts_into_private_files() {
     let spec = claude().run_spec(&launch()).unwrap();
     let args: Vec<String> = spec.args.iter().map(|it| format!("{it:?}")).collect();
     expect![[r#"

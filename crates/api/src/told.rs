@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn each_event_has_a_place_of_its_own_and_the_terminal_ones_are_sent() {
+    fn c19_each_event_has_a_place_of_its_own_and_the_terminal_ones_are_sent() {
         let lines = [
             line(3, NoteKind::ObjectiveCreated, &[]),
             line(5, NoteKind::SessionStarted, &[]),

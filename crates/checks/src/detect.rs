@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_that_cannot_fail_is_no_check() {
+    fn c06_a_script_that_cannot_fail_is_no_check() {
         for body in [
             "exit 0",
             "true",
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_that_the_change_took_away_is_named() {
+    fn c06_a_check_that_the_change_took_away_is_named() {
         let before = detect(&tree(&[("package.json", r#"{"scripts":{"test":"jest","build":"tsc"}}"#)]));
         let now = detect(&tree(&[("package.json", r#"{"scripts":{"build":"tsc"}}"#)]));
         let plan = taken_away(&before, now);

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_check_is_no_pass() {
+    fn c06_nothing_to_check_is_no_pass() {
         assert_eq!(verdict(&[]), Verdict::Nothing);
         assert_eq!(verdict(&[Outcome::NotRun]), Verdict::Nothing);
         assert_eq!(verdict(&[Outcome::Passed, Outcome::NotRun]), Verdict::Nothing);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_failing_set_has_no_texts_and_no_times() {
+    fn c08_the_failing_set_has_no_texts_and_no_times() {
         let mut first = receipt("test", Outcome::Failed, &["b", "a"]);
         let report = |it: &Receipt| Report::new(vec![it.clone()], Vec::new(), Source::Asked).failing_set();
         let before = report(&first);

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_narrower_scope_wins_and_no_other_branch_is_heard() {
+    fn c15_the_narrower_scope_wins_and_no_other_branch_is_heard() {
         let all = [
             text(1, "global", "role_overlay/qa", "wide"),
             text(2, "org/acme", "role_overlay/qa", "narrow"),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overlay_reaches_its_role_only_and_skills_come_by_what_they_are_about() {
+    fn c15_an_overlay_reaches_its_role_only_and_skills_come_by_what_they_are_about() {
         let skill =
             |name: &str, about: &str| format!("---\nname: {name}\ndescription: {about}\n---\nTeaches {name}.\n");
         let all = [
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn skills_are_few_and_short() {
+    fn c27_skills_are_few_and_short() {
         let skill = |n: u64, long: usize| {
             let body = format!("---\nname: s{n}\ndescription: tables\n---\n{}\n", "x".repeat(long));
             text(n, "global", &format!("skill/s{n}"), &body)

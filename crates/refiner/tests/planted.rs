@@ -69,7 +69,7 @@ fn tried(trial: u64, new: Odds) -> (Judgement, usize) {
 }
 
 #[test]
-fn of_sixty_planted_proposals_no_bad_one_is_adopted_and_most_good_ones_are() {
+fn c16_of_sixty_planted_proposals_no_bad_one_is_adopted_and_most_good_ones_are() {
     let adopted = |from: u64, odds: Odds| {
         (from..from + 20).filter(|n| matches!(tried(*n, odds).0, Judgement::Better { .. })).count()
     };

@@ -74,7 +74,7 @@ async fn everything_is_there_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_row_that_moved_on_is_a_conflict_and_nothing_is_stored() {
+async fn c02_a_row_that_moved_on_is_a_conflict_and_nothing_is_stored() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     world(&store).await;
@@ -236,7 +236,7 @@ async fn many_placements_at_once_fill_a_target_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_commit_that_fails_undoes_only_itself() {
+async fn c01_a_commit_that_fails_undoes_only_itself() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     world(&store).await;
@@ -284,7 +284,7 @@ async fn futures_join<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F:
 }
 
 #[tokio::test]
-async fn orders_wait_in_order_until_they_are_done() {
+async fn c03_orders_wait_in_order_until_they_are_done() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     world(&store).await;

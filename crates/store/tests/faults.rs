@@ -58,7 +58,7 @@ fn a_lock_that_a_dead_daemon_leaves_for_a_moment_is_waited_for() {
 }
 
 #[test]
-fn one_daemon_per_folder() {
+fn c03_one_daemon_per_folder() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let first = open(&data);

@@ -87,6 +87,27 @@ impl Source {
         })
     }
 
+    /// Returns the functions that are tests, each with its line.
+    pub fn tests(&self) -> impl Iterator<Item = (usize, &str)> {
+        (0..self.tokens.len()).filter_map(|at| {
+            let is_attribute = self.is(at, '#') && self.is(at + 1, '[');
+            let is_test = match self.word(at + 2) {
+                Some("test") => true,
+                Some(_) => self.kind(at + 3) == Some(&Kind::Step) && self.word(at + 4) == Some("test"),
+                None => false,
+            };
+            if !(is_attribute && is_test) {
+                return None;
+            }
+            let mut after = self.group_end(at + 1);
+            while self.is(after, '#') {
+                after = self.group_end(after + 1);
+            }
+            let name = (after..after + 4).find(|it| self.word(*it) == Some("fn"))? + 1;
+            Some((self.tokens.get(name)?.line, self.word(name)?))
+        })
+    }
+
     /// Reads one path, or one group of paths, from a token on; returns where it ends.
     fn name(&self, mut at: usize, prefix: &[String], names: &mut Vec<Name>) -> usize {
         let mut parts = prefix.to_vec();

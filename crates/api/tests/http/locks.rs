@@ -33,7 +33,7 @@ async fn stage() -> Stage {
 }
 
 #[tokio::test]
-async fn no_route_answers_without_a_token() {
+async fn c14_no_route_answers_without_a_token() {
     let stage = stage().await;
     for (method, path) in all() {
         let reply = stage.send(bare(method.clone(), &path).body(Body::empty()).unwrap()).await;
@@ -220,7 +220,7 @@ async fn people_are_told_how_to_log_in() {
 }
 
 #[tokio::test]
-async fn a_body_is_json_small_and_known_in_every_field() {
+async fn c20_a_body_is_json_small_and_known_in_every_field() {
     let stage = stage().await;
     let post = |kind: &str, body: String| {
         request(Method::POST, "/api/objectives").header(header::CONTENT_TYPE, kind).body(Body::from(body)).unwrap()

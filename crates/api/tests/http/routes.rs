@@ -34,7 +34,7 @@ async fn an_objective_is_made_and_its_repository_becomes_a_project() {
 }
 
 #[tokio::test]
-async fn a_request_with_a_key_takes_effect_once() {
+async fn c20_a_request_with_a_key_takes_effect_once() {
     let stage = Stage::open().await;
     let post = |path: &str, key: &str, body: Value| {
         let request = request(Method::POST, path).header(header::CONTENT_TYPE, "application/json");

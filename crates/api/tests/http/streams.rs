@@ -29,7 +29,7 @@ async fn nudge(stage: &Stage) {
 }
 
 #[tokio::test]
-async fn readers_see_every_line_once_while_it_is_written_and_across_reconnects() {
+async fn c19_readers_see_every_line_once_while_it_is_written_and_across_reconnects() {
     let stage = Stage::open().await;
     let start = stage.orch.store().journal_end().await.unwrap();
     let writer = tokio::spawn({

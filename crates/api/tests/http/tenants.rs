@@ -173,7 +173,7 @@ fn body_for(route: &Route) -> Option<Value> {
 }
 
 #[tokio::test]
-async fn no_route_tells_or_does_anything_to_another_tenant() {
+async fn c14_no_route_tells_or_does_anything_to_another_tenant() {
     let mut stage = Stage::open().await;
     let acme = Tenant::furnish(&mut stage, "acme").await;
     let globex = Tenant::furnish(&mut stage, "globex").await;

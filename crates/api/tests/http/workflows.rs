@@ -29,7 +29,7 @@ fn place(event: &Value) -> (u64, u64) {
 }
 
 #[tokio::test]
-async fn a_workflow_is_made_rests_goes_on_and_is_ended_and_all_of_it_is_told() {
+async fn c28_a_workflow_is_made_rests_goes_on_and_is_ended_and_all_of_it_is_told() {
     let stage = Stage::open().await;
     let id = make(&stage).await;
     let at = |verb: &str| format!("/workflows/{id}/{verb}");
@@ -121,7 +121,7 @@ fn hook(url: &str, secret: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_delivery_is_shown_as_it_was_wished_for_but_for_what_may_be_secret() {
+async fn c13_a_delivery_is_shown_as_it_was_wished_for_but_for_what_may_be_secret() {
     let stage = Stage::open().await;
     let mut wish = hook("http://127.0.0.1:9/in/secret-path", json!({"env": "HOOK_SECRET"}));
     wish["request"] = json!("Say goodbye");
@@ -148,7 +148,7 @@ async fn a_delivery_is_shown_as_it_was_wished_for_but_for_what_may_be_secret() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_wish_is_named() {
+async fn c20_what_is_wrong_with_a_wish_is_named() {
     let stage = Stage::open().await;
     for (change, field, said) in [
         (json!({"constitution_override": {}}), "constitution_override", "unknown field"),

@@ -20,7 +20,7 @@ fn is_accepted(event: &Event) -> bool {
 }
 
 #[tokio::test]
-async fn an_answer_streams_and_costs_what_the_price_table_says() {
+async fn c17_an_answer_streams_and_costs_what_the_price_table_says() {
     for api in APIS {
         let usages = json!({"input": 100, "output": 20, "cache_read": 30, "reasoning": 5});
         let scenario =
@@ -54,7 +54,7 @@ async fn an_answer_streams_and_costs_what_the_price_table_says() {
 }
 
 #[tokio::test]
-async fn tools_are_called_in_every_language_local_ones_and_the_daemons() {
+async fn c17_tools_are_called_in_every_language_local_ones_and_the_daemons() {
     for api in APIS {
         let scenario = json!({
             "replies": [
@@ -256,7 +256,7 @@ async fn a_silent_stream_is_given_up() {
 }
 
 #[tokio::test]
-async fn an_interrupt_closes_the_stream_in_its_middle_and_the_conversation_goes_on() {
+async fn c05_an_interrupt_closes_the_stream_in_its_middle_and_the_conversation_goes_on() {
     for api in APIS {
         let scenario = json!({
             "replies": [

@@ -61,7 +61,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn nothing_outside_is_read_or_written_whatever_the_path_looks_like() {
+async fn c11_nothing_outside_is_read_or_written_whatever_the_path_looks_like() {
     let world = world();
     let secret = world.temp.path().join("secret");
     let beside = world.temp.path().join("work_evil/file");
@@ -264,7 +264,7 @@ async fn a_cancelled_command_is_gone() {
 }
 
 #[tokio::test]
-async fn only_public_pages_are_fetched() {
+async fn c12_only_public_pages_are_fetched() {
     let world = world();
     for url in ["http://127.0.0.1:1/", "http://localhost/", "http://169.254.169.254/", "file:///etc/passwd", "x"] {
         world.refused("fetch", json!({"url": url})).await;
@@ -272,7 +272,7 @@ async fn only_public_pages_are_fetched() {
 }
 
 #[tokio::test]
-async fn tools_that_were_not_named_do_not_exist() {
+async fn c12_tools_that_were_not_named_do_not_exist() {
     let world = world();
     let root = world.temp.path().join("work");
     let reader = tools(&root, &["read", "list"]);

@@ -17,7 +17,7 @@ fn charter(constitution: Value) -> Value {
 }
 
 #[test]
-fn an_empty_object_is_no_document_of_any_contract() {
+fn c06_an_empty_object_is_no_document_of_any_contract() {
     for contract in Contract::iter() {
         assert!(wrong(contract, json!({})).contains("must be there"), "{contract}");
         assert!(read(contract, json!("{}"), &around()).is_err(), "{contract}");
@@ -37,7 +37,7 @@ fn what_the_schema_requires_is_what_is_told() {
 }
 
 #[test]
-fn a_verdict_agrees_with_itself() {
+fn c06_a_verdict_agrees_with_itself() {
     let issue = json!({"component": "c", "description": "d", "recommendation": "r"});
     let both = json!({"passed": true, "blocking_issues": [issue], "summary": "s"});
     assert!(wrong(Contract::Verdict, both).contains("`passed` must be false"));
@@ -68,7 +68,7 @@ fn the_shapes_that_models_write_are_taken() {
 }
 
 #[test]
-fn text_around_an_object_is_passed_over_and_a_small_one_behind_it_is_no_substitute() {
+fn c06_text_around_an_object_is_passed_over_and_a_small_one_behind_it_is_no_substitute() {
     let text = "Here it is:\n```json\n{\"output\": {\"passed\": false, \"blocking_issues\": [\"no\"], \"summary\": \"s\"}}\n```\n{}";
     let Output::Verdict(it) = read(Contract::Verdict, json!(text), &around()).unwrap().output else { panic!() };
     assert!(!it.passed);
@@ -79,7 +79,7 @@ fn text_around_an_object_is_passed_over_and_a_small_one_behind_it_is_no_substitu
 }
 
 #[test]
-fn an_empty_constitution_is_refused_with_every_rule_that_it_breaks() {
+fn c06_an_empty_constitution_is_refused_with_every_rule_that_it_breaks() {
     let said = wrong(Contract::Charter, charter(json!({"vision": " ", "goals": []})));
     for rule in ["`constitution.vision` must be there", "`constitution.goals`", "`constitution.acceptance_criteria`"] {
         assert!(said.contains(rule), "{said}");
@@ -87,7 +87,7 @@ fn an_empty_constitution_is_refused_with_every_rule_that_it_breaks() {
 }
 
 #[test]
-fn tasks_are_found_by_title_id_or_place_and_nothing_else() {
+fn c06_tasks_are_found_by_title_id_or_place_and_nothing_else() {
     let task = |title: &str, after: Value| json!({"title": title, "description": "d", "depends_on": after, "id": format!("T-{title}")});
     let plan = |tasks: Vec<Value>| json!({"design": {"overview": "o"}, "tasks": tasks, "summary": "s"});
     let good = plan(vec![task("One", json!([])), task("Two", json!(["one", "1"])), task("Three", json!(["T-Two"]))]);
@@ -103,7 +103,27 @@ fn tasks_are_found_by_title_id_or_place_and_nothing_else() {
 }
 
 #[test]
-fn what_belongs_to_another_role_is_left_out_and_what_belongs_to_nobody_is_named() {
+fn c06_five_hundred_tasks_are_refused_and_read_where_so_many_may_be() {
+    let task = |n: usize| {
+        let after: Vec<String> = n.checked_sub(1).map(|it| format!("T{it}")).into_iter().collect();
+        json!({"title": format!("T{n}"), "description": "d", "depends_on": after})
+    };
+    let plan = |last: Value| {
+        let mut tasks: Vec<Value> = (0..500).map(task).collect();
+        tasks[0] = last;
+        json!({"design": {"overview": "o"}, "tasks": tasks, "summary": "s"})
+    };
+    assert!(wrong(Contract::Design, plan(task(0))).contains("`tasks` must have at most 40 items; it has 500"));
+    let around = Surroundings { most_tasks: 500, ..Surroundings::default() };
+    let Output::Design(it) = read(Contract::Design, plan(task(0)), &around).unwrap().output else { panic!() };
+    assert_eq!((it.tasks.len(), it.tasks[499].depends_on.as_slice()), (500, [498].as_slice()));
+    // The first waits for the last: a circle of all of them.
+    let circle = json!({"title": "T0", "description": "d", "depends_on": ["T499"]});
+    assert!(read(Contract::Design, plan(circle), &around).unwrap_err().to_string().contains("in a circle: T0 → T499"));
+}
+
+#[test]
+fn c12_what_belongs_to_another_role_is_left_out_and_what_belongs_to_nobody_is_named() {
     let value = json!({"passed": true, "summary": "s", "tasks": [], "artifacts": [1], "mood": "good"});
     let read = read(Contract::Verdict, value, &around()).unwrap();
     assert_eq!(

@@ -54,7 +54,7 @@ async fn versions(stage: &Stage) -> Vec<(u32, text::State)> {
 }
 
 #[tokio::test]
-async fn texts_reach_the_roles_of_their_scope_and_a_run_never_changes_under_itself() {
+async fn c15_texts_reach_the_roles_of_their_scope_and_a_run_never_changes_under_itself() {
     let script = Script::default();
     let stage = open(&script).await;
     let actor = Actor::default();
@@ -149,7 +149,7 @@ async fn left_behind(stage: &Stage, from: u64, runs: u64, end: End, side: Option
 }
 
 #[tokio::test]
-async fn a_trial_adopts_what_is_better_and_goes_back_by_itself_when_it_turns_bad() {
+async fn c16_a_trial_adopts_what_is_better_and_goes_back_by_itself_when_it_turns_bad() {
     let script = Script::default();
     script.plays("refine", [crate::pipeline::hands(retrospective())]);
     let mut stage = open(&script).await;

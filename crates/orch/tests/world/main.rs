@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
 
 mod confine;
+mod guarantees;
 mod guards;
 mod keyboard;
 mod learning;

@@ -29,9 +29,9 @@ use tokio::sync::watch;
 #[derive(Clone, Debug, Default)]
 pub struct Act {
     /// Files that it writes, or deletes.
-    writes: Vec<(&'static str, Option<String>)>,
+    pub writes: Vec<(&'static str, Option<String>)>,
     /// What it hands in, one after another.
-    hands_in: Vec<Value>,
+    pub hands_in: Vec<Value>,
 }
 
 pub fn hands(document: Value) -> Act {
@@ -46,7 +46,7 @@ fn direction() -> Value {
     json!({"mode": "software", "title": "Mend it", "delivery": "pull_request", "rationale": "code", "summary": "code", "questions": []})
 }
 
-fn charter() -> Value {
+pub fn charter() -> Value {
     json!({
         "constitution": {"vision": "It works.", "goals": ["works"], "acceptance_criteria": ["test is green"]},
         "requirements": {"functional": [{"title": "It adds", "priority": "must"}]},
@@ -54,15 +54,15 @@ fn charter() -> Value {
     })
 }
 
-fn task_named(title: &str, after: &[&str]) -> Value {
+pub fn task_named(title: &str, after: &[&str]) -> Value {
     json!({"title": title, "description": format!("Do {title}."), "depends_on": after})
 }
 
-fn plan(tasks: Vec<Value>) -> Value {
+pub fn plan(tasks: Vec<Value>) -> Value {
     json!({"design": {"overview": "One file."}, "tasks": tasks, "summary": "planned"})
 }
 
-fn change() -> Value {
+pub fn change() -> Value {
     json!({"summary": "changed it"})
 }
 
@@ -70,7 +70,7 @@ fn passed() -> Value {
     json!({"passed": true, "blocking_issues": [], "summary": "good"})
 }
 
-fn blocked(what: &str) -> Value {
+pub fn blocked(what: &str) -> Value {
     json!({"passed": false, "blocking_issues": [{"severity": "blocking", "component": "code", "description": what,
            "recommendation": "mend it"}], "summary": "not good"})
 }
@@ -266,7 +266,7 @@ pub async fn succeeds(stage: &Stage, id: ObjectiveId) -> World {
     world
 }
 
-async fn fails(stage: &Stage, id: ObjectiveId) -> (World, String) {
+pub async fn fails(stage: &Stage, id: ObjectiveId) -> (World, String) {
     let world = ends(stage, id).await;
     match &world.objective.state {
         objective::State::Failed { reason } => (world.clone(), reason.clone()),
@@ -275,7 +275,7 @@ async fn fails(stage: &Stage, id: ObjectiveId) -> (World, String) {
 }
 
 /// The steps that sessions played, in order: `role` or `role!` for one that did not get it done.
-fn played(world: &World) -> Vec<String> {
+pub fn played(world: &World) -> Vec<String> {
     let mut sessions: Vec<_> = world.sessions.values().collect();
     sessions.sort_by_key(|it| (it.created_at, it.id));
     sessions
@@ -288,7 +288,7 @@ fn played(world: &World) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_request_becomes_a_merged_pull_request() {
+async fn c28_a_request_becomes_a_merged_pull_request() {
     let script = Script::default();
     let stage = open(&script).await;
     let id = begin(&stage, "Mend the code.", wish(), true).await;
@@ -311,7 +311,7 @@ async fn a_request_becomes_a_merged_pull_request() {
 }
 
 #[tokio::test]
-async fn tasks_that_do_not_build_on_each_other_run_side_by_side_and_are_brought_together() {
+async fn c26_tasks_that_do_not_build_on_each_other_run_side_by_side_and_are_brought_together() {
     let script = Script::default();
     let tasks = vec![task_named("One", &[]), task_named("Two", &["1"]), task_named("Three", &[])];
     script
@@ -337,7 +337,7 @@ async fn tasks_that_do_not_build_on_each_other_run_side_by_side_and_are_brought_
 }
 
 #[tokio::test]
-async fn a_red_check_beats_passed_true() {
+async fn c06_a_red_check_beats_passed_true() {
     let script = Script::default();
     script.plays("Write it", [writes("code", Some("bad"))]);
     let stage = open(&script).await;
@@ -350,7 +350,7 @@ async fn a_red_check_beats_passed_true() {
 }
 
 #[tokio::test]
-async fn a_verdict_without_anything_in_it_is_a_failed_attempt_and_never_a_pass() {
+async fn c06_a_verdict_without_anything_in_it_is_a_failed_attempt_and_never_a_pass() {
     let script = Script::default();
     script.plays("verify", (0..6).map(|_| hands(json!({}))));
     let stage = open(&script).await;
@@ -364,7 +364,7 @@ async fn a_verdict_without_anything_in_it_is_a_failed_attempt_and_never_a_pass()
 }
 
 #[tokio::test]
-async fn a_test_that_was_deleted_blocks_although_everything_is_green_and_qa_is_content() {
+async fn c06_a_test_that_was_deleted_blocks_although_everything_is_green_and_qa_is_content() {
     let script = Script::default();
     script.plays("Write it", [writes("tests/code_test", None)]);
     // It names the file, but that is no wish to delete it; and what a role wishes is not what the user asked for.
@@ -392,7 +392,7 @@ async fn a_test_may_go_when_the_user_says_so() {
 }
 
 #[tokio::test]
-async fn a_check_that_was_emptied_blocks() {
+async fn c06_a_check_that_was_emptied_blocks() {
     let script = Script::default();
     let stage = open(&script).await;
     let emptied = CheckSaid {
@@ -423,7 +423,7 @@ async fn commands_of_roles_are_added_to_the_checks_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn documents_that_break_a_rule_are_refused_with_the_rule_and_may_be_mended() {
+async fn c06_documents_that_break_a_rule_are_refused_with_the_rule_and_may_be_mended() {
     let script = Script::default();
     let circle = plan(vec![task_named("A", &["B"]), task_named("B", &["A"])]);
     let many = plan((0..500).map(|n| task_named(&format!("T{n}"), &[])).collect());
@@ -444,7 +444,7 @@ async fn documents_that_break_a_rule_are_refused_with_the_rule_and_may_be_mended
 }
 
 #[tokio::test]
-async fn what_a_role_may_not_write_is_left_out_and_counted() {
+async fn c12_what_a_role_may_not_write_is_left_out_and_counted() {
     let script = Script::default();
     let mut greedy = direction();
     greedy["tasks"] = json!([task_named("Mine", &[])]);
@@ -461,7 +461,7 @@ async fn what_a_role_may_not_write_is_left_out_and_counted() {
 }
 
 #[tokio::test]
-async fn what_only_the_user_can_say_is_asked_and_the_answer_reaches_the_role_that_asked() {
+async fn c21_what_only_the_user_can_say_is_asked_and_the_answer_reaches_the_role_that_asked() {
     let script = Script::default();
     let mut asking = charter();
     asking["questions"] = json!(["Which of the two?"]);
@@ -477,7 +477,7 @@ async fn what_only_the_user_can_say_is_asked_and_the_answer_reaches_the_role_tha
 }
 
 #[tokio::test]
-async fn repairs_that_are_used_up_fail_the_workflow_with_what_stands() {
+async fn c22_repairs_that_are_used_up_fail_the_workflow_with_what_stands() {
     let script = Script::default();
     script.plays("verify", [hands(blocked("no docs")), hands(blocked("no tests")), hands(blocked("no point"))]);
     let stage = open(&script).await;
@@ -491,7 +491,7 @@ async fn repairs_that_are_used_up_fail_the_workflow_with_what_stands() {
 }
 
 #[tokio::test]
-async fn the_same_failing_set_twice_stops_early_whatever_its_words() {
+async fn c08_the_same_failing_set_twice_stops_early_whatever_its_words() {
     let script = Script::default();
     script.plays("Write it", [writes("code", Some("bad"))]);
     script.plays("Mend it", [writes("code", Some("still bad"))]);
@@ -504,7 +504,7 @@ async fn the_same_failing_set_twice_stops_early_whatever_its_words() {
 }
 
 #[tokio::test]
-async fn a_fault_of_the_machine_is_tried_again_then_asked_about_and_never_sent_to_a_model() {
+async fn c07_a_fault_of_the_machine_is_tried_again_then_asked_about_and_never_sent_to_a_model() {
     let script = Script::default();
     let stage = open(&script).await;
     stage.checker.say(Err(CheckFault::Passing("the disk is slow".into())));
@@ -521,7 +521,7 @@ async fn a_fault_of_the_machine_is_tried_again_then_asked_about_and_never_sent_t
 }
 
 #[tokio::test]
-async fn work_that_nothing_checks_is_not_waved_through() {
+async fn c06_work_that_nothing_checks_is_not_waved_through() {
     let script = Script::default();
     let stage = open(&script).await;
     stage.checker.say(Ok(CheckSaid::default()));
@@ -536,7 +536,7 @@ async fn work_that_nothing_checks_is_not_waved_through() {
 }
 
 #[tokio::test]
-async fn a_paused_workflow_goes_on_with_the_very_step() {
+async fn c04_a_paused_workflow_goes_on_with_the_very_step() {
     let script = Script::default();
     let stage = open(&script).await;
     stage.checker.hold(true);
@@ -555,7 +555,7 @@ async fn a_paused_workflow_goes_on_with_the_very_step() {
 }
 
 #[tokio::test]
-async fn a_canceled_workflow_calls_its_checks_off_and_stays_canceled() {
+async fn c05_a_canceled_workflow_calls_its_checks_off_and_stays_canceled() {
     let script = Script::default();
     let stage = open(&script).await;
     stage.checker.hold(true);
@@ -570,7 +570,7 @@ async fn a_canceled_workflow_calls_its_checks_off_and_stays_canceled() {
 }
 
 #[tokio::test]
-async fn a_restart_at_any_step_goes_on_there() {
+async fn c04_a_restart_at_any_step_goes_on_there() {
     for step in [Phase::Charter, Phase::Design, Phase::Check, Phase::Verify, Phase::Finalize, Phase::Refine] {
         let script = Script::default();
         let mut stage = open(&script).await;
@@ -588,7 +588,7 @@ async fn a_restart_at_any_step_goes_on_there() {
 }
 
 #[tokio::test]
-async fn what_a_run_of_checks_left_goes_with_the_next_start_and_nothing_of_anybody_else() {
+async fn c25_what_a_run_of_checks_left_goes_with_the_next_start_and_nothing_of_anybody_else() {
     let script = Script::default();
     let mut stage = open(&script).await;
     let id = begin(&stage, "Mend the code.", wish(), true).await;
@@ -603,7 +603,7 @@ async fn what_a_run_of_checks_left_goes_with_the_next_start_and_nothing_of_anybo
 }
 
 #[tokio::test]
-async fn a_plan_that_a_person_has_to_agree_to_waits_and_is_made_anew_with_the_persons_words() {
+async fn c21_a_plan_that_a_person_has_to_agree_to_waits_and_is_made_anew_with_the_persons_words() {
     let script = Script::default();
     let stage = open(&script).await;
     let id = begin(&stage, "Mend the code.", Wish { approve_plan: true, approve_delivery: true, ..wish() }, true).await;
@@ -632,7 +632,7 @@ async fn a_plan_that_a_person_has_to_agree_to_waits_and_is_made_anew_with_the_pe
 }
 
 #[tokio::test]
-async fn a_task_can_be_skipped_added_and_the_plan_edited_while_paused() {
+async fn c21_a_task_can_be_skipped_added_and_the_plan_edited_while_paused() {
     let script = Script::default();
     script.plays("design", [hands(plan(vec![task_named("One", &[]), task_named("Two", &["One"])]))]);
     script.plays("Three", [writes("three", Some("3"))]);
@@ -669,7 +669,7 @@ async fn a_task_can_be_skipped_added_and_the_plan_edited_while_paused() {
 }
 
 #[tokio::test]
-async fn a_workflow_can_be_sent_back_to_a_step_and_does_it_anew() {
+async fn c21_a_workflow_can_be_sent_back_to_a_step_and_does_it_anew() {
     let script = Script::default();
     let stage = open(&script).await;
     stage.checker.hold(true);
@@ -790,7 +790,7 @@ async fn links_target(stage: &Stage, id: ObjectiveId) -> String {
 }
 
 #[tokio::test]
-async fn code_is_delivered_as_the_checked_commit() {
+async fn c11_code_is_delivered_as_the_checked_commit() {
     for action in [Action::ArtifactBundle, Action::MarkdownExport] {
         let script = Script::default();
         let stage = open(&script).await;
@@ -806,7 +806,7 @@ async fn code_is_delivered_as_the_checked_commit() {
 }
 
 #[tokio::test]
-async fn a_direct_commit_moves_the_branch_to_what_was_checked_and_a_moved_one_is_asked_about() {
+async fn c11_a_direct_commit_moves_the_branch_to_what_was_checked_and_a_moved_one_is_asked_about() {
     let main: BranchName = "main".parse().unwrap();
     let script = Script::default();
     let stage = open(&script).await;
@@ -838,7 +838,7 @@ async fn a_direct_commit_moves_the_branch_to_what_was_checked_and_a_moved_one_is
 }
 
 #[tokio::test]
-async fn a_delivery_that_was_made_before_a_crash_is_found_and_not_made_again() {
+async fn c04_a_delivery_that_was_made_before_a_crash_is_found_and_not_made_again() {
     let script = Script::default();
     plays_a_post(&script);
     let mut stage = open(&script).await;
@@ -857,7 +857,7 @@ async fn a_delivery_that_was_made_before_a_crash_is_found_and_not_made_again() {
 }
 
 #[tokio::test]
-async fn a_delivery_is_tried_again_asked_about_or_given_up_by_what_went_wrong() {
+async fn c22_a_delivery_is_tried_again_asked_about_or_given_up_by_what_went_wrong() {
     let script = Script::default();
     plays_a_post(&script);
     let stage = open(&script).await;
@@ -901,7 +901,7 @@ async fn a_delivery_that_is_under_way_is_cut_off_by_a_pause_and_goes_on_with_the
 }
 
 #[tokio::test]
-async fn a_delivery_that_is_under_way_is_cut_off_by_a_cancel() {
+async fn c05_a_delivery_that_is_under_way_is_cut_off_by_a_cancel() {
     let script = Script::default();
     plays_a_post(&script);
     let stage = open(&script).await;
@@ -916,7 +916,7 @@ async fn a_delivery_that_is_under_way_is_cut_off_by_a_cancel() {
 }
 
 #[tokio::test]
-async fn a_model_chooses_no_delivery_that_passes_people_by() {
+async fn c12_a_model_chooses_no_delivery_that_passes_people_by() {
     let script = Script::default();
     let mut bold = direction();
     bold["delivery"] = json!("webhook");

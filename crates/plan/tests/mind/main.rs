@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test says what must be there")]
 
 mod asking;
+mod briefs;
 mod passes;
 mod properties;
 mod stage;

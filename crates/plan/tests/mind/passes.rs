@@ -573,7 +573,7 @@ mod reclaim {
     }
 
     #[test]
-    fn published_work_is_let_go_a_while_after_it_was_merged() {
+    fn c25_published_work_is_let_go_a_while_after_it_was_merged() {
         let mut stage = finished();
         stage.world.pull_requests.insert(PullRequestId::fixed(1), make::open_pull_request(1));
         assert!(!asked(&mut stage, 3600));

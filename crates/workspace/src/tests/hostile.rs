@@ -268,7 +268,7 @@ async fn branches_with_hostile_names_are_kept_too() {
 }
 
 #[tokio::test]
-async fn an_exact_checkout_has_no_remote_and_nothing_that_an_agent_configured() {
+async fn c11_an_exact_checkout_has_no_remote_and_nothing_that_an_agent_configured() {
     let it = RealScene::new().await;
     let trap = prepared(&it).await;
     plant_hooks(&it.dir("one").join(".git/hooks"), &trap);
