@@ -31,7 +31,8 @@ use orcha_model::{
     Visibility, feedback, message, question, session, target, workflow,
 };
 use orcha_plan::{
-    Mind, NewFeedback, NewMessage, NewPublication, NewQuestion, NewSession, OfWorkflow, Outlook, Stimulus, World, step,
+    Mind, NewFeedback, NewMessage, NewPublication, NewQuestion, NewSession, OfWorkflow, Outlook, Published, Stimulus,
+    World, published, step,
 };
 use orcha_store::{
     Change, Commit, CommitError, Committed, CredentialOwner, Guard, JournalLine, Owned, ReadError, Row, Store,
@@ -676,45 +677,17 @@ impl Orch {
         Ok((self.view(objective, |world| world.objective.clone()).await?, sessions))
     }
 
-    /// Lets an objective go on that a person or a guard paused, with everything that rests because of it.
+    /// Lets an objective go on that a person or a guard paused, with everything that rests in it.
     pub async fn resume_objective(&self, id: ObjectiveId) -> Result<Receipt, SubmitError> {
-        let receipt = self.submit(id, Stimulus::Objective(objective::Input::Resume)).await?;
-        let paused = self
-            .view(id, |world| {
-                world
-                    .sessions
-                    .values()
-                    .filter(|it| it.state == session::State::Paused)
-                    .map(|it| it.id)
-                    .collect::<Vec<_>>()
-            })
-            .await?;
-        for session in paused {
-            self.submit(id, Stimulus::Session(session, session::Input::Resume)).await?;
-        }
-        Ok(receipt)
+        self.submit(id, Stimulus::Objective(objective::Input::Resume)).await
     }
 
     /// Tries a failed or canceled session again, as a new one.
     pub async fn retry_session(&self, objective: ObjectiveId, id: SessionId) -> Result<SessionId, SubmitError> {
-        let old = self.view(objective, move |world| world.sessions.get(&id).cloned()).await?;
-        let old = old.ok_or_else(|| Refusal::Unknown { noun: "session", id: id.to_string(), hint: String::new() })?;
-        if !matches!(old.state, session::State::Failed { .. } | session::State::Canceled { .. }) {
-            let rule = "only a failed or canceled session is tried again";
-            return Err(Refusal::State { noun: "session", id: id.to_string(), state: old.state.name(), rule }.into());
+        match self.submit(objective, Stimulus::TryAgain(id)).await?.made {
+            Some(NounId::Session(id)) => Ok(id),
+            _ => Err(lost("session")),
         }
-        let mut new = NewSession::new(old.role, old.title, old.goal);
-        new.parent = old.parent;
-        new.agent = Some(old.agent);
-        new.priority = Some(old.priority);
-        new.pin = old.pin;
-        new.labels = old.labels;
-        new.repo = old.repo;
-        new.pull_request = old.pull_request;
-        new.reviews = old.reviews;
-        new.retries = Some(old.id);
-        new.depends_on = self.view(objective, move |world| newest_tries(world, &old.depends_on)).await?;
-        self.new_session(objective, new).await
     }
 
     /// Makes a session.
@@ -836,24 +809,15 @@ impl Orch {
     /// Opens a pull request for a session's work, and waits until it is open or refused.
     pub async fn publish(&self, objective: ObjectiveId, request: PublishRequest) -> Result<PullRequest, SubmitError> {
         let id = request.session;
-        let known = self
-            .view(objective, move |world| {
-                let session = world.sessions.get(&id)?;
-                let of_it = |it: &&PullRequest| it.session == id || Some(it.workspace) == session.workspace;
-                let live = world.pull_requests.values().find(|it| of_it(it) && it.state.is_live());
-                let closed =
-                    |it: &&PullRequest| it.number.is_some() && matches!(it.state, pull_request::State::Closed { .. });
-                let newest =
-                    || world.pull_requests.values().filter(of_it).filter(closed).max_by_key(|it| it.created_at);
-                live.or_else(newest).cloned()
-            })
-            .await?;
-        match known {
-            Some(known) if known.state.is_live() => return self.settled(objective, known.id, 0, known).await,
+        match self.view(objective, move |world| published(world, id)).await? {
+            Published::Live(live) => {
+                let known = self.view(objective, move |world| world.pull_requests.get(&live).cloned()).await?;
+                return self.settled(objective, live, 0, known.ok_or_else(|| lost("pull request"))?).await;
+            }
             // What was closed is not published a second time behind the user's back: the user is asked.
-            Some(closed) => {
+            Published::Closed(closed) => {
                 let request = UpdateRequest {
-                    pull_request: closed.id,
+                    pull_request: closed,
                     session: Some(id),
                     title: Some(request.title),
                     body: Some(request.body),
@@ -863,7 +827,7 @@ impl Orch {
                 };
                 return self.update_pull_request(objective, request).await;
             }
-            None => {}
+            Published::Not => {}
         }
         let publication = NewPublication {
             session: id,
@@ -1116,13 +1080,6 @@ impl Orch {
         self.shared.store(commit).await?;
         Ok(())
     }
-}
-
-/// What a session that is tried again starts from: where one of these was tried again as well, its newest try.
-fn newest_tries(world: &World, sessions: &[SessionId]) -> Vec<SessionId> {
-    let again = |id: SessionId| world.sessions.values().find(|it| it.retries == Some(id)).map(|it| it.id);
-    let newest = |id: &SessionId| std::iter::successors(Some(*id), |id| again(*id)).last().unwrap_or(*id);
-    sessions.iter().map(newest).collect()
 }
 
 fn texts(title: &str, body: &str) -> Result<(), Refusal> {

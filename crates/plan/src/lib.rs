@@ -26,7 +26,7 @@ pub use outlook::Outlook;
 pub use shelf::Shelf;
 pub use step::{
     AddTask, Changes, Mind, NewFeedback, NewMessage, NewPublication, NewQuestion, NewSession, OfWorkflow, Play,
-    Settings, Stimulus, step, step_from,
+    Published, Settings, Stimulus, first_sessions, published, step, step_from,
 };
 pub use why::{Why, why};
 pub use world::World;

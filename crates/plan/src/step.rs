@@ -2,6 +2,7 @@
 //!
 //! Everything that one turn changes belongs into one transaction. A refusal leaves the world as it was.
 
+mod again;
 mod asking;
 
 use crate::budget::{Estimates, room};
@@ -109,6 +110,8 @@ pub enum Stimulus {
     },
     /// A session is wanted.
     NewSession(Box<NewSession>),
+    /// A failed or canceled session is wanted once more, as a new one.
+    TryAgain(SessionId),
     /// Something is to be said.
     NewMessage(NewMessage),
     /// Something is to be asked.
@@ -326,6 +329,7 @@ macro_rules! settle {
 
 mod pipeline;
 
+pub use again::{Published, first_sessions, published};
 pub use pipeline::{AddTask, OfWorkflow, Play};
 
 impl Turn<'_, '_, '_> {
@@ -397,6 +401,7 @@ impl Turn<'_, '_, '_> {
             }
             Stimulus::Place { session, target } => self.place(session, target),
             Stimulus::NewSession(new) => self.new_session(*new),
+            Stimulus::TryAgain(id) => self.try_again(id),
             Stimulus::NewMessage(new) => self.new_message(new),
             Stimulus::NewQuestion(new) => self.new_question(new),
             Stimulus::NewFeedback(new) => self.new_feedback(new),
@@ -429,28 +434,6 @@ impl Turn<'_, '_, '_> {
                 self.session(session, session::Input::Used { attempt, usage })
             }
         }
-    }
-
-    /// Lets everything go on that rests because of the objective: a pause that went down to every session, or a limit
-    /// that was reached.
-    fn resume_objective(&mut self) -> Result<(), Refusal> {
-        let paused = self.world.objective.state == objective::State::Paused;
-        let tripped = self.world.objective.tripped.clone();
-        self.objective(objective::Input::Resume)?;
-        let input = |it: &Session| match &it.state {
-            session::State::Paused if paused => Some(session::Input::Resume),
-            session::State::WaitingUser { why: session::UserWait::Guard { trip }, answered: false }
-                if Some(trip) == tripped.as_ref() =>
-            {
-                Some(session::Input::Answered)
-            }
-            _ => None,
-        };
-        let inputs: Vec<_> = self.world.sessions.values().filter_map(|it| Some((it.id, input(it)?))).collect();
-        for (id, input) in inputs {
-            self.session(id, input)?;
-        }
-        Ok(())
     }
 
     /// Returns the session whose process may be writing in a workspace.

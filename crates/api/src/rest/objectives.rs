@@ -286,7 +286,7 @@ pub(crate) async fn retry(
         new.workflow = workflow.wish;
     }
     if new.strategy == Strategy::Direct {
-        new.sessions = again(&world.sessions);
+        new.sessions = orcha_plan::first_sessions(&world.sessions);
     }
     let (made, _) = wheel.orch.create_objective(&asker.actor, new).await?;
     shown(&api, made.id).await
@@ -303,21 +303,4 @@ pub(super) fn anew(old: Objective) -> NewObjective {
     new.priority = old.priority;
     new.limits = Some(old.limits);
     new
-}
-
-/// The sessions that an objective began with, with their order among each other.
-fn again(sessions: &[orcha_model::Session]) -> Vec<(NewSession, Vec<usize>)> {
-    let first: Vec<_> =
-        sessions.iter().filter(|it| it.parent.is_none() && it.retries.is_none() && it.pull_request.is_none()).collect();
-    let wish = |it: &&orcha_model::Session| {
-        let mut new = NewSession::new(it.role, it.title.clone(), it.goal.clone());
-        new.agent = Some(it.agent.clone());
-        new.priority = Some(it.priority);
-        new.pin = it.pin;
-        new.labels = it.labels.clone();
-        new.repo = it.repo.clone();
-        let after = it.depends_on.iter().filter_map(|id| first.iter().position(|it| it.id == *id)).collect();
-        (new, after)
-    };
-    first.iter().map(wish).collect()
 }

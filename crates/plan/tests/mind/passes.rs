@@ -4,8 +4,12 @@ use crate::stage::{Stage, after, busy, ended, failed, idle, orders, succeeded};
 use orcha_base::{PullRequestId, SessionId, Timestamp, WorkspaceId};
 use orcha_model::guard::Usage;
 use orcha_model::session::{Exit, FaultClass, Input, State, TurnEnd, UserWait, Waiting};
-use orcha_model::{NoteKind, Role, Session, Trip, feedback, message, objective, pull_request, question, workspace};
-use orcha_plan::{NewFeedback, NewMessage, NewPublication, NewSession, Stimulus, why};
+use orcha_model::{
+    NoteKind, NounId, Role, Session, Trip, feedback, message, objective, pull_request, question, workspace,
+};
+use orcha_plan::{
+    NewFeedback, NewMessage, NewPublication, NewSession, Published, Stimulus, first_sessions, published, why,
+};
 use orcha_testkit::make::{self, at, attempt};
 
 fn cancel() -> Input {
@@ -68,6 +72,20 @@ mod cascade {
         stage.step(Stimulus::Objective(objective::Input::Resume));
         assert_eq!([1, 2, 9].map(|n| stage.state(n)), ["waiting_capacity", "queued", "waiting_capacity"]);
         assert_eq!(stage.session(2).state, State::Queued { released: false });
+    }
+
+    #[test]
+    fn resuming_an_objective_wakes_in_the_same_turn_what_a_person_let_rest_on_its_own() {
+        let mut stage = Stage::managed();
+        stage.add(busy(1, Role::Implementer)).add(busy(2, Role::Implementer));
+        stage.on(1, Input::Pause);
+        assert_eq!([1, 2].map(|n| stage.state(n)), ["paused", "running"]);
+        let changes = stage.step(Stimulus::Objective(objective::Input::Resume));
+        assert_eq!([1, 2].map(|n| stage.state(n)), ["waiting_capacity", "running"]);
+        assert!(changes.before.contains_key(&NounId::Session(SessionId::fixed(1))));
+        // Who has ended is not woken.
+        stage.step(Stimulus::Objective(objective::Input::Cancel { reason: "not wanted".into() }));
+        assert!(stage.try_step(Stimulus::Objective(objective::Input::Resume)).is_err());
     }
 
     #[test]
@@ -1012,6 +1030,54 @@ mod order {
 
 mod stepping {
     use super::*;
+
+    #[test]
+    fn a_session_is_tried_again_in_one_turn_and_goes_on_with_the_newest_tries_of_the_others() {
+        let mut stage = Stage::managed();
+        let lost = |n| Session { state: failed(FaultClass::Genuine), ..make::session(n, Role::Implementer) };
+        let second_try =
+            Session { retries: Some(SessionId::fixed(1)), state: succeeded(), ..make::session(3, Role::Implementer) };
+        let wanted = Session { depends_on: vec![SessionId::fixed(1)], labels: vec!["gpu".into()], ..lost(2) };
+        stage.add(lost(1)).add(wanted).add(second_try);
+        let changes = stage.step(Stimulus::TryAgain(SessionId::fixed(2)));
+        let Some(NounId::Session(made)) = changes.made else { panic!("{:?}", changes.made) };
+        let again = &stage.world.sessions[&made];
+        assert_eq!(
+            (again.title.as_str(), again.retries, again.depends_on.as_slice()),
+            ("S2", Some(SessionId::fixed(2)), [SessionId::fixed(3)].as_slice())
+        );
+        assert_eq!(again.labels, ["gpu"]);
+        let refused = stage.try_step(Stimulus::TryAgain(SessionId::fixed(3))).unwrap_err().to_string();
+        assert!(refused.contains("only a failed or canceled session"), "{refused}");
+        assert!(stage.try_step(Stimulus::TryAgain(SessionId::fixed(99))).is_err());
+    }
+
+    #[test]
+    fn what_an_objective_began_with_is_made_anew_in_its_order() {
+        let second = Session { depends_on: vec![SessionId::fixed(1)], ..make::session(2, Role::Validator) };
+        let retried = Session { retries: Some(SessionId::fixed(1)), ..make::session(3, Role::Implementer) };
+        let anew = first_sessions(&[make::session(1, Role::Implementer), second, retried]);
+        let order: Vec<_> = anew.iter().map(|(it, after)| (it.title.as_str(), it.role, after.as_slice())).collect();
+        assert_eq!(order, [("S1", Role::Implementer, [].as_slice()), ("S2", Role::Validator, [0].as_slice())]);
+    }
+
+    #[test]
+    fn the_work_of_a_session_is_published_already_or_was_closed_or_is_free() {
+        let mut stage = Stage::managed();
+        stage.add(Session { state: succeeded(), ..make::session(1, Role::Implementer) });
+        let of = |stage: &Stage| published(&stage.world, SessionId::fixed(1));
+        assert_eq!(of(&stage), Published::Not);
+        let closed = pull_request::State::Closed { why: "no".into() };
+        let closed = orcha_model::PullRequest { state: closed, ..make::open_pull_request(1) };
+        stage.world.pull_requests.insert(closed.id, closed.clone());
+        assert_eq!(of(&stage), Published::Closed(closed.id));
+        // What never came to be stands in nobody's way; what is live goes first.
+        stage.world.pull_requests.insert(closed.id, orcha_model::PullRequest { number: None, ..closed });
+        assert_eq!(of(&stage), Published::Not);
+        let live = orcha_model::PullRequest { session: SessionId::fixed(1), ..make::open_pull_request(2) };
+        stage.world.pull_requests.insert(live.id, live.clone());
+        assert_eq!(of(&stage), Published::Live(live.id));
+    }
 
     #[test]
     fn promise_3_a_refusal_leaves_the_world_as_it_was() {
