@@ -7,12 +7,12 @@ use crate::execute::chain;
 use crate::inbox::SubmitError;
 use crate::orch::{Orch, Shared};
 use crate::texts::line;
-use orcha_base::{ProposalId, Revision, Timestamp};
+use orcha_base::{ProposalId, Revision, ScopeId, TenantId, Timestamp};
 use orcha_model::contract::Output;
 use orcha_model::finished::{Run, Side};
 use orcha_model::proposal::{self, State};
 use orcha_model::{Note, NoteKind, Proposal};
-use orcha_refiner::{Draft, Follow, Wanted, admit, advice, find, follow, next_to_try, trial_says};
+use orcha_refiner::{Draft, Follow, Wanted, admit, advice, find, follow, next_to_try, trial_ends, trial_says};
 use orcha_store::{Change, Commit, Row};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(crate) struct Learning {
 }
 
 impl Learning {
-    /// Says that a run has ended, or that there is room for another trial.
+    /// Says that a run has ended, that a trial begins, or that there is room for another one.
     pub(crate) fn nudge(&self) {
         self.nudged.notify_one();
     }
@@ -58,7 +58,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Takes in what there is; returns when runs are searched the next time.
+/// Takes in what there is; returns when there is something to do although no run ends: a search, or the end of a trial.
 async fn learn(shared: &Arc<Shared>) -> Result<Timestamp, SubmitError> {
     loop {
         let runs = shared.store.runs_not_taken_in(RUNS).await?;
@@ -73,10 +73,42 @@ async fn learn(shared: &Arc<Shared>) -> Result<Timestamp, SubmitError> {
             let _turn = shared.texts_turn.lock().await;
             take_in(shared, &run, &mut judged).await?;
             if shared.settings.refiner.by_itself {
-                try_next(shared, &run).await?;
+                try_next(shared, &run.tenant, &run.scope).await?;
             }
         }
     }
+    let ends = end_trials(shared).await?;
+    let searches = search_when_due(shared).await?;
+    Ok(ends.map_or(searches, |it| it.min(searches)))
+}
+
+/// Ends the trials whose time is over, although nothing else happens; returns when the next one's will be.
+async fn end_trials(shared: &Shared) -> Result<Option<Timestamp>, SubmitError> {
+    let settings = &shared.settings.refiner;
+    let mut next: Option<Timestamp> = None;
+    for proposal in shared.store.proposals_on_trial().await? {
+        let Some(ends) = trial_ends(&proposal, &settings.trial) else { continue };
+        if ends > shared.clock.now() {
+            next = Some(next.map_or(ends, |it| it.min(ends)));
+            continue;
+        }
+        let _turn = shared.texts_turn.lock().await;
+        // A person may have been quicker.
+        let Some(proposal) = shared.proposal(&proposal.tenant, proposal.id).await? else { continue };
+        let runs = shared.store.runs_of_proposal(proposal.id).await?;
+        let mut commit = Commit::at(shared.clock.now());
+        let Some(input) = trial_says(&proposal, &runs, &settings.trial, commit.at) else { continue };
+        shared.add_move(&mut commit, &proposal, input).await?;
+        shared.store(commit).await?;
+        if settings.by_itself {
+            try_next(shared, &proposal.tenant, &proposal.scope).await?;
+        }
+    }
+    Ok(next)
+}
+
+/// Searches if it is time for that; returns when it will be the next time.
+async fn search_when_due(shared: &Shared) -> Result<Timestamp, SubmitError> {
     let every = shared.settings.refiner.search_every;
     let now = shared.clock.now();
     match shared.store.round(SEARCH).await? {
@@ -198,8 +230,8 @@ fn proposal_of(run: &Run, it: Wanted, now: Timestamp) -> Proposal {
 }
 
 /// Puts the most urgent proposal of a scope on trial if there is room: where no person is asked.
-async fn try_next(shared: &Shared, run: &Run) -> Result<(), SubmitError> {
-    let open = shared.store.open_proposals(&run.tenant, &run.scope).await?;
+async fn try_next(shared: &Shared, tenant: &TenantId, scope: &ScopeId) -> Result<(), SubmitError> {
+    let open = shared.store.open_proposals(tenant, scope).await?;
     let Some(next) = next_to_try(&open) else { return Ok(()) };
     match shared.try_out(next).await {
         Ok(_) => Ok(()),

@@ -106,6 +106,8 @@ impl Shared {
         may_try(proposal, &open, &self.settings.refiner.trial)?;
         self.add_written(&mut commit, new, &versions, "a trial").await?;
         self.store(commit).await?;
+        // Its end comes by the clock, too.
+        self.learning.nudge();
         Ok(next)
     }
 

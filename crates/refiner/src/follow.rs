@@ -144,6 +144,14 @@ pub fn may_try(proposal: &Proposal, open: &[Proposal], settings: &TrialSettings)
     Ok(())
 }
 
+/// Tells when a trial is over at the latest, whatever has ended until then; none where nothing is tried.
+pub fn trial_ends(proposal: &Proposal, settings: &TrialSettings) -> Option<Timestamp> {
+    match &proposal.state {
+        State::OnTrial { trial } => Some(trial.since + settings.most_time),
+        State::Proposed | State::Adopted { .. } | State::Declined { .. } | State::Reverted { .. } => None,
+    }
+}
+
 /// Says what the runs of a proposal mean for it, given in the order in which they ended; none while that is open.
 pub fn trial_says(
     proposal: &Proposal,

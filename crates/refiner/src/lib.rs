@@ -10,7 +10,7 @@ mod surface;
 mod trial;
 
 pub use find::{Culprit, FindSettings, Finding, find};
-pub use follow::{Follow, Wanted, advice, follow, may_try, next_to_try, trial_says};
+pub use follow::{Follow, Wanted, advice, follow, may_try, next_to_try, trial_ends, trial_says};
 pub use orcha_model::finished::{End, Run, Side, Trouble};
 pub use orcha_model::proposal::{Change, Priority};
 pub use orcha_model::text::{Kind, Surface};

@@ -2,14 +2,15 @@
 
 use crate::pipeline::{Script, begin, open, succeeds, wish};
 use crate::stage::Stage;
-use orcha_base::{ObjectiveId, ProposalId, ScopeId, TenantId};
+use orcha_base::{ObjectiveId, ProposalId, Revision, ScopeId, TenantId};
+use orcha_exec::ExitStatus;
 use orcha_model::Objective;
 use orcha_model::finished::{End, Run, Side, Trouble};
 use orcha_model::objective::Strategy;
-use orcha_model::proposal::{Proposal, State};
+use orcha_model::proposal::{Change, Priority, Proposal, Source, State};
 use orcha_model::text::{self, Surface, Text};
-use orcha_orch::{Actor, NewObjective, SubmitError};
-use orcha_store::{Change, Commit, Row, Viewer};
+use orcha_orch::{Actor, NewObjective, Settings, SubmitError};
+use orcha_store::{Commit, Row, Viewer};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -125,8 +126,8 @@ async fn left_behind(stage: &Stage, from: u64, runs: u64, end: End, side: Option
     for n in from..from + runs {
         let id = ObjectiveId::fixed(n);
         let state = orcha_model::objective::State::Succeeded;
-        let row = Objective { id, state, revision: orcha_base::Revision(1), ..objective.clone() };
-        commit.changes.push(Change { row: Row::Objective(row), expected: None });
+        let row = Objective { id, state, revision: Revision(1), ..objective.clone() };
+        commit.changes.push(orcha_store::Change { row: Row::Objective(row), expected: None });
         commit.runs.push(Run {
             id,
             tenant: TenantId::default(),
@@ -174,6 +175,59 @@ async fn c16_a_trial_adopts_what_is_better_and_goes_back_by_itself_when_it_turns
     let reverted = until_proposals(&stage, |all| all[0].state.name() == "reverted").await.remove(0);
     assert!(matches!(reverted.state, State::Reverted { figures, .. } if figures.p.is_some()));
     assert_eq!(versions(&stage).await, [(2, text::State::Retired), (1, text::State::Active)]);
+    stage.orch.shut_down().await;
+}
+
+#[tokio::test]
+async fn c16_a_trial_in_a_quiet_house_ends_by_the_clock_and_not_before() {
+    let mut settings = Settings::default();
+    // Nothing else wakes whoever learns.
+    settings.refiner.search_every = settings.refiner.trial.most_time * 100_000;
+    let most = settings.refiner.trial.most_time;
+    let mut stage = Stage::open(settings, |_| async { ExitStatus::Code(0) }).await;
+    let now = stage.orch.now();
+    let proposal = Proposal {
+        id: ProposalId::fixed(1),
+        tenant: TenantId::default(),
+        scope: ScopeId::default(),
+        revision: Revision(1),
+        cause: "text:role_overlay/implementer".into(),
+        surface: overlay(),
+        change: Change::Update,
+        priority: Priority::High,
+        problem: "It is vague.".into(),
+        proposed_fix: "Be exact.".into(),
+        body: Some("Be exact.".into()),
+        source: Source::Retrospective,
+        evidence: Vec::new(),
+        seen: 1,
+        state: State::Proposed,
+        created_at: now,
+        updated_at: now,
+    };
+    let mut commit = Commit::at(now);
+    commit.changes.push(orcha_store::Change { row: Row::Proposal(proposal), expected: None });
+    stage.orch.store().commit(commit).await.unwrap();
+    stage.orch.approve_proposal(&TenantId::default(), ProposalId::fixed(1)).await.unwrap();
+    stage.clock.advance(most / 2);
+    // The other half is waited for by another daemon.
+    stage.restart().await;
+    // Time passes in small steps, because nobody sees when a daemon has begun to wait.
+    let passed = async {
+        loop {
+            let before = stage.orch.now();
+            let it = stage.orch.store().proposals(&viewer(), None, 100).await.unwrap().remove(0);
+            if it.state.name() != "on_trial" {
+                assert!(before >= now + most, "it ended too early");
+                return it;
+            }
+            stage.clock.advance(most / 50);
+            tokio::task::yield_now().await;
+        }
+    };
+    let over = tokio::time::timeout(std::time::Duration::from_secs(20), passed).await.unwrap();
+    assert!(matches!(over.state, State::Declined { figures: Some(_), .. }), "{:?}", over.state);
+    assert_eq!(versions(&stage).await, [(1, text::State::Retired)]);
     stage.orch.shut_down().await;
 }
 

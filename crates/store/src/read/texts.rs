@@ -30,6 +30,9 @@ const PROPOSALS: &str = "SELECT body FROM proposals WHERE tenant = ?1 AND (CAST(
     AND (CAST(?3 AS TEXT) IS NULL OR state = ?3) ORDER BY created_at DESC, id DESC LIMIT ?4";
 const OPEN_PROPOSALS: &str = "SELECT body FROM proposals \
     WHERE tenant = ?1 AND scope = ?2 AND state IN ('proposed', 'on_trial') ORDER BY cause LIMIT 200";
+/// The index holds what is open and nothing else.
+const ON_TRIAL: &str = "SELECT body FROM proposals INDEXED BY proposals_open \
+    WHERE state IN ('proposed', 'on_trial') AND state = 'on_trial' LIMIT 10000";
 const OF_CAUSE: &str = "SELECT body FROM proposals WHERE tenant = ?1 AND scope = ?2 AND cause = ?3 \
     ORDER BY created_at DESC LIMIT 50";
 const NOT_TAKEN_IN: &str = "SELECT body FROM finished_runs WHERE taken_in = 0 ORDER BY created_at, id LIMIT ?1";
@@ -54,6 +57,7 @@ pub(super) const PLANNED: &[&str] = &[
     PROPOSAL,
     PROPOSALS,
     OPEN_PROPOSALS,
+    ON_TRIAL,
     OF_CAUSE,
     NOT_TAKEN_IN,
     RUNS,
@@ -170,6 +174,11 @@ impl Store {
             bodies(conn, "proposal", OPEN_PROPOSALS, &values)
         })
         .await
+    }
+
+    /// Returns what is on trial, of all tenants.
+    pub async fn proposals_on_trial(&self) -> Result<Vec<Proposal>, ReadError> {
+        self.read(|conn| bodies(conn, "proposal", ON_TRIAL, &[])).await
     }
 
     /// Returns the newest proposals of one scope with a cause, whatever became of them.
