@@ -9,6 +9,7 @@ mod stop;
 mod tidy_up;
 
 pub(crate) use check::RunningChecks;
+pub(crate) use deliver_result::delivery_of;
 
 use crate::orch::Shared;
 use orcha_agent::Runner;

@@ -1,11 +1,13 @@
-//! Run directories that a daemon had no time to forget: it died after the end of the run was stored.
+//! What a daemon had no time to forget, because it died after the end was stored: directories of runs, what checks left,
+//! folders of deliveries.
 //!
-//! Each holds a credential, and output that is stored long since. Only what is known to be over is touched; a
+//! The directory of a run holds a credential, and output that is stored long since. Only what is known to be over is touched; a
 //! directory of which the store knows nothing belongs to somebody else.
 
-use crate::execute::chain;
+use crate::execute::{chain, delivery_of};
+use crate::hands::TargetHands;
 use crate::orch::Shared;
-use orcha_base::{Attempt, SessionId, TargetId};
+use orcha_base::{Attempt, ObjectiveId, SessionId, TargetId};
 use orcha_exec::RunState;
 use orcha_model::check;
 use std::collections::{HashMap, HashSet};
@@ -27,7 +29,7 @@ impl Wanted {
     }
 }
 
-/// Forgets them on all targets that are connected, and what is left of runs of checks.
+/// Forgets all that on the targets that are connected.
 pub(crate) async fn forget(shared: Arc<Shared>, wanted: Wanted) {
     let targets = match shared.store.all_targets().await {
         Ok(targets) => targets,
@@ -36,6 +38,7 @@ pub(crate) async fn forget(shared: Arc<Shared>, wanted: Wanted) {
     for target in &targets {
         let Some(hands) = shared.hands.target(target.id) else { continue };
         forget_checks(&shared, target.id).await;
+        forget_deliveries(&shared, &hands).await;
         let runs = match hands.host.runs().await {
             Ok(runs) => runs,
             Err(fault) => {
@@ -81,6 +84,29 @@ async fn forget_checks(shared: &Shared, target: TargetId) {
         };
         if let Err(fault) = forgotten {
             warn!(check_run.id = %run, "what is left of a run of checks could not be deleted: {fault}");
+        }
+    }
+}
+
+/// Deletes the clean folders that were made for deliveries of workflows that are over.
+async fn forget_deliveries(shared: &Shared, hands: &TargetHands) {
+    let folders = match hands.checkouts.list_exact().await {
+        Ok(folders) => folders,
+        Err(fault) => {
+            return warn!(error = %chain(&fault), "what deliveries left could not be listed; some may be left");
+        }
+    };
+    for folder in folders {
+        let Some(workflow) = delivery_of(&folder) else { continue };
+        let forgotten = match shared.load_world(ObjectiveId::from_uuid(workflow.uuid())).await {
+            // It is delivered yet, and forgotten after that; or it belongs to somebody else.
+            Ok(None) => continue,
+            Ok(Some(world)) if !world.objective.is_over() => continue,
+            Ok(Some(_)) => hands.checkouts.discard_exact(&folder).await.map_err(|fault| chain(&fault)),
+            Err(fault) => Err(chain(&fault)),
+        };
+        if let Err(fault) = forgotten {
+            warn!(workflow.id = %workflow, "what is left of a delivery could not be deleted: {fault}");
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{Executed, Facts, chain, workspace_label};
 use crate::delivery::{delivered, made, texts};
 use crate::hands::TargetHands;
 use crate::orch::Shared;
-use orcha_base::{ObjectiveId, Retry};
+use orcha_base::{ObjectiveId, Retry, WorkflowId};
 use orcha_delivery::{Content, Document, Order};
 use orcha_model::delivery::{Action, Delivered, main_text};
 use orcha_model::effect::{DeliverResult, Source, Take};
@@ -210,8 +210,19 @@ fn hands(shared: &Shared, source: &Source) -> Result<TargetHands, Fault> {
 }
 
 fn label(it: &DeliverResult) -> Result<Label, Fault> {
-    let name = format!("deliver-{}-{}", it.workflow, it.round);
-    Label::new(&name).map_err(|fault| sorted(&fault, Retry::Never))
+    label_of(it.workflow, it.round).map_err(|fault| sorted(&fault, Retry::Never))
+}
+
+/// The name of the folder that is made for a delivery.
+fn label_of(workflow: WorkflowId, round: u32) -> Result<Label, WorkspaceError> {
+    Label::new(&format!("deliver-{workflow}-{round}"))
+}
+
+/// Tells whose delivery a folder was made for; none for any other folder.
+pub(crate) fn delivery_of(folder: &Label) -> Option<WorkflowId> {
+    let (workflow, round) = folder.as_str().strip_prefix("deliver-")?.rsplit_once('-')?;
+    round.parse::<u32>().ok()?;
+    workflow.parse().ok()
 }
 
 fn never(detail: &str) -> Fault {

@@ -3,13 +3,14 @@
 use crate::pipeline::{
     Act, Script, begin, blocked, charter, fails, hands, open, plan, played, succeeds, task_named, wish, writes,
 };
-use crate::stage::{Stage, workspace_label};
+use crate::stage::{Stage, repo, workspace_label};
 use orcha_base::ObjectiveId;
 use orcha_delivery::DeliveryError;
 use orcha_model::delivery::Action;
 use orcha_model::objective;
 use orcha_model::workflow::{Phase, Wish};
 use orcha_plan::{OfWorkflow, Stimulus, World};
+use orcha_workspace::{Checkouts, Exact, Label};
 use serde_json::json;
 
 async fn pause(stage: &Stage, id: ObjectiveId) {
@@ -227,4 +228,33 @@ async fn c22_an_address_in_a_request_leads_to_nothing_outside() {
     assert!(world.pull_requests.is_empty() && stage.deliverer.orders().is_empty());
     assert_eq!(world.workflow.unwrap().action, Some(Action::Answer));
     stage.close().await;
+}
+
+#[tokio::test]
+async fn c25_the_folder_of_a_delivery_goes_with_the_next_start_and_nothing_of_anybody_else() {
+    let script = Script::default();
+    let mut stage = open(&script).await;
+    let wish = Wish { action: Some(Action::ArtifactBundle), approve_plan: true, ..Wish::default() };
+    let over = begin(&stage, "Mend the code.", wish.clone(), true).await;
+    until_asked(&stage, over).await;
+    stage.answer(over, "approve").await;
+    let commit = succeeds(&stage, over).await.workflow.unwrap().left.checked.unwrap();
+    assert!(stage.checkouts.list_exact().await.unwrap().is_empty(), "a delivery that was made leaves no folder");
+    // One waits for a person; and of one this house knows nothing.
+    let live = begin(&stage, "Mend it again.", wish, true).await;
+    until_asked(&stage, live).await;
+    let foreign = ObjectiveId::fixed(7);
+    for id in [over, live, foreign] {
+        // As a daemon leaves it that is killed.
+        let key = Label::new(&format!("deliver-{id}-0")).unwrap();
+        stage.checkouts.exact(&Exact { key, repo: repo(), from: None, commit: commit.clone() }).await.unwrap();
+    }
+    stage.restart().await;
+    // What is done at the start is done before the end.
+    stage.orch.shut_down().await;
+    let mut left = stage.checkouts.list_exact().await.unwrap();
+    left.sort();
+    let mut kept = [live, foreign].map(|id| Label::new(&format!("deliver-{id}-0")).unwrap());
+    kept.sort();
+    assert_eq!(left, kept);
 }
