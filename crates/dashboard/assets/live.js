@@ -152,6 +152,7 @@ function listen() {
     changed("summary", all ? "objectives" : one);
     if (all) for (const id of stale) if (id.startsWith("o-")) stale.delete(id);
     if (moves || /question|ask_user/.test(event.type)) changed("questions");
+    if (/^objective_(done|failed)$/.test(event.type)) changed("health");
   };
   source.addEventListener("activity", () => (looking ??= setTimeout(look, LOOK)));
   source.onerror = () => {

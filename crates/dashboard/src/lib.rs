@@ -7,6 +7,7 @@
 
 mod assets;
 mod board;
+mod health;
 mod page;
 mod text;
 
@@ -53,6 +54,7 @@ fn rooms(store: Store) -> axum::Router {
         .route("/fragments/objective/{id}", get(objective))
         .route("/fragments/detail/{id}", get(detail))
         .route("/fragments/sessions", get(sessions))
+        .route("/fragments/health", get(healthy))
         .route("/assets/{file}", get(assets::serve))
         .route_layer(map_response(guarded))
         .with_state(store)
@@ -123,11 +125,16 @@ async fn first(State(store): State<Store>, Extension(viewer): Extension<Viewer>,
     let places = shown?.0.places()?;
     // The figures come first: what happens after them is streamed, so that nothing is missed in between.
     let overview = store.overview(&viewer).await?;
-    let (questions, board) = tokio::try_join!(
+    let (questions, board, runs) = tokio::try_join!(
         async { Ok(store.open_questions(&viewer, QUESTIONS).await?) },
-        Board::of_all(&store, &viewer, &places)
+        Board::of_all(&store, &viewer, &places),
+        async { Ok(store.runs(&viewer, health::RUNS).await?) }
     )?;
-    Ok(page::first(&overview, &questions, &board, &places))
+    Ok(page::first(&overview, &questions, &board, &runs, &places))
+}
+
+async fn healthy(State(store): State<Store>, Extension(viewer): Extension<Viewer>) -> Shows {
+    Ok(health::chart(&store.runs(&viewer, health::RUNS).await?))
 }
 
 async fn one(State(store): State<Store>, Extension(viewer): Extension<Viewer>, Path(id): Path<String>) -> Shows {

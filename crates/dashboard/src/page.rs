@@ -5,12 +5,14 @@
 
 use crate::assets;
 use crate::board::{Board, Detail, EACH, Names, OF_ONE};
+use crate::health::chart;
 use crate::text::{Cut, count, cut, is_web, short_repo, span, tone, words};
 use crate::{Places, QUESTIONS};
 use axum::http::StatusCode;
 use maud::{DOCTYPE, Markup, html};
 use orcha_api::session_reason;
 use orcha_base::Timestamp;
+use orcha_model::finished::Run;
 use orcha_model::{PullRequest, Question, objective};
 use orcha_store::{ObjectiveRow, Overview, SessionRow};
 use orcha_wire::routes;
@@ -18,11 +20,12 @@ use orcha_wire::routes;
 /// How many characters of a long text a page shows.
 const LONG: usize = 4_000;
 
-/// The first page: figures, questions, objectives.
-pub(crate) fn first(overview: &Overview, open: &[Question], board: &Board, places: &Places) -> Markup {
+/// The first page: figures, questions, objectives, how workflows went.
+pub(crate) fn first(overview: &Overview, open: &[Question], board: &Board, runs: &[Run], places: &Places) -> Markup {
     let main = html! {
         (questions(open, &board.names))
         (objectives(board, places))
+        (chart(runs))
     };
     document("orcha", overview, &main)
 }

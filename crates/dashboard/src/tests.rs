@@ -9,6 +9,7 @@ use orcha_base::{
     Attempt, BranchName, PullRequestId, QuestionId, Revision, ScopeId, SessionId, TargetId, TenantId, Timestamp,
     WorkspaceId,
 };
+use orcha_model::finished::{End, Run};
 use orcha_model::{Objective, PullRequest, Question, Role, Session, objective, pull_request, question, session};
 use orcha_store::{Change, Commit, Row, StoreOptions};
 use tower::ServiceExt;
@@ -45,6 +46,28 @@ fn an_objective(n: u64, title: &str) -> Objective {
         created_at: at(n.try_into().unwrap()),
         updated_at: at(n.try_into().unwrap()),
         completed_at: None,
+    }
+}
+
+/// How the workflow of an objective went: one that did not fail has its number as its health.
+fn a_run(of: &Objective) -> Run {
+    let failed = matches!(of.state, objective::State::Failed { .. });
+    Run {
+        id: of.id,
+        tenant: of.tenant.clone(),
+        scope: of.scope.clone(),
+        title: of.title.clone(),
+        ended_at: of.updated_at,
+        end: if failed { End::Failed } else { End::Completed },
+        repairs: 1,
+        micro_usd: 0,
+        tokens: 0,
+        health: (!failed).then(|| u8::try_from(of.id.uuid().as_u64_pair().1 % 101).unwrap()),
+        retrospective: None,
+        troubles: Default::default(),
+        texts: Default::default(),
+        tried: Default::default(),
+        providers: Default::default(),
     }
 }
 
@@ -163,8 +186,14 @@ impl House {
     async fn with(rows: impl IntoIterator<Item = Row>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), StoreOptions::default()).unwrap();
-        let changes = rows.into_iter().map(|row| Change { row, expected: None }).collect();
-        store.commit(Commit { changes, ..Commit::at(at(0)) }).await.unwrap();
+        let changes: Vec<Change> = rows.into_iter().map(|row| Change { row, expected: None }).collect();
+        // Of each objective that was there before a run is kept.
+        let ended = changes.iter().filter_map(|it| match &it.row {
+            Row::Objective(it) if it.is_over() => Some(a_run(it)),
+            _ => None,
+        });
+        let runs = ended.collect();
+        store.commit(Commit { changes, runs, ..Commit::at(at(0)) }).await.unwrap();
         let pages = rooms(store.clone()).layer(Extension(Viewer::of(TenantId::default())));
         Self { store, pages, _folder: folder }
     }
@@ -208,7 +237,7 @@ const ONE: &str = "00000000-0000-0000-0000-000000000001";
 const TWO: &str = "00000000-0000-0000-0000-000000000002";
 
 fn all_paths() -> Vec<String> {
-    let fragments = ["summary", "questions", "objectives", "sessions"].map(|it| format!("/fragments/{it}"));
+    let fragments = ["summary", "questions", "objectives", "sessions", "health"].map(|it| format!("/fragments/{it}"));
     let of_one = [format!("/fragments/objective/{ONE}"), format!("/fragments/detail/{ONE}")];
     let pages = ["/".into(), format!("/objectives/{ONE}"), format!("/objectives/{TWO}")];
     fragments.into_iter().chain(of_one).chain(pages).collect()
@@ -300,7 +329,7 @@ async fn assets_have_their_type_and_are_kept_for_ever() {
 async fn a_part_alone_is_the_part_in_its_page() {
     let house = House::with(hostile()).await;
     let page = house.show("/").await;
-    for path in ["summary", "questions", "objectives", &format!("objective/{ONE}")] {
+    for path in ["summary", "questions", "objectives", "health", &format!("objective/{ONE}")] {
         let part = house.show(&format!("/fragments/{path}")).await;
         assert!(page.contains(&part), "{path}: {part}\nis not in {page}");
         // And it says itself where it comes from.
@@ -346,6 +375,27 @@ async fn a_question_offers_its_options_and_says_who_asks() {
         </article>
         </section>"#]]
     .assert_eq(&house.show("/fragments/questions").await.replace("><", ">\n<"));
+}
+
+#[tokio::test]
+async fn finished_workflows_are_charted_by_their_health_the_newest_on_the_right() {
+    let ended = |n: u64, failed: bool| {
+        let mut it = an_objective(n, &format!("run {n}"));
+        it.state = if failed { objective::State::Failed { reason: "no".into() } } else { objective::State::Succeeded };
+        Row::Objective(it)
+    };
+    let house = House::with([ended(40, false), ended(90, false), ended(95, true)]).await;
+    let part = house.show("/fragments/health").await;
+    // 60 places of 11 units; each bar is as high as its health.
+    expect![[r#"
+        <rect x="627" y="60" width="8" height="40" data-tone="soon"><title>run 40: completed, health 40, 1 repairs</title></rect>
+        <rect x="638" y="10" width="8" height="90" data-tone="good"><title>run 90: completed, health 90, 1 repairs</title></rect>
+        <rect x="649" y="97" width="8" height="3" data-tone="bad"><title>run 95: failed, not judged, 1 repairs</title></rect>"#]]
+    .assert_eq(&part.split("<rect").skip(1).map(|it| format!("<rect{}", it.split("</svg").next().unwrap())).collect::<Vec<_>>().join("\n"));
+    assert!(part.contains("3 finished, 1 of them failed, 65 on average, 90 the last time"), "{part}");
+    // Where nothing has finished the part is there, and empty.
+    let empty = House::with([]).await.show("/fragments/health").await;
+    assert!(empty.contains("id=\"health\"") && !empty.contains("<svg"), "{empty}");
 }
 
 #[tokio::test]
