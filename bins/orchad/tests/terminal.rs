@@ -7,20 +7,18 @@
 #[expect(dead_code, reason = "what is left is looked for here, and ended by the test of crashes")]
 mod leftovers;
 
-use orcha_base::{Redacted, SessionId};
+mod served;
+
+use orcha_base::SessionId;
 use orcha_client::Client;
 use orcha_wire::{
-    Cancel, CreateObjective, ListSessions, Session, SessionStatus, Steer, SteeringState, Strategy, StreamEvents,
-    Terminal, Turn,
+    Cancel, CreateObjective, ListSessions, Session, SessionStatus, Steer, SteeringState, Strategy, Terminal, Turn,
 };
+use served::{Daemon, PATIENCE, serve, until};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::time::Duration;
-
-/// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A program that takes what is pasted, says what it got, and works on until somebody types a line. Then it shows that it
 /// takes words.
@@ -43,40 +41,6 @@ fn config(home: &Path, quiet_secs: u32) -> String {
     format!(
         "[agents.tui.terminal]\nprogram = ['/bin/sh', '{program}']\nready = '^> $'\nidle_secs = 1\nquiet_secs = {quiet_secs}\n"
     )
-}
-
-/// The real daemon; it ends with the test, however that goes.
-struct Daemon {
-    child: Child,
-    client: Client,
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-fn serve(home: &Path) -> Daemon {
-    let data = home.join("data");
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_orchad"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-        .arg(&data)
-        .env_clear()
-        .envs([("PATH", path), ("HOME", home.into()), ("GIT_CONFIG_GLOBAL", "/dev/null".into())])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(fs::File::options().create(true).append(true).open(home.join("log")).unwrap())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let url = line.trim().strip_prefix("orchad serves on ").unwrap();
-    let token = fs::read_to_string(data.join("token")).unwrap();
-    let client = Client::new(url, Redacted::new(token.trim().to_owned())).unwrap();
-    Daemon { child, client }
 }
 
 /// A home with the program and its settings, and the daemon that serves it.
@@ -107,22 +71,6 @@ async fn begin(client: &Client) -> SessionId {
     let objective = client.create_objective(&objective).await.unwrap().objective.id;
     let of = ListSessions { objective_id: Some(objective.into()), ..ListSessions::default() };
     until(client, async || client.sessions(&of).await.unwrap().items.first().map(|it| it.id)).await
-}
-
-/// Waits until something holds, looking again with each thing that happens.
-async fn until<T>(client: &Client, look: impl AsyncFn() -> Option<T>) -> T {
-    use futures::StreamExt;
-    // From the beginning: what happens between a look and the first word of the stream must not be missed.
-    let mut events = client.follow_events(StreamEvents { after: Some(0), ..StreamEvents::default() });
-    let waited = async {
-        loop {
-            if let Some(it) = look().await {
-                return it;
-            }
-            events.next().await.unwrap().unwrap();
-        }
-    };
-    tokio::time::timeout(PATIENCE, waited).await.unwrap()
 }
 
 async fn said(client: &Client, session: SessionId) -> String {
