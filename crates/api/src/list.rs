@@ -21,6 +21,14 @@ pub(crate) fn limit(asked: Option<u32>, usual: u32) -> Result<u32, ApiError> {
     }
 }
 
+/// Reads where a list shall go on.
+pub(crate) fn cursor(after: Option<String>) -> Result<Option<Cursor>, ApiError> {
+    after
+        .map(|text| text.parse())
+        .transpose()
+        .map_err(|wrong: InvalidCursor| ApiError::new(Code::Invalid, wrong.to_string()).at("after"))
+}
+
 /// Where a list shall go on, and how many rows are wanted.
 pub(crate) struct Wanted {
     after: Option<Cursor>,
@@ -29,11 +37,7 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     pub fn new(after: Option<String>, limit: Option<u32>) -> Result<Self, ApiError> {
-        let after = after
-            .map(|text| text.parse())
-            .transpose()
-            .map_err(|wrong: InvalidCursor| ApiError::new(Code::Invalid, wrong.to_string()).at("after"))?;
-        Ok(Self { after, limit: self::limit(limit, DEFAULT_LIMIT)? as usize })
+        Ok(Self { after: cursor(after)?, limit: self::limit(limit, DEFAULT_LIMIT)? as usize })
     }
 
     /// Collects rows from pages of the store until there are enough.

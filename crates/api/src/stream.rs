@@ -111,11 +111,13 @@ pub(crate) async fn workflow(
         Some(_) => return Err(ApiError::invalid("timeout", &format!("must be between 1 and {LONGEST} seconds"))),
     };
     let reader = Told {
-        viewer: asker.viewer,
         journal: api.orch.journal(),
-        teller: Teller::new(workflow.objective, workflow.tenant, workflow.scope),
+        teller: workflows::teller(&api, &asker.viewer, &workflow, after).await?,
+        known: Known::default(),
+        viewer: asker.viewer,
         objective: workflow.objective,
-        read: 0,
+        // The line of the place itself is read again: it may be several events.
+        read: after.seq - 1,
         after,
         timeout,
         closed: false,
@@ -400,11 +402,13 @@ impl Messages {
     }
 }
 
-/// The events of one workflow, told from the first line of its journal on; what its reader saw is told in silence.
+/// The events of one workflow behind a place in its journal.
 struct Told {
     viewer: Viewer,
     journal: broadcast::Receiver<Arc<Owned>>,
     teller: Teller,
+    /// What lines are told by; looked up anew when a line speaks of what it changed.
+    known: Known,
     objective: ObjectiveId,
     /// The last line that was read.
     read: i64,
@@ -422,14 +426,14 @@ impl Told {
         let filter = EventFilter::Objective(self.objective);
         let page = api.orch.store().events(&self.viewer, filter, Span::After(self.read), PAGE).await?;
         if let Some(last) = page.last() {
-            // What the lines speak of is there by now.
-            let Some(world) = api.orch.store().load_world(self.objective).await? else { return Ok(Step::Gone) };
-            let known = Known::of(&world);
+            if !page.iter().all(|line| self.known.covers(line)) {
+                // What the lines speak of is there by now.
+                let Some(world) = api.orch.store().load_world(self.objective).await? else { return Ok(Step::Gone) };
+                self.known = Known::of(&world);
+            }
             let mut frames = VecDeque::new();
-            for event in page.iter().flat_map(|line| self.teller.tell(line, &known)) {
-                if let Ok(place) = event.id.parse::<Place>()
-                    && place > self.after
-                {
+            for (place, event) in page.iter().flat_map(|line| self.teller.tell(line, &self.known)) {
+                if place > self.after {
                     self.after = place;
                     frames.push_back(numbered(place, &event));
                 }

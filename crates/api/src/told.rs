@@ -79,6 +79,24 @@ impl Known {
     }
 }
 
+impl Known {
+    /// Tells whether a line can be told by what is known already: it speaks of nothing that it may have changed.
+    pub fn covers(&self, line: &Event) -> bool {
+        let looks = matches!(
+            line.kind,
+            NoteKind::ObjectiveDone
+                | NoteKind::ObjectiveFailed
+                | NoteKind::ObjectiveCanceled
+                | NoteKind::SessionStarted
+                | NoteKind::SessionSucceeded
+                | NoteKind::SessionFailed
+                | NoteKind::SessionCanceled
+                | NoteKind::HandedIn
+        );
+        !looks && line.session.is_none_or(|it| self.sessions.contains_key(&it))
+    }
+}
+
 fn played(it: &Session) -> Option<Played> {
     Some(Played {
         persona: crate::workflow::persona(it.role)?,
@@ -122,11 +140,23 @@ impl Teller {
         self.status.is_over()
     }
 
-    /// Takes the next line.
-    pub fn tell(&mut self, line: &Event, known: &Known) -> Vec<WorkflowEvent> {
+    /// The first of these lines begins a workflow.
+    pub const BEGINS: &[NoteKind] = &[NoteKind::SessionStarted];
+    /// These lines move a workflow to another status.
+    pub const MOVES: &[NoteKind] =
+        &[NoteKind::ObjectiveChanged, NoteKind::ObjectiveDone, NoteKind::ObjectiveFailed, NoteKind::ObjectiveCanceled];
+
+    /// Takes lines of the past that begin or move a workflow, and tells nothing of them.
+    pub fn catch_up<'e>(&mut self, lines: impl Iterator<Item = &'e Event>) {
+        let nothing = Known::default();
+        lines.for_each(|line| drop(self.say(line, &nothing)));
+    }
+
+    /// Takes the next line. Each event comes with its place.
+    pub fn tell(&mut self, line: &Event, known: &Known) -> Vec<(Place, WorkflowEvent)> {
         let said = self.say(line, known);
         let places = (0..).map(|at| Place { seq: line.seq, at });
-        said.into_iter().zip(places).map(|(it, place)| self.event(it, place, line)).collect()
+        places.zip(said).map(|(place, it)| (place, self.event(it, place, line))).collect()
     }
 
     /// Says why a stream ends.
@@ -370,7 +400,7 @@ mod tests {
     fn told(lines: &[Event]) -> Vec<String> {
         let mut teller = Teller::new(ObjectiveId::fixed(1), TenantId::default(), ScopeId::default());
         let known = Known::default();
-        lines.iter().flat_map(|it| teller.tell(it, &known)).map(|it| format!("{} {}", it.id, it.kind)).collect()
+        lines.iter().flat_map(|it| teller.tell(it, &known)).map(|(_, it)| format!("{} {}", it.id, it.kind)).collect()
     }
 
     #[test]
@@ -399,6 +429,43 @@ mod tests {
                 "9.1 workflow.failed",
             ]
         );
+    }
+
+    #[test]
+    fn whoever_goes_on_in_the_middle_is_told_the_same() {
+        let lines = [
+            line(3, NoteKind::ObjectiveCreated, &[]),
+            line(5, NoteKind::SessionStarted, &[]),
+            line(6, NoteKind::ObjectiveChanged, &[("state", "paused")]),
+            line(7, NoteKind::SessionStarted, &[]),
+            line(8, NoteKind::ObjectiveChanged, &[("title", "another")]),
+            line(9, NoteKind::ObjectiveChanged, &[("state", "active")]),
+            line(10, NoteKind::ObjectiveFailed, &[]),
+        ];
+        let told = |lines: &[Event], before: &[Event]| -> Vec<String> {
+            let mut teller = Teller::new(ObjectiveId::fixed(1), TenantId::default(), ScopeId::default());
+            let begun = before.iter().filter(|it| Teller::BEGINS.contains(&it.kind)).take(1);
+            teller.catch_up(begun.chain(before.iter().filter(|it| Teller::MOVES.contains(&it.kind))));
+            let known = Known::default();
+            let events = lines.iter().flat_map(|it| teller.tell(it, &known));
+            events.map(|(_, it)| format!("{} {} {:?}", it.id, it.kind, it.payload)).collect()
+        };
+        let whole = told(&lines, &[]);
+        for at in 0..lines.len() {
+            let rest = told(&lines[at..], &lines[..at]);
+            assert_eq!(rest, whole[whole.len() - rest.len()..], "from line {at} on");
+        }
+    }
+
+    #[test]
+    fn a_line_is_told_anew_when_it_speaks_of_what_it_changed() {
+        let known = Known::default();
+        for kind in [NoteKind::HandedIn, NoteKind::SessionSucceeded, NoteKind::ObjectiveDone] {
+            assert!(!known.covers(&line(1, kind, &[])), "{kind}");
+        }
+        assert!(known.covers(&line(1, NoteKind::WorkflowStep, &[])));
+        let of_a_stranger = Event { session: Some(SessionId::fixed(7)), ..line(1, NoteKind::SessionRetrying, &[]) };
+        assert!(!known.covers(&of_a_stranger));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A workflow in the published shape, from the nouns that it is made of. Field by field, and nothing is decided.
 
+use crate::problem::{ApiError, chain};
 use crate::translate;
 use orcha_base::{HandInId, TaskId};
 use orcha_model::contract::{Issue, Output};
@@ -11,10 +12,11 @@ use orcha_store::Loaded;
 use orcha_wire::workflow::{
     DeliveredLink, Execution, Finalization, PULL_REQUEST_ID, Receipt, ReviewEntry, ValidationRun, WorkflowArtifact,
 };
-use orcha_wire::{Persona, Step, TaskStatus, WorkflowRow, WorkflowStatus};
+use orcha_wire::{Code, Persona, Step, TaskStatus, WorkflowRow, WorkflowStatus};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use tracing::warn;
 
 /// Returns the role's name in the pipeline; none for one that plays no part in it.
 pub(crate) const fn persona(role: Role) -> Option<Persona> {
@@ -137,24 +139,24 @@ pub(crate) fn begun(world: &Loaded) -> bool {
 }
 
 /// A workflow, whole.
-pub(crate) fn whole(world: &Loaded, workflow: &Workflow) -> orcha_wire::Workflow {
+pub(crate) fn whole(world: &Loaded, workflow: &Workflow) -> Result<orcha_wire::Workflow, ApiError> {
     let documents = Documents { world, workflow };
     let (wish, agents) = (&workflow.wish, workflow.agents());
     let names = |kind: fn(&orcha_model::session::AgentChoice) -> Option<String>| -> BTreeMap<String, String> {
         agents.iter().filter_map(|(role, agent)| Some((role.name().to_owned(), kind(agent)?))).collect()
     };
-    orcha_wire::Workflow {
+    Ok(orcha_wire::Workflow {
         row: row(workflow, &world.objective, begun(world)),
         started_at: world.sessions.iter().filter_map(|it| it.started_at).min(),
-        constitution: documents.charter().map(|it| object(&it.constitution)),
-        requirements: documents.charter().map(|it| object(&it.requirements)),
+        constitution: documents.charter().map(|it| object(&it.constitution)).transpose()?,
+        requirements: documents.charter().map(|it| object(&it.requirements)).transpose()?,
         design: match documents.output(workflow.left.design) {
-            Some(Output::Design(it)) => Some(object(&it.design)),
+            Some(Output::Design(it)) => Some(object(&it.design)?),
             _ => None,
         },
         tasks: world.tasks.iter().map(|it| documents.task(it)).collect(),
         artifacts: documents.artifacts(),
-        finalization: documents.finalization(),
+        finalization: documents.finalization()?,
         summaries: documents.summaries(),
         review_thread: documents.thread(),
         blocking_issues: workflow.judged.iter().flat_map(|it| &it.blocking).map(issue).collect(),
@@ -174,7 +176,7 @@ pub(crate) fn whole(world: &Loaded, workflow: &Workflow) -> orcha_wire::Workflow
         used: translate::usage(&world.objective.used),
         health_score: documents.retrospective().map(|it| it.health_score),
         violations: workflow.violations,
-    }
+    })
 }
 
 /// The documents that a workflow is made of.
@@ -303,14 +305,14 @@ impl<'w> Documents<'w> {
         all
     }
 
-    fn finalization(&self) -> Option<Finalization> {
+    fn finalization(&self) -> Result<Option<Finalization>, ApiError> {
         let finish = match self.output(self.workflow.left.finish) {
             Some(Output::Finish(it)) => Some(it),
             _ => None,
         };
         let delivered = self.workflow.left.delivered.as_ref();
         if finish.is_none() && delivered.is_none() {
-            return None;
+            return Ok(None);
         }
         let retrospective = self.retrospective();
         let mut metadata = Map::new();
@@ -345,17 +347,18 @@ impl<'w> Documents<'w> {
             }
             Some(Delivered::Answer) | None => {}
         }
-        Some(Finalization {
+        let improvements = retrospective.iter().flat_map(|it| &it.improvements);
+        Ok(Some(Finalization {
             action: self.workflow.action.map(|it| it.to_string()).unwrap_or_default(),
             summary: finish.map(|it| it.summary.clone()).unwrap_or_default(),
             links,
             delivered: made,
             metadata,
             suggestions: finish.map(|it| it.suggestions.clone()).unwrap_or_default(),
-            refiner_improvements: retrospective.iter().flat_map(|it| &it.improvements).map(object).collect(),
+            refiner_improvements: improvements.map(object).collect::<Result<_, _>>()?,
             overall_assessment: retrospective.map(|it| it.overall_assessment.clone()),
             completed_at: self.world.objective.completed_at.filter(|_| delivered.is_some()),
-        })
+        }))
     }
 
     fn execution(&self) -> Execution {
@@ -441,10 +444,15 @@ fn receipt(it: &check::Receipt) -> Receipt {
     }
 }
 
-/// Writes a document as an object; what is none is left empty.
-fn object(it: &impl Serialize) -> Map<String, Value> {
+/// Writes a document as an object.
+fn object(it: &impl Serialize) -> Result<Map<String, Value>, ApiError> {
+    let odd = |why: String| {
+        warn!(error = %why, "a document of a workflow could not be written");
+        ApiError::new(Code::Internal, "a document of this workflow could not be written; this is a defect of orcha")
+    };
     match serde_json::to_value(it) {
-        Ok(Value::Object(map)) => map,
-        Ok(_) | Err(_) => Map::new(),
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(other) => Err(odd(format!("it is no object: {other}"))),
+        Err(fault) => Err(odd(chain(&fault))),
     }
 }

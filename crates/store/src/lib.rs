@@ -23,7 +23,7 @@ pub use open::StoreOptions;
 pub use page::{Cursor, InvalidCursor, Page, Paged, Viewer};
 pub use read::{
     Candidates, CredentialOwner, Entry, Event, EventFilter, Loaded, ObjectiveRow, OrderRow, Overview, Owned, Requested,
-    SessionFilter, SessionRow, Shortened, Span, TargetRow, Vitals, Which, WorkflowRow,
+    SessionFilter, SessionRow, Shortened, Span, TargetRow, Vitals, Which, WorkflowFilter, WorkflowRow,
 };
 pub use writer::{Health, Written};
 

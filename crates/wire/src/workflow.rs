@@ -114,6 +114,9 @@ pub struct WorkflowList {
     pub limit: u32,
     /// How many were passed over.
     pub offset: u32,
+    /// Where the list goes on, if it does: the `after` of the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// A workflow, whole.
@@ -495,7 +498,11 @@ pub struct ListWorkflows {
     #[schemars(range(min = 1, max = 100))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
-    /// So many are passed over.
+    /// The `next` of the page before. Unlike `offset` it misses nothing and repeats nothing, whatever is made meanwhile.
+    #[schemars(regex(pattern = "^-?[0-9]{1,19}~.{1,64}$"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// So many are passed over; not beside `after`.
     #[schemars(range(max = 10_000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<u32>,
@@ -579,9 +586,13 @@ pub struct WorkflowMoved {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListWorkflowEvents {
-    /// Only those behind this one.
+    /// Only those behind this one: an `id`, or the `next` of the page before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
+    /// At most so many; 1000 if nothing is said.
+    #[schemars(range(min = 1, max = 1000))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
 }
 
 /// How events of a workflow are streamed.
@@ -604,6 +615,9 @@ pub struct WorkflowEvents {
     pub events: Vec<WorkflowEvent>,
     /// How many.
     pub count: u64,
+    /// Where the journal goes on, if there was more than was wanted: the `after` of the next page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// Something that happened to a workflow.

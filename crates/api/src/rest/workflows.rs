@@ -3,6 +3,7 @@
 use super::{Wheel, objectives, templates};
 use crate::auth::Asker;
 use crate::input::{Id, Json, Nothing, OptionalJson, Query};
+use crate::list;
 use crate::problem::ApiError;
 use crate::shared::Api;
 use crate::told::{Known, Place, Teller};
@@ -20,7 +21,7 @@ use orcha_model::session::AgentChoice;
 use orcha_model::workflow::{Action, Input, Mode, Wish, Workflow};
 use orcha_model::{task, workflow};
 use orcha_plan::{OfWorkflow, Stimulus};
-use orcha_store::{EventFilter, Loaded, Page, Span};
+use orcha_store::{EventFilter, Loaded, Page, Span, Viewer, WorkflowFilter};
 use orcha_wire::{
     AddTask, Approve, Cancel, Code, CreateObjective, CreateWorkflow, EditDocument, IdRef, ListWorkflowEvents,
     ListWorkflows, RetryWorkflow, SkipTask, WorkflowEvent, WorkflowEvents, WorkflowList, WorkflowMoved, WorkflowStatus,
@@ -34,6 +35,8 @@ const OFFSET: u32 = 10_000;
 const REPAIRS: u32 = 20;
 /// How many commands may check a result besides the project's own.
 const CHECKS: usize = 20;
+/// How many events are listed when nothing is said, and at most.
+const EVENTS: u32 = 1000;
 /// How many lines of a journal are read at once.
 const LINES: u32 = Page::MAX;
 
@@ -51,7 +54,11 @@ pub(crate) async fn list(
     if offset > OFFSET {
         return Err(ApiError::invalid("offset", &format!("must be at most {OFFSET}")));
     }
-    let states: &[&str] = match query.status {
+    let after = list::cursor(query.after)?;
+    if after.is_some() && query.offset.is_some() {
+        return Err(ApiError::invalid("offset", "must not stand beside `after`"));
+    }
+    let states: &'static [&'static str] = match query.status {
         None => &[],
         Some(WorkflowStatus::Pending | WorkflowStatus::Running) => &["active", "waiting_user"],
         Some(WorkflowStatus::Paused) => &["paused"],
@@ -64,9 +71,11 @@ pub(crate) async fn list(
         Some(WorkflowStatus::Running) => Some(true),
         _ => None,
     };
-    let found = api.orch.store().workflows(&asker.viewer, states, begun, limit, offset).await?;
-    let workflows = found.iter().map(|it| project::row(&it.workflow, &it.objective, it.begun)).collect();
-    Ok(Answer(WorkflowList { workflows, limit, offset }))
+    let filter = WorkflowFilter { states, begun };
+    let found = api.orch.store().workflows(&asker.viewer, filter, Page { after, limit }, offset).await?;
+    let workflows = found.items.iter().map(|it| project::row(&it.workflow, &it.objective, it.begun)).collect();
+    let next = found.next.map(|it| it.to_string());
+    Ok(Answer(WorkflowList { workflows, limit, offset, next }))
 }
 
 pub(crate) async fn create(
@@ -108,7 +117,7 @@ pub(crate) async fn create(
     new.workflow = Wish { titled: new.title.is_some(), ..wish };
     let (objective, _) = wheel.orch.create_objective(&asker.actor, new).await?;
     let (world, workflow) = load(&api, &asker, &objective.id.into()).await?;
-    let mut response = (StatusCode::CREATED, Answer(project::whole(&world, &workflow))).into_response();
+    let mut response = (StatusCode::CREATED, Answer(project::whole(&world, &workflow)?)).into_response();
     if let Ok(location) = HeaderValue::try_from(format!("/workflows/{}", objective.id)) {
         response.headers_mut().insert(header::LOCATION, location);
     }
@@ -205,7 +214,7 @@ pub(crate) async fn show(
     Id(id): Id,
 ) -> Result<Answer<orcha_wire::Workflow>, ApiError> {
     let (world, workflow) = load(&api, &asker, &id).await?;
-    Ok(Answer(project::whole(&world, &workflow)))
+    Ok(Answer(project::whole(&world, &workflow)?))
 }
 
 pub(crate) async fn events(
@@ -216,20 +225,46 @@ pub(crate) async fn events(
 ) -> Result<Answer<WorkflowEvents>, ApiError> {
     let (world, workflow) = load(&api, &asker, &id).await?;
     let after = query.after.as_deref().map(place).transpose()?.unwrap_or_default();
+    let most = query.limit.unwrap_or(EVENTS);
+    if !(1..=EVENTS).contains(&most) {
+        return Err(ApiError::invalid("limit", &format!("must be between 1 and {EVENTS}")));
+    }
     let known = Known::of(&world);
-    let mut teller = Teller::new(workflow.objective, workflow.tenant.clone(), workflow.scope.clone());
+    let mut teller = teller(&api, &asker.viewer, &workflow, after).await?;
     let mut events: Vec<WorkflowEvent> = Vec::new();
-    let mut last = 0;
-    loop {
+    // The line of the place itself is read again: it may be several events.
+    let mut last = after.seq - 1;
+    let most = most as usize;
+    while events.len() <= most {
         let filter = EventFilter::Objective(workflow.objective);
         let page = api.orch.store().events(&asker.viewer, filter, Span::After(last), LINES).await?;
         let Some(end) = page.last() else { break };
         last = end.seq;
-        events.extend(page.iter().flat_map(|it| teller.tell(it, &known)));
+        events.extend(page.iter().flat_map(|it| teller.tell(it, &known)).filter(|(it, _)| *it > after).map(|it| it.1));
     }
-    events.retain(|it| it.id.parse::<Place>().is_ok_and(|it| it > after));
+    let more = events.len() > most;
+    events.truncate(most);
+    let next = events.last().filter(|_| more).map(|it| it.id.clone());
     let count = events.len() as u64;
-    Ok(Answer(WorkflowEvents { events, count }))
+    Ok(Answer(WorkflowEvents { events, count, next }))
+}
+
+/// Returns who tells the events behind a place, without having told those before it.
+pub(crate) async fn teller(
+    api: &Api,
+    viewer: &Viewer,
+    workflow: &Workflow,
+    after: Place,
+) -> Result<Teller, orcha_store::ReadError> {
+    let mut teller = Teller::new(workflow.objective, workflow.tenant.clone(), workflow.scope.clone());
+    if after.seq > 0 {
+        let store = api.orch.store();
+        let of = workflow.objective;
+        let begun = store.events_of_kinds(viewer, of, Teller::BEGINS, Span::After(0), 1).await?;
+        let moved = store.events_of_kinds(viewer, of, Teller::MOVES, Span::Before(after.seq), LINES).await?;
+        teller.catch_up(begun.iter().filter(|it| it.seq < after.seq).chain(&moved));
+    }
+    Ok(teller)
 }
 
 /// Reads the place that a reader goes on from.

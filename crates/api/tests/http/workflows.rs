@@ -68,6 +68,19 @@ async fn c28_a_workflow_is_made_rests_goes_on_and_is_ended_and_all_of_it_is_told
         assert_eq!(stream.next().await.unwrap().name.as_deref(), Some(END));
         assert!(stream.next().await.is_none());
     }
+    // And page by page, whatever the size.
+    for size in [1, 2, 3] {
+        let (mut read, mut query) = (Vec::new(), format!("limit={size}"));
+        loop {
+            let page = stage.get(&format!("{}?{query}", at("events"))).await.ok(200);
+            read.extend(page["events"].as_array().unwrap().clone());
+            let Some(next) = page["next"].as_str() else { break };
+            assert_eq!(page["count"], size);
+            query = format!("limit={size}&after={next}");
+        }
+        assert_eq!(read, events, "pages of {size}");
+    }
+    assert_eq!(stage.get(&format!("{}?limit=1001", at("events"))).await.problem().0, 422);
     let wrong = stage.get(&format!("{}?after=x", at("events"))).await;
     assert_eq!((wrong.problem(), wrong.json()["field"].clone()), ((422, "invalid".into()), json!("after")));
 }
@@ -102,8 +115,18 @@ async fn workflows_are_listed_where_published_clients_look() {
         (vec![second.clone(), first.clone()], &json!(20), &json!(0))
     );
     assert_eq!(ids(&stage.get("/workflows?limit=1&offset=1").await.ok(200)), std::slice::from_ref(&first));
-    assert_eq!(ids(&stage.get("/workflows?status=cancelled").await.ok(200)), [first]);
+    assert_eq!(ids(&stage.get("/workflows?status=cancelled").await.ok(200)), std::slice::from_ref(&first));
     for (query, field) in [("limit=0", "limit"), ("limit=101", "limit"), ("offset=10001", "offset")] {
+        let refused = stage.get(&format!("/workflows?{query}")).await;
+        assert_eq!((refused.problem().0, refused.json()["field"].as_str()), (422, Some(field)));
+    }
+    let page = stage.get("/workflows?limit=1").await.ok(200);
+    let next = text(&page["next"]);
+    // What is made meanwhile shifts nothing.
+    make(&stage).await;
+    let rest = stage.get(&format!("/workflows?limit=1&after={next}")).await.ok(200);
+    assert_eq!((ids(&page), ids(&rest), &rest["next"]), (vec![second], vec![first], &Value::Null));
+    for (query, field) in [("after=x", "after"), (&*format!("after={next}&offset=1"), "offset")] {
         let refused = stage.get(&format!("/workflows?{query}")).await;
         assert_eq!((refused.problem().0, refused.json()["field"].as_str()), (422, Some(field)));
     }
@@ -111,6 +134,7 @@ async fn workflows_are_listed_where_published_clients_look() {
     let published = stage.send_unseen(published).await.ok(200);
     assert_eq!(ids(&published).len(), 2);
     // An objective that no pipeline runs is no workflow.
+    let list = stage.get("/workflows").await.ok(200);
     let other = stage.get("/api/objectives").await.ok(200);
     let other = other.as_array().unwrap().iter().map(|it| text(&it["id"])).find(|it| !ids(&list).contains(it)).unwrap();
     assert_eq!(stage.get(&format!("/workflows/{other}")).await.problem(), (404, "not_found".into()));

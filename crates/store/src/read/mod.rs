@@ -19,7 +19,7 @@ pub use short::Shortened;
 pub use stream::{Entry, Event, EventFilter, Owned, Span};
 pub use vitals::Vitals;
 pub use wheel::{Candidates, CredentialOwner, Loaded, OrderRow};
-pub use workflows::WorkflowRow;
+pub use workflows::{WorkflowFilter, WorkflowRow};
 
 use crate::conn::{Columns, Conn, DbError, Value, json, row, rows};
 use serde::de::DeserializeOwned;

@@ -120,6 +120,11 @@ const SESSION_EVENTS_BEFORE: &str = events!(
     "AND seq < ?3 ORDER BY seq DESC LIMIT ?4"
 );
 
+const KINDS_AFTER: &str =
+    events!("objective_id = ?5 AND instr(?6, ' ' || kind || ' ') > 0 AND ", "AND seq > ?3 ORDER BY seq LIMIT ?4");
+const KINDS_BEFORE: &str =
+    events!("objective_id = ?5 AND instr(?6, ' ' || kind || ' ') > 0 AND ", "AND seq < ?3 ORDER BY seq DESC LIMIT ?4");
+
 #[cfg(test)]
 pub(super) const PLANNED: &[&str] = &[
     ENTRIES_AFTER,
@@ -129,6 +134,8 @@ pub(super) const PLANNED: &[&str] = &[
     EVENTS_BEFORE,
     OBJECTIVE_EVENTS_AFTER,
     OBJECTIVE_EVENTS_BEFORE,
+    KINDS_AFTER,
+    KINDS_BEFORE,
     SESSION_EVENTS_AFTER,
     SESSION_EVENTS_BEFORE,
 ];
@@ -249,6 +256,37 @@ impl Store {
             ];
             values.extend(of.as_deref().map(Value::Text));
             let mut found = rows(conn, sql, &values, event)?;
+            if newest_first {
+                found.reverse();
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Returns lines of some kinds of an objective's journal, oldest first.
+    pub async fn events_of_kinds(
+        &self,
+        viewer: &Viewer,
+        objective: ObjectiveId,
+        kinds: &[NoteKind],
+        span: Span,
+        limit: u32,
+    ) -> Result<Vec<Event>, ReadError> {
+        let viewer = viewer.clone();
+        let kinds = kinds.iter().fold(" ".to_owned(), |all, it| all + &it.to_string() + " ");
+        self.read(move |conn| {
+            let (edge, newest_first) = span.edge();
+            let id = objective.to_string();
+            let values = [
+                Value::Text(viewer.tenant.as_str()),
+                super::optional(viewer.scope.as_ref().map(|it| it.as_str())),
+                Value::Int(edge),
+                Value::Int(i64::from(limit.clamp(1, Page::MAX))),
+                Value::Text(&id),
+                Value::Text(&kinds),
+            ];
+            let mut found = rows(conn, if newest_first { KINDS_BEFORE } else { KINDS_AFTER }, &values, event)?;
             if newest_first {
                 found.reverse();
             }
