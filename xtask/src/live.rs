@@ -137,6 +137,13 @@ const TOUR: &[Step] = &[
         let steered = it.json(&["steer", &id, "Keep it short."])?;
         is(&steered, "/message/content", "Keep it short.").map(done)
     }),
+    step("orcha messages", |it| {
+        let id = it.objective.clone();
+        let rows = it.json(&["messages", &id])?;
+        let said = rows.as_array().is_some_and(|all| all.iter().any(|it| it["content"] == "Keep it short."));
+        ensure!(said, "what was said is not listed: {rows}");
+        Ok(None)
+    }),
     step("orcha answer", |it| {
         let Some(question) = it.question.take() else {
             return Ok(Some("the agents asked nothing".into()));

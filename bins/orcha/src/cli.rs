@@ -80,6 +80,8 @@ pub enum Command {
         #[arg(long)]
         interrupt: bool,
     },
+    /// List what was said to agents from outside, newest first, and how far it has come.
+    Messages(Messages),
     /// Take part in a session: in its terminal if it has one, otherwise as a live view with a line to type in.
     ///
     /// While you are attached to a terminal nobody else types there. In a live view each line is a message;
@@ -260,9 +262,9 @@ pub enum Workflow {
         /// Only those that stand there: `pending`, `running`, `paused`, `completed`, `failed` or `cancelled`.
         #[arg(long)]
         status: Option<WorkflowStatus>,
-        /// At most so many.
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100))]
-        limit: u32,
+        /// At most so many; 0 for no end.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
     },
     /// Show a workflow: tasks, receipts, verdict, delivery.
     Show { id: IdRef },
@@ -272,6 +274,16 @@ pub enum Workflow {
         /// Go on as it happens, to the end.
         #[arg(long, short)]
         follow: bool,
+    },
+    /// Fetch the file that a workflow was delivered as: archive, export or draft.
+    Fetch {
+        id: IdRef,
+        /// Where to put it: a file, or a folder [default: under its own name into the present folder].
+        #[arg(long, short, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+        out: Option<PathBuf>,
+        /// Take the place of a file that is there.
+        #[arg(long)]
+        force: bool,
     },
     /// Follow a workflow to its end.
     Watch { id: IdRef },
@@ -433,6 +445,15 @@ pub struct Ls {
     pub objective: Option<IdRef>,
     /// At most so many; 0 for no end.
     #[arg(long, default_value_t = 100)]
+    pub limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub struct Messages {
+    /// Only to this session, or to the sessions of this objective.
+    pub id: Option<IdRef>,
+    /// At most so many; 0 for no end.
+    #[arg(long, default_value_t = 50)]
     pub limit: usize,
 }
 

@@ -3,6 +3,7 @@
 mod act;
 mod attach;
 mod doctor;
+mod fetch;
 mod look;
 mod place;
 mod refine;
@@ -38,6 +39,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Workflow(command) => return workflow::go(&client, say, command).await,
         Command::Ls(options) => look::list(&client, say, &options).await?,
         Command::Show { id } => look::show(&client, say, id).await?,
+        Command::Messages(options) => look::messages(&client, say, options).await?,
         Command::Logs(options) => return look::logs(&client, say, options).await,
         Command::Events(options) => look::events(&client, say, options).await?,
         Command::Why { id } => say.answer(&client.why(id).await?, tables::why)?,

@@ -100,6 +100,29 @@ pub fn questions(rows: &[Question], out: &mut dyn Write) -> io::Result<()> {
     table.write("no open questions", out)
 }
 
+pub fn messages(rows: &[SteeringMessage], out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Rows::new([
+        ("SESSION", Nothing),
+        ("STATE", Nothing),
+        ("FROM", Place),
+        ("SAID", Place),
+        ("MOVED", Place),
+        ("TEXT", Width),
+    ]);
+    for it in rows {
+        let state = table.state(it.state.as_str());
+        table.row(vec![
+            Cell::new(it.session_id.short()),
+            state,
+            Cell::new(it.source),
+            ago(it.created_at),
+            ago(it.updated_at),
+            foreign(&it.content, 200),
+        ]);
+    }
+    table.write("nothing was said to agents; `orcha steer ID TEXT` does", out)
+}
+
 /// A question with the answers that it offers.
 fn asked(question: &Question) -> String {
     if question.options.is_empty() {

@@ -94,6 +94,68 @@ async fn a_long_list_is_read_page_by_page() {
 }
 
 #[tokio::test]
+async fn what_was_said_is_listed_with_how_far_it_has_come() {
+    let house = House::new().await;
+    let said = |n: u64, state: &str, text: &str| {
+        json!({"id": format!("00000000-0000-0000-0000-0000cccc000{n}"),
+            "objective_id": "00000000-0000-0000-0000-0000aaaa0001", "session_id": "00000000-0000-0000-0000-0000bbbb0002",
+            "source": "user", "content": text, "interrupt": false, "state": state,
+            "created_at": sample::at(10), "updated_at": sample::at(20)})
+    };
+    let (first, second) = (said(1, "acknowledged", "Look left.\u{1b}[2J"), said(2, "queued", "Look right."));
+    house.daemon.answers_page("GET /api/messages?limit=50", &[&second, &first], None);
+    let text = house.says(&["messages"]).await;
+    let lines: Vec<Vec<&str>> = text.lines().map(|it| it.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["SESSION", "STATE", "FROM", "SAID", "MOVED", "TEXT"]);
+    assert_eq!((lines[1][..3].to_vec(), lines[2][1]), (vec!["bbbb0002", "queued", "user"], "acknowledged"));
+    assert!(text.contains("Look left.") && !text.contains('\x1b'), "{text:?}");
+    let rows: Value = serde_json::from_str(&house.says(&["messages", "--json"]).await).unwrap();
+    assert_eq!(rows, json!([second, first]));
+
+    // Whose they are is found out by the id.
+    house.is("bbbb0002", "session");
+    let of = "GET /api/messages?session_id=00000000-0000-0000-0000-0000bbbb0002";
+    house.daemon.answers_page(&format!("{of}&limit=1"), &[&first], Some("c1"));
+    let output = house.orcha(&["messages", "bbbb0002", "--limit", "1"]).await;
+    assert!(String::from_utf8_lossy(&output.stdout).contains("acknowledged"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("there is more"));
+    house.is("dddd0001", "pull_request");
+    let (code, text) = house.fails(&["messages", "dddd0001"]).await;
+    assert!(code == 1 && text.contains("neither a session nor an objective"), "{text}");
+}
+
+#[tokio::test]
+async fn what_was_delivered_is_fetched_whole_or_not_at_all() {
+    let house = House::new().await;
+    let path = "/workflows/aaaa0001/delivery";
+    // The SHA-256 of `# A post`.
+    let sha256 = "4090f7b212e5a6d62b7a3dbb85f6c9770e443ebea6a817518155152e5b9e2eb9";
+    house.daemon.hands_out(path, "my-post.md", sha256, b"# A post");
+    let said = house.says(&["workflow", "fetch", "aaaa0001"]).await;
+    assert_eq!(said, format!("my-post.md: 8 bytes, sha256 {sha256}\n"));
+    let here = house.dir.path().join("my-post.md");
+    assert_eq!(std::fs::read(&here).unwrap(), b"# A post");
+    // What is there is not lost by the way.
+    std::fs::write(&here, "mine").unwrap();
+    let (code, text) = house.fails(&["workflow", "fetch", "aaaa0001"]).await;
+    assert!(code == 1 && text.contains("--force") && std::fs::read(&here).unwrap() == b"mine", "{text}");
+    house.says(&["workflow", "fetch", "aaaa0001", "--force", "--json"]).await;
+    assert_eq!(std::fs::read(&here).unwrap(), b"# A post");
+
+    // A name that leads out of the folder is none, and what is not what was delivered is not kept.
+    std::fs::create_dir(house.dir.path().join("into")).unwrap();
+    house.daemon.hands_out(path, "../escaped", sha256, b"# A post");
+    let said = house.says(&["workflow", "fetch", "aaaa0001", "--out", "into"]).await;
+    assert!(said.starts_with("into/delivery: 8 bytes"), "{said}");
+    house.daemon.hands_out(path, "my-post.md", sha256, b"# A pest");
+    let (code, text) = house.fails(&["workflow", "fetch", "aaaa0001", "--out", "into"]).await;
+    assert!(code == 1 && text.contains("not what was delivered"), "{text}");
+    let left: Vec<_> =
+        std::fs::read_dir(house.dir.path().join("into")).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(left, ["delivery"]);
+}
+
+#[tokio::test]
 async fn run_makes_an_objective_on_a_folder_and_follows_it_to_its_end() {
     let house = House::new().await;
     let sub = house.dir.path().join("site/sub");

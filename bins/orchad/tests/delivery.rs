@@ -113,6 +113,16 @@ async fn an_archive_is_real_and_a_server_is_called_under_one_id_although_the_dae
         let said = std::process::Command::new("sha256sum").arg(&made.target).output().unwrap();
         assert!(String::from_utf8(said.stdout).unwrap().starts_with(made.sha256.as_deref().unwrap()));
         assert_eq!(std::fs::metadata(&made.target).unwrap().len(), made.bytes.unwrap());
+        let mut download = client.delivery(bundled).await.unwrap();
+        assert_eq!(
+            (download.name.as_str(), download.bytes, download.sha256.clone()),
+            ("greeter.zip", made.bytes, made.sha256.clone())
+        );
+        let mut fetched = Vec::new();
+        while let Some(piece) = download.piece().await.unwrap() {
+            fetched.extend(piece);
+        }
+        assert_eq!(fetched, std::fs::read(&made.target).unwrap());
         let mut zip = zip::ZipArchive::new(std::fs::File::open(&made.target).unwrap()).unwrap();
         let names: Vec<String> = zip.file_names().map(|it| it.unwrap().into_owned()).collect();
         for name in ["greet.sh", "docs/USAGE.md", "check.sh", "orcha-manifest.json"] {

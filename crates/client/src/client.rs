@@ -5,7 +5,7 @@ use crate::stream::BACKOFF;
 use orcha_base::Redacted;
 use orcha_wire::openapi::IDEMPOTENCY_KEY;
 use orcha_wire::{Code, IdRef, Method, NEXT_CURSOR, Problem, Route, SCOPE_HEADER, TENANT_HEADER};
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_DISPOSITION, ETAG, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -50,6 +50,27 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// What to hand in as `after` to get the next part; `None` if this was the last.
     pub next: Option<String>,
+}
+
+/// A file on its way here.
+#[derive(Debug)]
+pub struct Download {
+    /// What it is called, without a folder.
+    pub name: String,
+    /// How many bytes it has.
+    pub bytes: Option<u64>,
+    /// Its SHA-256 as the daemon saw it when it was made.
+    pub sha256: Option<String>,
+    client: Client,
+    response: Response,
+}
+
+impl Download {
+    /// Returns the next piece; `None` when it is complete.
+    pub async fn piece(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
+        let piece = self.response.chunk().await.map_err(|source| self.client.lost(source))?;
+        Ok(piece.map(|it| it.to_vec()))
+    }
 }
 
 impl Client {
@@ -128,6 +149,19 @@ impl Client {
 
     pub(crate) fn open(&self, path: &str) -> RequestBuilder {
         self.request(&self.streams, Method::Get, path).header(ACCEPT, "text/event-stream")
+    }
+
+    /// Begins to read the file that a workflow was delivered as, however large it is.
+    pub async fn delivery(&self, id: impl Into<IdRef>) -> Result<Download, ClientError> {
+        let path = orcha_wire::routes::WORKFLOW_DELIVERY.at(&id.into());
+        let response = self.send(self.request(&self.streams, Method::Get, &path)).await?;
+        let said = |name: HeaderName| response.headers().get(name).and_then(|it| it.to_str().ok());
+        let name = said(CONTENT_DISPOSITION).and_then(|it| it.split_once("filename=\"")?.1.strip_suffix('"'));
+        // It is to become a name in somebody's folder.
+        let plain = |it: &&str| !it.is_empty() && !it.starts_with('.') && !it.contains(['/', '\\', '\0']);
+        let name = name.filter(plain).unwrap_or("delivery").to_owned();
+        let sha256 = said(ETAG).map(|it| it.trim_matches('"').to_owned());
+        Ok(Download { name, bytes: response.content_length(), sha256, client: self.clone(), response })
     }
 
     fn request(&self, client: &reqwest::Client, method: Method, path: &str) -> RequestBuilder {

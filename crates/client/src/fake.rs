@@ -53,6 +53,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Answers {
     fixed: HashMap<String, (u16, Vec<u8>, Option<String>)>,
+    files: HashMap<String, (String, String, Vec<u8>)>,
     streams: HashMap<String, Log>,
     asked: Vec<Asked>,
     cuts: u64,
@@ -104,6 +105,12 @@ impl FakeDaemon {
     /// Fixes the answer to a request line with its query: the first page of a list that goes on.
     pub fn answers_page(&self, line: &str, body: &impl Serialize, next: Option<&str>) {
         self.fix(line, 200, body, next.map(str::to_owned));
+    }
+
+    /// Hands out a file at a path, under a name and with the SHA-256 that it says it has.
+    pub fn hands_out(&self, path: &str, name: &str, sha256: &str, bytes: &[u8]) {
+        let file = (name.to_owned(), sha256.to_owned(), bytes.to_vec());
+        self.shared.state.lock().files.insert(format!("GET {path}"), file);
     }
 
     /// Adds an item to the stream at a path, and sends it to whoever reads that.
@@ -197,6 +204,11 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
             response.headers_mut().insert(NEXT_CURSOR, next);
         }
         return response;
+    }
+    if let Some((name, sha256, bytes)) = state.files.get(&plain) {
+        let name = format!("attachment; filename=\"{name}\"");
+        return ([(header::CONTENT_DISPOSITION, name), (header::ETAG, format!("\"{sha256}\""))], bytes.clone())
+            .into_response();
     }
     if state.streams.contains_key(&path) {
         let cuts = state.cuts;

@@ -27,6 +27,6 @@ pub mod fake;
 pub mod live;
 pub mod text;
 
-pub use client::{Client, Link, Page};
+pub use client::{Client, Download, Link, Page};
 pub use error::ClientError;
 pub use stream::News;

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use orcha_base::{Sha, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::fs::File;
 use std::path::PathBuf;
 
 /// A delivery that should be made.
@@ -98,6 +99,9 @@ pub trait Deliverer: Send + Sync + fmt::Debug {
 
     /// Makes a delivery, or returns what an earlier call with the same key has led to.
     async fn deliver(&self, order: &Order) -> Result<Delivered, DeliveryError>;
+
+    /// Opens a file that a delivery of a workflow has led to. None if it is not there any more, or not what it was.
+    async fn open(&self, workflow: &str, link: &Link) -> Result<Option<File>, DeliveryError>;
 }
 
 pub(crate) fn check_key(text: &str) -> Result<(), DeliveryError> {

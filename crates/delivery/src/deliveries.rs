@@ -5,7 +5,7 @@
 //! <root>/.making/               what is not finished yet
 //! ```
 
-use crate::deliverer::{Delivered, Deliverer, Link, LinkKind, Order, plausible};
+use crate::deliverer::{Delivered, Deliverer, Link, LinkKind, Order, check_key, plausible};
 use crate::error::DeliveryError;
 use crate::secret::Lookup;
 use crate::webhook::{Patience, call};
@@ -14,12 +14,15 @@ use crate::{archive, document};
 use async_trait::async_trait;
 use orcha_base::Backoff;
 use orcha_outbound::Outbound;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -131,6 +134,34 @@ impl Deliverer for Deliveries {
         let (order, root) = (order.clone(), self.settings.root.clone());
         blocking(move || put(&order, &root, &place, done)).await
     }
+
+    async fn open(&self, workflow: &str, link: &Link) -> Result<Option<File>, DeliveryError> {
+        check_key(workflow)?;
+        let (home, link) = (self.settings.root.join(workflow), link.clone());
+        blocking(move || open(&home, &link)).await
+    }
+}
+
+/// Opens what a link names: a file of that length where the deliveries of its workflow lie, and nothing else.
+fn open(home: &Path, link: &Link) -> Result<Option<File>, DeliveryError> {
+    // The data folder may have been moved since: only the two last names count.
+    let mut names = Path::new(&link.target).components().rev();
+    let (LinkKind::File, Some(Component::Normal(name)), Some(Component::Normal(key))) =
+        (link.kind, names.next(), names.next())
+    else {
+        return Ok(None);
+    };
+    // Neither a link that leads elsewhere nor a pipe is followed.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let files = |source| DeliveryError::Files { step: "opening what was delivered", source };
+    let file = match File::options().read(true).custom_flags(flags).open(home.join(key).join(name)) {
+        Ok(file) => file,
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(fault) if fault.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => return Ok(None),
+        Err(fault) => return Err(files(fault)),
+    };
+    let seen = file.metadata().map_err(files)?;
+    Ok((seen.is_file() && Some(seen.len()) == link.bytes).then_some(file))
 }
 
 /// Makes the files of a delivery aside, lets them appear in one step, and looks at them.

@@ -4,6 +4,7 @@ use crate::deliverer::{Delivered, Deliverer, Link, LinkKind, Order, plausible};
 use crate::{Delivery, DeliveryError, Invalid};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Deliveries that are only pretended. Clones are the same.
@@ -82,5 +83,10 @@ impl Deliverer for FakeDeliverer {
         state.orders.push(order.clone());
         state.done.insert(key, done.clone());
         Ok(done)
+    }
+
+    async fn open(&self, _: &str, _: &Link) -> Result<Option<File>, DeliveryError> {
+        // What is only pretended cannot be read.
+        Ok(None)
     }
 }

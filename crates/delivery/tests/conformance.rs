@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use orcha_base::{Backoff, Retry, Timestamp};
 use orcha_delivery::fake::FakeDeliverer;
 use orcha_delivery::{
-    Content, Delivered, Deliverer, Deliveries, Delivery, DeliveryError, Document, LinkKind, Lookup, Order, Settings,
-    signature,
+    Content, Delivered, Deliverer, Deliveries, Delivery, DeliveryError, Document, Link, LinkKind, Lookup, Order,
+    Settings, signature,
 };
 use orcha_outbound::Outbound;
 use serde_json::{Value, json};
@@ -323,4 +323,41 @@ async fn a_webhook_is_checked_when_it_is_wished_for() {
     std::fs::write(&long, format!("{SECRET}\n")).unwrap();
     let fine = delivery("webhook", json!({"url": "http://127.0.0.1:1/", "secret": {"file": long}}));
     assert_eq!(it.deliveries.check(&fine).await, Ok(()));
+}
+
+#[tokio::test]
+async fn what_was_made_can_be_opened_and_nothing_else() {
+    let real = Real::new();
+    let order =
+        Order { workflow: "workflow-1".into(), ..order("key-1", delivery("markdown-export", json!({"name": "all"}))) };
+    let made = real.deliveries.deliver(&order).await.unwrap().links.remove(0);
+    let open = async |workflow: &str, link: &Link| real.deliveries.open(workflow, link).await;
+    let mut text = String::new();
+    open("workflow-1", &made).await.unwrap().unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(Some(text.len() as u64), made.bytes);
+    // Whatever a link says, it leads to no other workflow, and not out of the folder.
+    std::fs::write(real.temp.path().join("secret"), "canary").unwrap();
+    let place = real.temp.path().join("workflow-1");
+    std::os::unix::fs::symlink("../../secret", place.join("key-1/link")).unwrap();
+    let dir = place.join("key-1").display().to_string();
+    for (workflow, target, bytes) in [
+        ("workflow-2", made.target.clone(), made.bytes),
+        ("workflow-1", format!("{dir}/../../secret"), Some(6)),
+        ("workflow-1", "../secret".to_owned(), Some(6)),
+        ("workflow-1", format!("{dir}/link"), Some(6)),
+        ("workflow-1", dir.clone(), None),
+        ("workflow-1", format!("{dir}/gone"), Some(1)),
+        ("workflow-1", made.target.clone(), Some(1)),
+        ("workflow-1", String::new(), None),
+    ] {
+        let link = Link { target, bytes, ..made.clone() };
+        assert!(open(workflow, &link).await.unwrap().is_none(), "{workflow}: {link:?}");
+    }
+    assert!(open("../workflow-1", &made).await.is_err());
+    let called = Link { kind: LinkKind::Webhook, ..made.clone() };
+    assert!(open("workflow-1", &called).await.unwrap().is_none());
+    // The folder may lie elsewhere by then.
+    let moved =
+        Link { target: format!("/another/place/workflow-1/key-1/{}", made.target.rsplit('/').next().unwrap()), ..made };
+    assert!(open("workflow-1", &moved).await.unwrap().is_some());
 }

@@ -2,8 +2,8 @@
 
 use crate::execute::chain;
 use crate::orch::Orch;
-use orcha_base::BranchName;
-use orcha_delivery::{Delivery, Invalid};
+use orcha_base::{BranchName, WorkflowId};
+use orcha_delivery::{Delivery, DeliveryError, Invalid};
 use orcha_model::delivery::{self, Action, PullRequestSettings, Settings};
 use serde_json::{Map, Value, json};
 use std::fs::File;
@@ -56,6 +56,27 @@ impl Orch {
                 WishedDelivery { settings: Settings::Made { config: config_of(&made)? }, ..WishedDelivery::default() }
             }
         })
+    }
+}
+
+impl Orch {
+    /// Opens a file that the delivery of a workflow has led to. None if it is not there any more, or not what it was.
+    pub async fn open_delivered(
+        &self,
+        workflow: WorkflowId,
+        link: &delivery::Link,
+    ) -> Result<Option<File>, DeliveryError> {
+        let Some(deliverer) = self.hands().deliverer() else { return Ok(None) };
+        let link = orcha_delivery::Link {
+            kind: match link.kind {
+                delivery::LinkKind::File => orcha_delivery::LinkKind::File,
+                delivery::LinkKind::Webhook => orcha_delivery::LinkKind::Webhook,
+            },
+            target: link.target.clone(),
+            bytes: link.bytes,
+            sha256: link.sha256.clone(),
+        };
+        deliverer.open(&workflow.to_string(), &link).await
     }
 }
 

@@ -174,6 +174,10 @@ impl Makers {
                 "description": "Server-sent events, each with one such document in `data`.",
                 "content": {"text/event-stream": {"schema": {"type": "string"}, "x-data": schema(*of)}},
             }),
+            Answer::File => json!({
+                "description": "The file.",
+                "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
+            }),
             Answer::OpenApi => json!({"description": "The document.", "content": json(json!({"type": "object"}))}),
             Answer::Redirect => json!({"description": "The browser is logged in and goes to the first page."}),
         }

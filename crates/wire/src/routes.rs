@@ -83,6 +83,8 @@ pub(crate) enum Answer {
     List(Type),
     /// Server-sent events with one document each.
     Stream(Type),
+    /// A file, as it is.
+    File,
     /// A document that describes itself.
     OpenApi,
     /// A redirect, or a page for people.
@@ -95,6 +97,9 @@ macro_rules! answer {
     };
     ({$type:ident}) => {
         Answer::Stream(|it| it.subschema_for::<crate::$type>())
+    };
+    ((file)) => {
+        Answer::File
     };
     ((openapi)) => {
         Answer::OpenApi
@@ -281,6 +286,9 @@ routes! {
     /// Streams the journal of a workflow from its beginning. The `id` of an event is that of the document. When the
     /// workflow has ended and everything was sent, `stream.closed` comes last.
     WORKFLOW_STREAM = Get "/workflows/{id}/stream" query StreamWorkflow => 200 {WorkflowEvent};
+    /// Hands out the file that a workflow was delivered as: archive, export or draft. Its name stands in
+    /// `content-disposition`, its SHA-256 is the `etag`.
+    WORKFLOW_DELIVERY = Get "/workflows/{id}/delivery" => 200 (file);
     /// Ends a workflow with all its sessions; running calls are cut off.
     CANCEL_WORKFLOW = Post "/workflows/{id}/cancel" may Cancel => 200 WorkflowMoved;
     /// Lets a workflow rest.

@@ -1,7 +1,7 @@
 //! Commands that only look: lists, single things, transcripts, the journal.
 
 use super::{Noun, find, run};
-use crate::cli::{Events, Logs, Ls, What};
+use crate::cli::{Events, Logs, Ls, Messages, What};
 use crate::say::{Say, aside};
 use crate::tables;
 use anyhow::{Result, bail};
@@ -12,7 +12,7 @@ use orcha_wire::*;
 use std::process::ExitCode;
 
 /// Reads pages until there are enough rows or no more. The rest is told by the second value.
-async fn collect<T, F>(limit: usize, mut page: F) -> Result<(Vec<T>, bool), ClientError>
+pub(super) async fn collect<T, F>(limit: usize, mut page: F) -> Result<(Vec<T>, bool), ClientError>
 where
     F: AsyncFnMut(Option<String>, u32) -> Result<Page<T>, ClientError>,
 {
@@ -51,7 +51,7 @@ where
     Ok((rows, more))
 }
 
-fn note_more(more: bool) {
+pub(super) fn note_more(more: bool) {
     if more {
         aside("there is more; name a higher --limit, or 0 for everything");
     }
@@ -138,6 +138,27 @@ pub async fn workspaces(client: &Client, say: Say, limit: usize, all: bool, of: 
     .await?;
     rows.retain(|it: &Workspace| all || it.status != WorkspaceStatus::Archived);
     say.answer(&rows, |rows, out| tables::workspaces(rows, out))?;
+    note_more(more);
+    Ok(())
+}
+
+pub async fn messages(client: &Client, say: Say, options: Messages) -> Result<()> {
+    let of = match options.id {
+        Some(id) => Some(find(client, id).await?),
+        None => None,
+    };
+    let (objective_id, session_id) = match of {
+        None => (None, None),
+        Some((Noun::Objective, id)) => (Some(id), None),
+        Some((Noun::Session, id)) => (None, Some(id)),
+        Some((_, id)) => bail!("messages go to sessions; {id} is neither a session nor an objective"),
+    };
+    let (rows, more) = collect(options.limit, async |after, size| {
+        let (objective_id, session_id) = (objective_id.clone(), session_id.clone());
+        client.steering(&ListSteering { objective_id, session_id, after, limit: Some(size) }).await
+    })
+    .await?;
+    say.answer(&rows, |rows, out| tables::messages(rows, out))?;
     note_more(more);
     Ok(())
 }

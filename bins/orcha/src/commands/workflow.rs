@@ -1,5 +1,7 @@
 //! `orcha workflow`: the pipeline from the request to the delivery, and what a person does about it.
 
+use super::fetch;
+use super::look::{collect, note_more};
 use super::run::{self, repository};
 use super::text_of;
 use crate::cli::{Workflow, WorkflowRun, limits};
@@ -7,7 +9,7 @@ use crate::say::{Say, aside};
 use crate::tables;
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
-use orcha_client::Client;
+use orcha_client::{Client, Page};
 use orcha_wire::workflow::{Check, Delivery};
 use orcha_wire::*;
 use std::collections::BTreeMap;
@@ -17,9 +19,14 @@ pub async fn go(client: &Client, say: Say, command: Workflow) -> Result<ExitCode
     let moved = match command {
         Workflow::Run(options) => return make(client, say, *options).await,
         Workflow::Ls { status, limit } => {
-            let query = ListWorkflows { limit: Some(limit), status, ..ListWorkflows::default() };
-            let list = client.workflows(&query).await?;
-            say.answer(&list.workflows, |rows, out| tables::workflows(rows, out))?;
+            let (rows, more) = collect(limit, async |after, size| {
+                let query = ListWorkflows { limit: Some(size.min(100)), after, status, ..ListWorkflows::default() };
+                let WorkflowList { workflows: items, next, .. } = client.workflows(&query).await?;
+                Ok(Page { items, next })
+            })
+            .await?;
+            say.answer(&rows, |rows, out| tables::workflows(rows, out))?;
+            note_more(more);
             return Ok(ExitCode::SUCCESS);
         }
         Workflow::Show { id } => {
@@ -28,6 +35,13 @@ pub async fn go(client: &Client, say: Say, command: Workflow) -> Result<ExitCode
         }
         Workflow::Events { id, follow } => {
             events(client, say, id, follow).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Workflow::Fetch { id, out, force } => {
+            let fetched = fetch::fetch(client, id, out, force).await?;
+            say.answer(&fetched, |it, out| {
+                writeln!(out, "{}: {} bytes, sha256 {}", it.file.display(), it.bytes, it.sha256)
+            })?;
             return Ok(ExitCode::SUCCESS);
         }
         Workflow::Watch { id } => {
@@ -136,10 +150,17 @@ async fn watch(client: &Client, say: Say, id: orcha_base::ObjectiveId) -> Result
 
 async fn events(client: &Client, say: Say, id: IdRef, follow: bool) -> Result<()> {
     if !follow {
-        for it in client.workflow_events(id, &ListWorkflowEvents::default()).await?.events {
-            say.item(&it, tables::workflow_event)?;
+        let mut query = ListWorkflowEvents::default();
+        loop {
+            let page = client.workflow_events(id.clone(), &query).await?;
+            for it in &page.events {
+                say.item(it, tables::workflow_event)?;
+            }
+            query.after = page.next;
+            if query.after.is_none() || page.events.is_empty() {
+                return Ok(());
+            }
         }
-        return Ok(());
     }
     let mut events = client.follow_workflow(id);
     while let Some(event) = events.next().await {

@@ -3,6 +3,7 @@
 
 mod daemon;
 mod doctor;
+mod download;
 mod events;
 mod objectives;
 mod projects;
@@ -107,6 +108,7 @@ pub(crate) fn handler(route: &Route) -> Option<MethodRouter<Api>> {
         at::GET_WORKFLOW => get(workflows::show),
         at::WORKFLOW_EVENTS => get(workflows::events),
         at::WORKFLOW_STREAM => get(stream::workflow),
+        at::WORKFLOW_DELIVERY => get(download::delivery),
         at::CANCEL_WORKFLOW => post(workflows::cancel),
         at::PAUSE_WORKFLOW => post(workflows::pause),
         at::RESUME_WORKFLOW => post(workflows::resume),

@@ -32,6 +32,10 @@ pub fn check(method: &Method, path: &str, reply: &Reply) {
     };
     let kind = reply.headers.get(header::CONTENT_TYPE).map(|it| it.to_str().unwrap());
     let Some(content) = answer.get("content") else { return };
+    // A file is what it is.
+    if content.get("*/*").is_some() {
+        return;
+    }
     // A person who opens an address is shown a page instead.
     if kind.is_some_and(|it| it.starts_with("text/html")) || reply.text.is_empty() {
         return;

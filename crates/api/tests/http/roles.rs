@@ -1,6 +1,8 @@
 //! The agents of a workflow: each hands in what its step asks for, and a person does the rest over HTTP.
 
-use crate::stage::{Stage, text};
+use crate::stage::{Stage, bare, text};
+use axum::body::Body;
+use http::Method;
 use orcha_agent::fake::{FakeAgent, FakeRunner};
 use orcha_agent::{Say, TurnEnd};
 use orcha_base::{Attempt, ObjectiveId, SessionId};
@@ -156,6 +158,19 @@ async fn a_person_looks_edits_skips_adds_sends_back_and_gets_the_delivery() {
     let written = std::fs::read_to_string(made["target"].as_str().unwrap()).unwrap();
     assert!(text(&made["target"]).ends_with("my-post.md") && written.ends_with("# A post\n"), "{made} {written}");
     assert_eq!(made["bytes"], written.len());
+
+    // Over HTTP, too, as a file with its name; and only to whoever may see the workflow.
+    let file = stage.get(&at("delivery")).await;
+    assert_eq!((file.status.as_u16(), &file.text), (200, &written));
+    let head = |name: &str| file.headers[name].to_str().unwrap().to_owned();
+    assert_eq!(head("content-disposition"), "attachment; filename=\"my-post.md\"");
+    assert_eq!((head("content-length"), head("etag")), (written.len().to_string(), made["sha256"].to_string()));
+    let other = stage.post("/api/tokens", json!({"name": "blue", "tenant": "blue"})).await.ok(201);
+    let asked = bare(Method::GET, &at("delivery")).header("authorization", format!("Bearer {}", text(&other["token"])));
+    assert_eq!(stage.send(asked.body(Body::empty()).unwrap()).await.problem(), (404, "not_found".into()));
+    // What is not what was delivered is not handed out.
+    std::fs::write(made["target"].as_str().unwrap(), "another text").unwrap();
+    assert_eq!(stage.get(&at("delivery")).await.problem(), (404, "not_found".into()));
 
     let events = stage.get(&at("events")).await.ok(200);
     let events = events["events"].as_array().unwrap();

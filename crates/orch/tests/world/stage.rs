@@ -4,7 +4,7 @@ use orcha_agent::fake::{FakeAgent, FakeRunner};
 use orcha_agent::{Event, Runner, Say, TurnEnd, Usage};
 use orcha_base::{BranchName, CheckRunId, ObjectiveId, RepoUrl, SessionId, TargetId, Timestamp};
 use orcha_delivery::fake::FakeDeliverer;
-use orcha_delivery::{Delivered, Deliverer, Delivery, DeliveryError, Invalid, Order};
+use orcha_delivery::{Delivered, Deliverer, Delivery, DeliveryError, Invalid, Link, Order};
 use orcha_exec::{ExitStatus, fake::FakeHost};
 use orcha_forge::fake::FakeForge;
 use orcha_model::casting::{Catalog, OfferedModel};
@@ -448,6 +448,10 @@ impl Deliverer for HeldDeliverer {
         self.made.send_replace(self.fake.orders().len());
         self.held.subscribe().wait_for(|held| !held).await.unwrap();
         Ok(done)
+    }
+
+    async fn open(&self, workflow: &str, link: &Link) -> Result<Option<std::fs::File>, DeliveryError> {
+        self.fake.open(workflow, link).await
     }
 }
 
