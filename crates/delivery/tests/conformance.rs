@@ -336,10 +336,10 @@ async fn what_was_made_can_be_opened_and_nothing_else() {
     open("workflow-1", &made).await.unwrap().unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(Some(text.len() as u64), made.bytes);
     // Whatever a link says, it leads to no other workflow, and not out of the folder.
-    std::fs::write(real.temp.path().join("secret"), "canary").unwrap();
-    let place = real.temp.path().join("workflow-1");
-    std::os::unix::fs::symlink("../../secret", place.join("key-1/link")).unwrap();
-    let dir = place.join("key-1").display().to_string();
+    let place = Path::new(&made.target).parent().unwrap();
+    std::fs::write(place.join("../../secret"), "canary").unwrap();
+    std::os::unix::fs::symlink("../../secret", place.join("link")).unwrap();
+    let dir = place.display().to_string();
     for (workflow, target, bytes) in [
         ("workflow-2", made.target.clone(), made.bytes),
         ("workflow-1", format!("{dir}/../../secret"), Some(6)),
