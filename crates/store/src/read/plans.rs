@@ -16,6 +16,7 @@ const SHORT: &[&str] = &[
     "questions_open",
     "outbox_of_objective",
     "finished_runs_not_taken_in",
+    "proposals_open",
 ];
 
 #[test]
