@@ -122,7 +122,7 @@ pub(crate) async fn workflow(
         timeout,
         closed: false,
     };
-    Ok(respond(api, seat, Source::Told(reader)))
+    Ok(respond(api, seat, Source::Told(Box::new(reader))))
 }
 
 /// Returns the number that the reader saw last; the header wins.
@@ -205,7 +205,7 @@ struct Stream {
 enum Source {
     Events(Events),
     Messages(Messages),
-    Told(Told),
+    Told(Box<Told>),
 }
 
 /// What a source says when it is asked to go on.
