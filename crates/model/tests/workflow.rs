@@ -34,7 +34,13 @@ fn judgement(failing: &[&str]) -> Judgement {
 fn inputs() -> Vec<Input> {
     let hand_in = HandInId::fixed(9);
     let mut all = vec![
-        Input::Directed { hand_in, mode: Mode::Software, action: Action::BlogDraft },
+        Input::Directed {
+            hand_in,
+            mode: Mode::Software,
+            action: Action::BlogDraft,
+            cast: BTreeMap::new(),
+            substitutions: Vec::new(),
+        },
         Input::Chartered { hand_in },
         Input::Designed { hand_in },
         Input::Approved,
