@@ -71,6 +71,15 @@ pub enum Command {
     Show { id: IdRef },
     /// Show what was said in a session, or what happened to an objective.
     Logs(Logs),
+    /// List the files that came with an objective or a workflow, or show what stands in one.
+    Attachments {
+        id: IdRef,
+        /// The name of one file: show what stands in it.
+        name: Option<String>,
+        /// Write it into this file, byte by byte, instead of showing it.
+        #[arg(long, requires = "name", value_name = "FILE", value_hint = ValueHint::FilePath)]
+        save: Option<PathBuf>,
+    },
     /// Say something to an agent: a session's, an objective's manager, or whoever works on a pull request.
     Steer {
         id: IdRef,
@@ -248,6 +257,9 @@ pub struct Run {
     /// How it is run: `manager`, `direct` or `pipeline`.
     #[arg(long)]
     pub strategy: Option<Strategy>,
+    /// A file that comes with it: text, code or data as text, of up to 2 MiB. May be given several times.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub attach: Vec<PathBuf>,
     /// Do not wait for its end.
     #[arg(long)]
     pub detach: bool,
@@ -416,6 +428,9 @@ pub struct WorkflowRun {
     /// A limit of its own, `NAME=N`, for instance `same_error=5`; 0 switches it off. May be given several times.
     #[arg(long, value_name = "NAME=N")]
     pub limit: Vec<Limit>,
+    /// A file that comes with it: text, code or data as text, of up to 2 MiB. May be given several times.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub attach: Vec<PathBuf>,
     /// Do not wait for its end.
     #[arg(long)]
     pub detach: bool,

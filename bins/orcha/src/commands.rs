@@ -4,6 +4,7 @@ mod act;
 mod attach;
 mod doctor;
 mod fetch;
+mod files;
 mod look;
 mod place;
 mod refine;
@@ -40,6 +41,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Ls(options) => look::list(&client, say, &options).await?,
         Command::Show { id } => look::show(&client, say, id).await?,
         Command::Messages(options) => look::messages(&client, say, options).await?,
+        Command::Attachments { id, name, save } => files::show(&client, say, id, name, save).await?,
         Command::Logs(options) => return look::logs(&client, say, options).await,
         Command::Events(options) => look::events(&client, say, options).await?,
         Command::Why { id } => say.answer(&client.why(id).await?, tables::why)?,

@@ -252,6 +252,29 @@ pub fn projects(rows: &[Project], out: &mut dyn Write) -> io::Result<()> {
     table.write("no projects; add one with `orcha project add`", out)
 }
 
+pub fn attachments(rows: &[Attachment], out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Rows::new([
+        ("NAME", Width),
+        ("TYPE", Place),
+        ("BYTES", Nothing),
+        ("PARTS", Place),
+        ("STATUS", Nothing),
+        ("WHAT IS IN IT", Width),
+    ]);
+    for it in rows {
+        let what = if it.whole { "(shown whole to every role)" } else { it.summary.as_deref().unwrap_or_default() };
+        table.row(vec![
+            foreign(&it.filename, TITLE),
+            foreign(&it.content_type, TITLE),
+            Cell::new(it.size_bytes),
+            Cell::new(it.chunk_count),
+            table.state(it.status.as_str()),
+            foreign(what, 120),
+        ]);
+    }
+    table.write("no files came with it", out)
+}
+
 pub fn customizations(rows: &[Customization], out: &mut dyn Write) -> io::Result<()> {
     let mut table = Rows::new([
         ("ID", Nothing),

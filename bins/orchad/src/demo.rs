@@ -168,6 +168,7 @@ pub fn objective_for(program: &std::path::Path, sample: &Sample) -> Result<Creat
         priority: None,
         limits: None,
         strategy: None,
+        attachments: Vec::new(),
     })
 }
 

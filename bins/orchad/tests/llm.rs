@@ -78,6 +78,7 @@ async fn c18_a_model_edits_a_file_runs_it_commits_and_reports() {
             limits: None,
             strategy: Some(Strategy::Direct),
             fallback: None,
+            attachments: Vec::new(),
         };
         let objective = client.create_objective(&wish).await.unwrap().objective.id;
         let mut story = String::new();

@@ -61,6 +61,7 @@ async fn what_an_agent_asks_is_answered_by_a_person_once_and_reaches_it_over_a_c
         priority: None,
         limits: None,
         strategy: Some(Strategy::Direct),
+        attachments: Vec::new(),
     };
     let objective = daemon.client.create_objective(&objective).await.unwrap().objective.id;
 

@@ -67,6 +67,7 @@ async fn begin(client: &Client) -> SessionId {
         priority: None,
         limits: None,
         strategy: Some(Strategy::Direct),
+        attachments: Vec::new(),
     };
     let objective = client.create_objective(&objective).await.unwrap().objective.id;
     let of = ListSessions { objective_id: Some(objective.into()), ..ListSessions::default() };

@@ -6,9 +6,10 @@ use crate::auth::Asker;
 use crate::problem::ApiError;
 use crate::shared::Api;
 use orcha_base::{
-    ObjectiveId, ProjectId, ProposalId, PullRequestId, QuestionId, SessionId, TargetId, TextId, WorkspaceId,
+    AttachmentId, ObjectiveId, ProjectId, ProposalId, PullRequestId, QuestionId, SessionId, TargetId, TextId,
+    WorkspaceId,
 };
-use orcha_model::{Objective, Project, Proposal, PullRequest, Question, Session, Text, Workspace};
+use orcha_model::{Attachment, Objective, Project, Proposal, PullRequest, Question, Session, Text, Workspace};
 use orcha_store::{Shortened, TargetRow};
 use orcha_wire::{Code, IdRef};
 use std::str::FromStr;
@@ -41,6 +42,8 @@ finders! {
     text -> Text, TextId, Text;
     /// Finds a proposal.
     proposal -> Proposal, ProposalId, Proposal;
+    /// Finds a file that came with an objective.
+    attachment -> Attachment, AttachmentId, Attachment;
 }
 
 impl Api {

@@ -181,6 +181,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
+/// A name in a path, of something that has no id.
+pub(crate) struct Name(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        // Nothing of ours has a longer one.
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(name)) if name.len() <= 100 => Ok(Self(name)),
+            Ok(_) | Err(_) => Err(ApiError::new(Code::NotFound, "the path holds no name")),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

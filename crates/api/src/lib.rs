@@ -35,7 +35,8 @@ pub use translate::session_reason;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use orcha_orch::Orch;
 use orcha_wire::{Code, Problem, Route, routes};
@@ -75,6 +76,7 @@ pub fn router_with(orch: Orch, settings: ApiSettings, pages: Router) -> Router {
     let closed = closed
         .with_state(api.clone())
         .layer(from_fn_with_state(api.clone(), once::enter))
+        .layer(from_fn(room_for_files))
         .merge(pages)
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_like_this)
@@ -90,6 +92,16 @@ pub fn router_with(orch: Orch, settings: ApiSettings, pages: Router) -> Router {
 /// The one route that proves who asks by what it carries.
 fn is_open(route: &Route) -> bool {
     *route == routes::LOGIN
+}
+
+/// Lets the requests that may bring files be as long as files are. Everybody else was refused before this.
+async fn room_for_files(mut request: Request, next: Next) -> Response {
+    let brings = [routes::CREATE_OBJECTIVE, routes::CREATE_WORKFLOW];
+    let path = request.uri().path();
+    if brings.iter().any(|it| it.path == path || routes::published(it).is_some_and(|it| it == path)) {
+        DefaultBodyLimit::max(rest::attachments::LONGEST_BODY).apply(&mut request);
+    }
+    next.run(request).await
 }
 
 async fn nothing_here() -> Response {

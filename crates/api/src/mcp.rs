@@ -155,11 +155,10 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         let owner = owner(&context)?;
-        let part = self.part(owner).await.map_err(|fault| ErrorData::internal_error(fault.in_words(), None))?;
-        let tools = owner.role.tools(part.is_some());
-        let offers = tools.iter().filter_map(|it| match (it, part) {
-            (Tool::HandIn, Some(Some(contract))) => self.offers.get(it).map(|it| asking_for(it, contract)),
-            _ => self.offers.get(it).cloned(),
+        let seen = self.look(owner).await.map_err(|fault| ErrorData::internal_error(fault.in_words(), None))?;
+        let offers = seen.tools(owner.role).filter_map(|it| match (it, seen.part) {
+            (Tool::HandIn, Some(Some(contract))) => self.offers.get(&it).map(|it| asking_for(it, contract)),
+            _ => self.offers.get(&it).cloned(),
         });
         Ok(ListToolsResult::with_all_items(offers.collect()))
     }
@@ -197,24 +196,29 @@ impl ServerHandler for Server {
     }
 }
 
+/// What the tools of a session depend on.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// Whether it plays a step of a workflow, and what it hands in.
+    part: Option<Option<Contract>>,
+    /// Whether files came with its objective.
+    files: bool,
+}
+
+impl Seen {
+    fn tools(self, role: Role) -> impl Iterator<Item = Tool> {
+        role.offered(self.part.is_some(), self.files)
+    }
+}
+
 impl Server {
-    /// Tells whether the asker plays a step of a workflow, and what it hands in.
-    async fn part(&self, owner: &CredentialOwner) -> Result<Option<Option<Contract>>, Failed> {
-        // Managers and reviewers are never part of one: nobody is kept waiting for a look.
-        if !matches!(
-            owner.role,
-            Role::Implementer
-                | Role::Director
-                | Role::ProjectManager
-                | Role::Architect
-                | Role::Qa
-                | Role::Finalizer
-                | Role::Refiner
-        ) {
-            return Ok(None);
-        }
+    /// Looks at what the tools of the asker depend on.
+    async fn look(&self, owner: &CredentialOwner) -> Result<Seen, Failed> {
         let session = owner.session;
-        let look = move |world: &World| world.sessions.get(&session)?.part.as_ref().map(|it| it.phase.contract());
+        let look = move |world: &World| Seen {
+            part: world.sessions.get(&session).and_then(|it| it.part.as_ref()).map(|it| it.phase.contract()),
+            files: !world.attachments.is_empty(),
+        };
         Ok(self.orch.view(owner.objective, look).await?)
     }
 
@@ -225,7 +229,7 @@ impl Server {
         arguments: rmcp::model::JsonObject,
         id: Option<&str>,
     ) -> Result<tools::Answer, Failed> {
-        let mine = owner.role.tools(self.part(owner).await?.is_some());
+        let mine: Vec<Tool> = self.look(owner).await?.tools(owner.role).collect();
         let tool = mine.iter().copied().find(|it| it.to_string() == name);
         let (Some(tool), Some(offer)) = (tool, tool.and_then(|it| self.offers.get(&it))) else {
             let mine: Vec<String> = mine.iter().map(ToString::to_string).collect();

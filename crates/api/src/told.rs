@@ -7,6 +7,7 @@ use orcha_base::{HandInId, ObjectiveId, ScopeId, SessionId, TenantId, Timestamp}
 use orcha_model::contract::Output;
 use orcha_model::guard::Usage;
 use orcha_model::hand_in::HandIn;
+use orcha_model::workflow::Phase;
 use orcha_model::{NoteKind, Session};
 use orcha_store::{Event, Loaded};
 use orcha_wire::{EventType, Persona, WorkflowEvent, WorkflowStatus};
@@ -53,6 +54,7 @@ pub(crate) struct Known {
 #[derive(Debug)]
 struct Played {
     persona: Persona,
+    reads_files: bool,
     provider: String,
     model: Option<String>,
     used: Usage,
@@ -100,6 +102,7 @@ impl Known {
 fn played(it: &Session) -> Option<Played> {
     Some(Played {
         persona: crate::workflow::persona(it.role)?,
+        reads_files: it.part.as_ref().is_some_and(|it| it.phase == Phase::Digest),
         provider: it.agent.kind.clone(),
         model: it.agent.model.clone(),
         used: it.counters.used,
@@ -239,6 +242,7 @@ impl Teller {
                         "persona": it.persona, "provider_name": it.provider, "model_name": it.model,
                     });
                     all.push(Said { kind: It::PersonaStarted, persona, payload });
+                    all.extend(files(It::AttachmentProcessingStarted, it, json!({})));
                 }
                 all
             }
@@ -257,12 +261,26 @@ impl Teller {
                     "summary": hand_in.map(|it| it.output.summary()),
                     "blocking_issues": blocking,
                 });
-                vec![Said { kind: It::PersonaCompleted, persona, payload }, call(it)]
+                let done = files(It::AttachmentProcessingCompleted, it, json!({"duration_ms": duration(it)}));
+                [Said { kind: It::PersonaCompleted, persona, payload }, call(it)].into_iter().chain(done).collect()
             }),
             NoteKind::SessionFailed | NoteKind::SessionCanceled => player.map_or_else(Vec::new, |it| {
                 let payload = json!({"persona": it.persona, "error": it.reason, "says": line.summary});
-                vec![Said { kind: It::PersonaFailed, persona, payload }, call(it)]
+                let kind = match line.kind {
+                    NoteKind::SessionCanceled => It::AttachmentProcessingCancelled,
+                    _ => It::AttachmentProcessingFailed,
+                };
+                let end = files(kind, it, json!({"error": it.reason}));
+                [Said { kind: It::PersonaFailed, persona, payload }, call(it)].into_iter().chain(end).collect()
             }),
+            // Whoever sums a file up says when that is done; the others are shown as they are.
+            NoteKind::FileAttached if data("needs_summary") == Some("false") => of(
+                It::AttachmentProcessed,
+                json!({
+                    "attachment_id": data("attachment_id"), "filename": data("filename"),
+                    "size_bytes": data("size_bytes").and_then(|it| it.parse::<u64>().ok()), "chunk_count": 1,
+                }),
+            ),
             NoteKind::WorkflowStep => step(data("from"), data("to"), data("cycle"), data("delivered")),
             NoteKind::WorkflowEdited => of(It::DocumentEdited, json!({"step": data("phase"), "says": line.summary})),
             NoteKind::HandedIn => {
@@ -331,6 +349,11 @@ fn call(it: &Played) -> Said {
     Said { kind: EventType::ProviderCall, persona: Some(it.persona), payload }
 }
 
+/// What is said of the files, if the session is the one that reads them.
+fn files(kind: EventType, it: &Played, payload: Value) -> Option<Said> {
+    it.reads_files.then(|| Said { kind, persona: Some(it.persona), payload })
+}
+
 fn step(from: Option<&str>, to: Option<&str>, cycle: Option<&str>, delivered: Option<&str>) -> Vec<Said> {
     use EventType as It;
     let cycle: Option<u32> = cycle.and_then(|it| it.parse().ok());
@@ -353,6 +376,11 @@ fn step(from: Option<&str>, to: Option<&str>, cycle: Option<&str>, delivered: Op
 
 fn handed_in(it: &HandIn, persona: Option<Persona>) -> Vec<Said> {
     let all: Vec<(EventType, Value)> = match &it.output {
+        Output::Digest(digest) => digest
+            .files
+            .iter()
+            .map(|it| (EventType::AttachmentProcessed, json!({"filename": it.name, "summary": it.summary})))
+            .collect(),
         Output::Change(change) => change
             .artifacts
             .iter()

@@ -53,6 +53,7 @@ pub(crate) const fn role(persona: Persona) -> Role {
 
 pub(crate) const fn step(phase: Phase) -> Step {
     match phase {
+        Phase::Digest => Step::Digest,
         Phase::Direct => Step::Direct,
         Phase::Charter => Step::Charter,
         Phase::Design => Step::Design,
@@ -73,6 +74,7 @@ pub(crate) const fn step(phase: Phase) -> Step {
 
 pub(crate) const fn phase(step: Step) -> Phase {
     match step {
+        Step::Digest => Phase::Digest,
         Step::Direct => Phase::Direct,
         Step::Charter => Phase::Charter,
         Step::Design => Phase::Design,

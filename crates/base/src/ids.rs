@@ -93,6 +93,8 @@ ids! {
     MessageId = "message";
     /// Names an artifact.
     ArtifactId = "artifact";
+    /// Names a file that came with a request.
+    AttachmentId = "attachment";
     /// Names a project: a repository with its settings.
     ProjectId = "project";
     /// Names a token of the API; not the token itself.

@@ -15,9 +15,9 @@ mod time;
 pub use backoff::{Backoff, Retry};
 pub use git::{BranchName, InvalidName, RepoUrl, Sha};
 pub use ids::{
-    ArtifactId, Attempt, CheckRunId, FeedbackId, HandInId, InvalidId, MessageId, ObjectiveId, ProjectId, ProposalId,
-    PullRequestId, QuestionId, Revision, ScopeId, SessionId, TargetId, TaskId, TenantId, TextId, TokenId, WorkflowId,
-    WorkspaceId,
+    ArtifactId, AttachmentId, Attempt, CheckRunId, FeedbackId, HandInId, InvalidId, MessageId, ObjectiveId, ProjectId,
+    ProposalId, PullRequestId, QuestionId, Revision, ScopeId, SessionId, TargetId, TaskId, TenantId, TextId, TokenId,
+    WorkflowId, WorkspaceId,
 };
 pub use redact::Redacted;
 pub use sandbox::{Confinement, SandboxLevel};

@@ -3,9 +3,9 @@
 //! They describe; what is checked is in `FromStr` of each type.
 
 use crate::{
-    ArtifactId, Attempt, BranchName, CheckRunId, FeedbackId, HandInId, MessageId, ObjectiveId, ProjectId, ProposalId,
-    PullRequestId, QuestionId, RepoUrl, SessionId, Sha, TargetId, TaskId, TextId, Timestamp, TokenId, WorkflowId,
-    WorkspaceId,
+    ArtifactId, AttachmentId, Attempt, BranchName, CheckRunId, FeedbackId, HandInId, MessageId, ObjectiveId, ProjectId,
+    ProposalId, PullRequestId, QuestionId, RepoUrl, SessionId, Sha, TargetId, TaskId, TextId, Timestamp, TokenId,
+    WorkflowId, WorkspaceId,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
@@ -35,6 +35,7 @@ schemas! {
     ObjectiveId = {"type": "string", "format": "uuid"};
     ProjectId = {"type": "string", "format": "uuid"};
     ProposalId = {"type": "string", "format": "uuid"};
+    AttachmentId = {"type": "string", "format": "uuid"};
     PullRequestId = {"type": "string", "format": "uuid"};
     QuestionId = {"type": "string", "format": "uuid"};
     SessionId = {"type": "string", "format": "uuid"};

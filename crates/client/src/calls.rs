@@ -72,6 +72,11 @@ calls! {
     /// Gives an objective another chance.
     at retry_objective() -> Objective = RETRY_OBJECTIVE;
 
+    /// Lists the files that came with an objective or a workflow.
+    at attachments() -> Vec<Attachment> = OBJECTIVE_ATTACHMENTS;
+    /// Returns a file that came with an objective, with what stands in it.
+    at attachment() -> AttachmentContent = GET_ATTACHMENT;
+
     /// Lists sessions, newest change first.
     list sessions(ListSessions) -> SessionRow = LIST_SESSIONS;
     /// Returns a session.

@@ -12,9 +12,9 @@ mod tests;
 
 pub use documents::Charter;
 pub use documents::{
-    ArtifactDraft, Change, CheckCommand, Component, Constitution, DecisionRecord, Design, DesignAndTasks, Direction,
-    Finish, Improvement, ImprovementChange, Issue, Level, Output, PlannedTask, ProposedFile, Repair, Requirement,
-    Requirements, Retrospective, Severity, Specialty, Verdict,
+    ArtifactDraft, Change, CheckCommand, Component, Constitution, DecisionRecord, Design, DesignAndTasks, Digest,
+    Direction, FileSummary, Finish, Improvement, ImprovementChange, Issue, Level, Output, PlannedTask, ProposedFile,
+    Repair, Requirement, Requirements, Retrospective, Severity, Specialty, Verdict,
 };
 pub use read::{Read, Surroundings, Wrong, read};
 
@@ -41,6 +41,8 @@ use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Contract {
+    /// What is in the files that came with the request: the Director's.
+    Digest,
     /// What kind of work it is, and how it is delivered: the Director's.
     Direction,
     /// Constitution and requirements: the Project Manager's.

@@ -66,6 +66,7 @@ pub enum NoteKind {
     ObjectiveDone,
     ObjectiveFailed,
     ObjectiveCanceled,
+    FileAttached,
     SessionCreated,
     SessionReleased,
     SessionPlaced,

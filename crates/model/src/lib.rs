@@ -4,6 +4,7 @@
 //! code host or a database works. Each noun with a life has a module: its states, its inputs, its
 //! `decide`. What should happen *between* nouns is `orcha-plan`'s business.
 
+pub mod attachment;
 pub mod budget;
 pub mod casting;
 pub mod check;
@@ -36,6 +37,7 @@ pub mod workspace;
 
 mod decision;
 
+pub use attachment::Attachment;
 pub use budget::Amount;
 pub use check::CheckRun;
 pub use contract::Contract;

@@ -101,6 +101,8 @@ pub enum Tool {
     SubmitReview,
     /// Hands in what a part of a workflow asks for.
     HandIn,
+    /// Reads a file that came with the request.
+    ReadAttachment,
 }
 
 /// A tool that an agent without tools of its own has in its workspace.
@@ -282,6 +284,11 @@ impl Role {
             Self::Implementer if is_part => PART_TOOLS,
             _ => self.traits().tools,
         }
+    }
+
+    /// Returns the tools of a session whose objective came with files, or with none.
+    pub fn offered(self, is_part: bool, files: bool) -> impl Iterator<Item = Tool> {
+        self.tools(is_part).iter().copied().chain(files.then_some(Tool::ReadAttachment))
     }
 
     /// Returns the name as it stands in JSON, SQL and branch names.

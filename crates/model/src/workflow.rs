@@ -80,6 +80,8 @@ pub struct Workflow {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Left {
+    /// What is in the files that came with the request.
+    pub digest: Option<HandInId>,
     /// The Director's document.
     pub direction: Option<HandInId>,
     /// The Project Manager's, or a person's in its place.
@@ -216,6 +218,8 @@ impl Mode {
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Phase {
+    /// The Director reads the files that came with the request.
+    Digest,
     /// The Director says what kind of work it is.
     Direct,
     /// The Project Manager writes constitution and requirements.
@@ -252,7 +256,7 @@ impl Phase {
     /// Returns who plays it; nobody plays what the house does itself.
     pub const fn role(self) -> Option<Role> {
         match self {
-            Self::Direct => Some(Role::Director),
+            Self::Digest | Self::Direct => Some(Role::Director),
             Self::Charter => Some(Role::ProjectManager),
             Self::Design | Self::Repair => Some(Role::Architect),
             Self::Implement => Some(Role::Implementer),
@@ -272,6 +276,7 @@ impl Phase {
     /// Returns what whoever plays it hands in.
     pub const fn contract(self) -> Option<Contract> {
         match self {
+            Self::Digest => Some(Contract::Digest),
             Self::Direct => Some(Contract::Direction),
             Self::Charter => Some(Contract::Charter),
             Self::Design => Some(Contract::Design),
@@ -335,6 +340,11 @@ pub enum Status {
 /// Something that happens to a workflow.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
+    /// It is said what is in the files that came with the request.
+    Digested {
+        /// The document.
+        hand_in: HandInId,
+    },
     /// The Director's document is there.
     Directed {
         /// It.
@@ -498,6 +508,12 @@ impl Workflow {
         agents
     }
 
+    /// Begins with the files that came with the request: somebody has to say what is in them.
+    #[must_use]
+    pub fn with_files(self) -> Self {
+        Self { phase: Phase::Digest, ..self }
+    }
+
     /// Returns where it stands, in the published words.
     pub fn status(&self, objective: &Objective, begun: bool) -> Status {
         match &objective.state {
@@ -574,6 +590,9 @@ impl Workflow {
 pub fn decide(workflow: &Workflow, input: Input, now: Timestamp) -> Result<Decision<Workflow>, Refusal> {
     let at = workflow.phase;
     Ok(match input {
+        Input::Digested { hand_in } if at == Phase::Digest => {
+            workflow.enter(Phase::Direct, now, |next| next.left.digest = Some(hand_in))
+        }
         Input::Directed { hand_in, mode, action, cast, substitutions } if at == Phase::Direct => {
             let mut decision = workflow.enter(Phase::Charter, now, |next| {
                 next.left.direction = Some(hand_in);
@@ -679,7 +698,8 @@ pub fn decide(workflow: &Workflow, input: Input, now: Timestamp) -> Result<Decis
         Input::Reflected { hand_in } if at == Phase::Refine => {
             workflow.enter(Phase::Done, now, |next| next.left.retrospective = hand_in)
         }
-        Input::Directed { .. }
+        Input::Digested { .. }
+        | Input::Directed { .. }
         | Input::Chartered { .. }
         | Input::Designed { .. }
         | Input::Implemented { .. }
@@ -757,6 +777,9 @@ fn back(workflow: &Workflow, to: Phase, words: Option<String>, now: Timestamp) -
         Phase::ApprovePlan | Phase::ApproveDelivery | Phase::Done | Phase::Exhausted | Phase::Stagnated => {
             Some("it is sent back to a step that somebody plays, or to the checks or the delivery")
         }
+        Phase::Digest if workflow.phase != Phase::Digest && workflow.left.digest.is_none() => {
+            Some("no file came with it that somebody has to sum up")
+        }
         Phase::Repair => Some("a repair is planned when something blocks; send it back to implement, check or verify"),
         _ if to > workflow.phase && !(to == Phase::Implement && workflow.phase == Phase::Repair) => {
             Some("it has not come to that step yet")
@@ -777,6 +800,7 @@ fn back(workflow: &Workflow, to: Phase, words: Option<String>, now: Timestamp) -
         next.words = words;
         let keep = |from: Phase| to > from;
         next.left = Left {
+            digest: before.digest.filter(|_| keep(Phase::Digest)),
             direction: before.direction.filter(|_| keep(Phase::Direct)),
             charter: before.charter.filter(|_| keep(Phase::Charter)),
             design: before.design.filter(|_| keep(Phase::Design)),
@@ -826,8 +850,8 @@ fn edited(workflow: &Workflow, phase: Phase, hand_in: HandInId, now: Timestamp) 
         next.work_since = next.round;
         next.cycle = 0;
         next.judged = None;
-        let Left { direction, charter, design, .. } = next.left;
-        next.left = Left { direction, charter, design, ..Left::default() };
+        let Left { digest, direction, charter, design, .. } = next.left;
+        next.left = Left { digest, direction, charter, design, ..Left::default() };
         if next.phase != Phase::ApprovePlan {
             next.phase = Phase::Implement;
             next.since = now;
@@ -852,7 +876,8 @@ fn task_added(workflow: &Workflow, now: Timestamp) -> Result<Decision<Workflow>,
                 next.left.finish = None;
             }))
         }
-        Phase::Direct
+        Phase::Digest
+        | Phase::Direct
         | Phase::Charter
         | Phase::Design
         | Phase::Deliver

@@ -11,6 +11,7 @@
 //! together with the cursor. Nothing is decided here: see `orcha-model` and `orcha-plan`.
 
 mod asking;
+mod attachments;
 mod catalog;
 mod checker;
 mod clock;
@@ -34,6 +35,7 @@ mod settings;
 mod texts;
 mod watch;
 
+pub use attachments::Files;
 pub use catalog::{Models, NoModels};
 pub use checker::{CheckFault, CheckSaid, CheckWish, Checker};
 pub use clock::{Clock, SystemClock};

@@ -2,6 +2,7 @@
 //!
 //! Each call translates a wish into one stimulus and waits for the answer. Nothing is decided here.
 
+use crate::attachments::{self, Files};
 use crate::catalog::{self, NoModels};
 use crate::clock::Clock;
 use crate::execute::RunningChecks;
@@ -124,6 +125,8 @@ pub struct NewObjective {
     pub sessions: Vec<(NewSession, Vec<usize>)>,
     /// What is asked of the workflow besides the prompt, if the pipeline runs it.
     pub workflow: workflow::Wish,
+    /// Files that come with it.
+    pub files: Files,
 }
 
 impl NewObjective {
@@ -140,6 +143,7 @@ impl NewObjective {
             limits: None,
             sessions: Vec::new(),
             workflow: workflow::Wish::default(),
+            files: Files::default(),
         }
     }
 }
@@ -305,6 +309,7 @@ impl Shared {
         world.check_runs = loaded.check_runs.into_iter().map(|it| (it.id, it)).collect();
         world.hand_ins = loaded.hand_ins.into_iter().map(|it| (it.id, it)).collect();
         world.texts = loaded.texts.into();
+        world.attachments = loaded.attachments.into();
         Ok(Some(world))
     }
 }
@@ -609,6 +614,11 @@ impl Orch {
             note,
         };
         commit.journal.push(line(Note::new(NoteKind::ObjectiveCreated, format!("{title} was created"))));
+        let rows_of_files = new.files.rows(actor, id, now);
+        commit.journal.extend(rows_of_files.iter().map(|it| line(attachments::note(it))));
+        commit.attached = new.files.into_bytes(&actor.tenant);
+        commit.attachments = rows_of_files.clone();
+        world.attachments = rows_of_files.into();
         let wanted = match new.strategy {
             Strategy::Manager => vec![(NewSession::new(Role::Manager, "Manager", new.prompt), Vec::new())],
             Strategy::Direct => new.sessions,
@@ -1110,7 +1120,7 @@ fn id_of(digest: &[u8]) -> Uuid {
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(bytes)
 }
 

@@ -4,6 +4,7 @@
 //! [`Stimulus`] meet it and runs the passes until nothing is left to propose. A [`Fleet`] is the snapshot of
 //! all sessions that want a place. How a snapshot is loaded and where a change is stored is not known here.
 
+mod attached;
 pub mod brief;
 pub mod budget;
 mod delivery;

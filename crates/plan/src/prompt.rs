@@ -8,6 +8,7 @@ use orcha_model::effect::Opening;
 use orcha_model::feedback::Trust;
 use orcha_model::pull_request::ClosedDecision;
 use orcha_model::session::State;
+use orcha_model::workflow::Phase;
 use orcha_model::workspace::Facts;
 use orcha_model::{Feedback, PullRequest, Role, Session, pull_request};
 use std::fmt::Write;
@@ -43,7 +44,11 @@ fn resumed(session: &Session) -> String {
 }
 
 fn first(world: &World, session: &Session) -> String {
-    let rules = if session.part.is_some() { crate::brief::rules(session.role) } else { rules(session.role) };
+    let rules = match &session.part {
+        Some(part) if part.phase == Phase::Digest => crate::brief::READER,
+        Some(_) => crate::brief::rules(session.role),
+        None => rules(session.role),
+    };
     let mut text = rules.to_owned();
     if session.part.is_some() {
         text.push_str(&crate::texts::told(world, session));
@@ -60,6 +65,9 @@ fn first(world: &World, session: &Session) -> String {
         Some(_) | None => {
             text.push_str("\n\n## Where you are\nIn an empty folder; this objective names no repository.")
         }
+    }
+    if session.part.is_none() {
+        text.push_str(&crate::attached::section(world));
     }
     text.push_str("\n\n## Your task\n");
     text.push_str(&session.goal);

@@ -6,8 +6,8 @@ use orcha_base::{
     WorkspaceId,
 };
 use orcha_model::{
-    CheckRun, Feedback, HandIn, Message, Objective, PullRequest, Question, Role, Session, Task, Text, Workflow,
-    Workspace, message, question, session,
+    Attachment, CheckRun, Feedback, HandIn, Message, Objective, PullRequest, Question, Role, Session, Task, Text,
+    Workflow, Workspace, message, question, session,
 };
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -33,6 +33,8 @@ pub struct World {
     pub hand_ins: Shelf<HandInId, HandIn>,
     /// The texts that the workflow goes by.
     pub texts: Arc<[Text]>,
+    /// The files that came with the objective, in their order.
+    pub attachments: Arc<[Attachment]>,
 }
 
 impl World {
@@ -52,6 +54,7 @@ impl World {
             check_runs: Shelf::new(),
             hand_ins: Shelf::new(),
             texts: Arc::default(),
+            attachments: Arc::default(),
         }
     }
 

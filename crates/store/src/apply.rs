@@ -52,6 +52,10 @@ const DELETE_ORDER: &str = "DELETE FROM outbox WHERE effect_key = ?1";
 const RETRY_ORDER: &str = "UPDATE outbox SET not_before = ?2, tries = tries + 1, detail = ?3 WHERE effect_key = ?1";
 const INSERT_ARTIFACT: &str =
     "INSERT INTO artifacts (id, tenant, scope, created_at, objective_id, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+const INSERT_ATTACHMENT: &str =
+    "INSERT INTO attachments (id, tenant, scope, created_at, objective_id, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+const KEEP_BYTES: &str = "INSERT INTO attached_bytes (tenant, sha256, created_at, bytes) VALUES (?1, ?2, ?3, ?4) \
+    ON CONFLICT (tenant, sha256) DO NOTHING";
 const SAVE_PROJECT: &str = "INSERT INTO projects (id, tenant, scope, created_at, repo, updated_at, body) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
     ON CONFLICT (id) DO UPDATE SET repo = excluded.repo, updated_at = excluded.updated_at, body = excluded.body";
@@ -119,6 +123,15 @@ pub(crate) fn apply(conn: &dyn Conn, commit: &Prepared, numbers: &mut Numbers) -
     for artifact in &commit.artifacts {
         let values = artifact.each_ref().map(Cell::value);
         conn.exec(INSERT_ARTIFACT, &values).map_err(|error| unique(error, Unique::Artifact, "artifacts"))?;
+    }
+    for attachment in &commit.attachments {
+        let values = attachment.each_ref().map(Cell::value);
+        conn.exec(INSERT_ATTACHMENT, &values).map_err(|error| missing(error, "attachments"))?;
+    }
+    for it in &commit.attached {
+        let values =
+            [Value::Text(it.tenant.as_str()), Value::Text(&it.sha256), Value::Int(commit.at), Value::Blob(&it.bytes)];
+        conn.exec(KEEP_BYTES, &values)?;
     }
     for project in &commit.projects {
         let values = project.each_ref().map(Cell::value);

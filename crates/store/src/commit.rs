@@ -6,8 +6,8 @@ use orcha_base::{Attempt, ObjectiveId, Revision, ScopeId, SessionId, TargetId, T
 use orcha_base::{ProjectId, PullRequestId, TokenId, WorkspaceId};
 use orcha_model::finished::Run;
 use orcha_model::{
-    Artifact, CheckRun, Effect, EffectKey, Feedback, HandIn, Message, Note, NounId, Objective, Project, Proposal,
-    Provider, PullRequest, Question, Session, Target, Task, Text, Workflow, Workspace,
+    Artifact, Attachment, CheckRun, Effect, EffectKey, Feedback, HandIn, Message, Note, NounId, Objective, Project,
+    Proposal, Provider, PullRequest, Question, Session, Target, Task, Text, Workflow, Workspace,
 };
 use std::ops::Range;
 
@@ -34,6 +34,10 @@ pub struct Commit {
     pub said: Vec<Said>,
     /// New artifacts.
     pub artifacts: Vec<Artifact>,
+    /// Files that came with a new objective.
+    pub attachments: Vec<Attachment>,
+    /// What stands in them; bytes that are known already are kept once.
+    pub attached: Vec<Attached>,
     /// Projects that are new or were edited.
     pub projects: Vec<Project>,
     /// Projects that are forgotten; one that is not there is forgotten already.
@@ -245,6 +249,26 @@ pub struct ApiToken {
     pub created_at: Timestamp,
 }
 
+/// The bytes of a file that came with an objective.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Attached {
+    /// Whose they are.
+    pub tenant: TenantId,
+    /// Their hash, by which they are found.
+    pub sha256: String,
+    /// They.
+    pub bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Attached {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attached")
+            .field("sha256", &self.sha256)
+            .field("bytes", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
+}
+
 /// The answer to a request with an idempotency key. It is kept for a week.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Receipt {
@@ -292,6 +316,8 @@ impl Commit {
             transcript,
             said,
             artifacts,
+            attachments,
+            attached,
             projects,
             removed_projects,
             providers,
@@ -312,6 +338,8 @@ impl Commit {
             && transcript.is_none()
             && said.is_empty()
             && artifacts.is_empty()
+            && attachments.is_empty()
+            && attached.is_empty()
             && projects.is_empty()
             && removed_projects.is_empty()
             && providers.is_empty()

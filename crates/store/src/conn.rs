@@ -133,6 +133,7 @@ pub(crate) trait Columns {
     fn opt_int(&self, at: usize) -> Result<Option<i64>, DbError>;
     fn text(&self, at: usize) -> Result<&str, DbError>;
     fn opt_text(&self, at: usize) -> Result<Option<&str>, DbError>;
+    fn blob(&self, at: usize) -> Result<&[u8], DbError>;
 }
 
 /// What is done with each row: go on, or have seen enough.
@@ -240,6 +241,13 @@ impl Columns for rusqlite::Row<'_> {
         match self.get_ref(at)? {
             ValueRef::Null => Ok(None),
             _ => self.text(at).map(Some),
+        }
+    }
+
+    fn blob(&self, at: usize) -> Result<&[u8], DbError> {
+        match self.get_ref(at)?.as_blob() {
+            Ok(bytes) => Ok(bytes),
+            Err(source) => Err(DbError::Unreadable { what: "blob", source: Box::new(source) }),
         }
     }
 }

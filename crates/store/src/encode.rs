@@ -2,7 +2,7 @@
 //!
 //! Done by whoever commits, so that the one writer only binds and steps. Nothing here touches a database.
 
-use crate::commit::{ApiToken, Change, Commit, Credential, Guard, NewEntry, Row};
+use crate::commit::{ApiToken, Attached, Change, Commit, Credential, Guard, NewEntry, Row};
 use crate::conn::Cell;
 use crate::error::{CommitError, Unique};
 use orcha_base::{Attempt, Revision, SessionId, Timestamp};
@@ -27,6 +27,8 @@ pub(crate) struct Prepared {
     pub transcript: Option<PreparedAppend>,
     pub said: Vec<PreparedSaid>,
     pub artifacts: Vec<[Cell; 6]>,
+    pub attachments: Vec<[Cell; 6]>,
+    pub attached: Vec<Attached>,
     pub projects: Vec<[Cell; 7]>,
     pub removed_projects: Vec<String>,
     pub providers: Vec<[Cell; 6]>,
@@ -311,6 +313,20 @@ pub(crate) fn prepare(commit: Commit) -> Result<Prepared, CommitError> {
             ])
         })
         .collect::<Result<Vec<_>, CommitError>>()?;
+    let attachments = commit
+        .attachments
+        .iter()
+        .map(|it| {
+            Ok([
+                Cell::Text(it.id.to_string()),
+                it.tenant.as_str().into(),
+                it.scope.as_str().into(),
+                Cell::Int(it.created_at.as_micros()),
+                Cell::Text(it.objective.to_string()),
+                Cell::Text(encode("an attachment", it)?),
+            ])
+        })
+        .collect::<Result<Vec<_>, CommitError>>()?;
     let projects = commit
         .projects
         .iter()
@@ -397,6 +413,8 @@ pub(crate) fn prepare(commit: Commit) -> Result<Prepared, CommitError> {
         transcript,
         said,
         artifacts,
+        attachments,
+        attached: commit.attached,
         projects,
         removed_projects: commit.removed_projects.iter().map(ToString::to_string).collect(),
         providers,
@@ -436,6 +454,8 @@ fn size(prepared: &Prepared) -> usize {
         + prepared.journal.iter().map(cells).sum::<usize>()
         + prepared.orders.iter().map(cells).sum::<usize>()
         + prepared.artifacts.iter().map(cells).sum::<usize>()
+        + prepared.attachments.iter().map(cells).sum::<usize>()
+        + prepared.attached.iter().map(|it| it.bytes.len()).sum::<usize>()
         + prepared
             .transcript
             .iter()

@@ -14,8 +14,8 @@ mod read;
 mod writer;
 
 pub use commit::{
-    ApiToken, Change, Commit, Committed, Credential, Guard, JournalLine, NewEntry, Order, Receipt, Retried, Row, Said,
-    TranscriptAppend,
+    ApiToken, Attached, Change, Commit, Committed, Credential, Guard, JournalLine, NewEntry, Order, Receipt, Retried,
+    Row, Said, TranscriptAppend,
 };
 pub use conn::DbError;
 pub use error::{CommitError, OpenError, ReadError, Unique};

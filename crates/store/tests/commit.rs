@@ -502,3 +502,37 @@ async fn rows_of_another_tenant_do_not_exist() {
     let mine = store.messages_to(&viewer(), SessionId::fixed(1), Page::first(9)).await.unwrap();
     assert_eq!(mine.items.iter().map(|it| it.id).collect::<Vec<_>>(), [MessageId::fixed(1)]);
 }
+
+#[tokio::test]
+async fn bytes_of_files_are_kept_once_for_each_tenant_and_read_back_as_they_were() {
+    use orcha_model::attachment::{Attachment, Raw, take};
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let bytes = b"one\r\ntwo \xff".to_vec();
+    let file = take(&[Raw { name: "a.txt", bytes: &bytes, sha256: "abc".into() }]).unwrap().remove(0);
+    for n in 1..=2 {
+        let of = objective(n);
+        let mut commit = rows([Row::Objective(of.clone())]);
+        commit.attachments.push(Attachment {
+            id: orcha_base::AttachmentId::fixed(n),
+            tenant: of.tenant.clone(),
+            scope: of.scope.clone(),
+            objective: of.id,
+            file: file.clone(),
+            created_at: at(1),
+        });
+        commit.attached.push(orcha_store::Attached { tenant: of.tenant, sha256: "abc".into(), bytes: bytes.clone() });
+        store.commit(commit).await.unwrap();
+    }
+    let of = store.attachments_of(&viewer(), objective(1).id).await.unwrap();
+    assert_eq!(
+        of.iter().map(|it| (it.id, &it.file)).collect::<Vec<_>>(),
+        [(orcha_base::AttachmentId::fixed(1), &file)]
+    );
+    assert_eq!(store.load_world(objective(1).id).await.unwrap().unwrap().attachments, of);
+    assert_eq!(store.attached_bytes(&viewer().tenant, "abc").await.unwrap(), Some(bytes));
+    let other = orcha_store::Viewer { tenant: orcha_base::TenantId::new("other"), scope: None };
+    assert_eq!(store.attached_bytes(&other.tenant, "abc").await.unwrap(), None);
+    assert_eq!(store.attachment(&other, of[0].id).await.unwrap(), None);
+    assert!(store.attachments_of(&other, objective(1).id).await.unwrap().is_empty());
+}

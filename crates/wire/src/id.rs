@@ -1,8 +1,8 @@
 //! How people and programs point at a noun: by its full id, or by the last eight digits of it.
 
 use orcha_base::{
-    ArtifactId, MessageId, ObjectiveId, ProjectId, ProposalId, PullRequestId, QuestionId, SessionId, TargetId, TextId,
-    WorkspaceId,
+    ArtifactId, AttachmentId, MessageId, ObjectiveId, ProjectId, ProposalId, PullRequestId, QuestionId, SessionId,
+    TargetId, TextId, WorkspaceId,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -106,6 +106,7 @@ from_ids!(
     MessageId,
     ObjectiveId,
     ProjectId,
+    AttachmentId,
     ProposalId,
     PullRequestId,
     QuestionId,

@@ -18,6 +18,7 @@
 mod names;
 mod object;
 
+pub mod attachment;
 pub mod doctor;
 pub mod event;
 pub mod health;
@@ -40,6 +41,7 @@ pub mod why;
 pub mod workflow;
 pub mod workspace;
 
+pub use attachment::{Attachment, AttachmentContent, AttachmentStatus, NewAttachment};
 pub use doctor::{CheckGrade, Doctor, DoctorCheck, TargetDoctor};
 pub use event::{Activity, Event};
 pub use health::{Health, HealthStatus, LoginLink, Whoami};

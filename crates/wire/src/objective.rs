@@ -327,6 +327,10 @@ pub struct CreateObjective {
     /// How it is run; by a manager if nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
+    /// Files that come with it: at most 20, and 8 MiB together.
+    #[schemars(length(max = 20))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<crate::NewAttachment>,
 }
 
 /// The answer to a new objective.

@@ -168,6 +168,11 @@ routes! {
     /// the answer carries.
     RETRY_OBJECTIVE = Post "/api/objectives/{id}/retry" => 200 Objective;
 
+    /// Lists the files that came with an objective, in their order.
+    OBJECTIVE_ATTACHMENTS = Get "/api/objectives/{id}/attachments" => 200 [Attachment];
+    /// Shows a file that came with an objective, with what stands in it.
+    GET_ATTACHMENT = Get "/api/attachments/{id}" => 200 AttachmentContent;
+
     /// Lists sessions, the newest change first.
     LIST_SESSIONS = Get "/api/sessions" query ListSessions => 200 [SessionRow];
     /// Shows a session.
@@ -281,6 +286,8 @@ routes! {
     CREATE_WORKFLOW = Post "/workflows" body CreateWorkflow => 201 Workflow;
     /// Shows a workflow, whole.
     GET_WORKFLOW = Get "/workflows/{id}" => 200 Workflow;
+    /// Lists the files that came with a workflow, in their order, with what is said of them.
+    WORKFLOW_ATTACHMENTS = Get "/workflows/{id}/attachments" => 200 [Attachment];
     /// Reads the journal of a workflow, oldest first.
     WORKFLOW_EVENTS = Get "/workflows/{id}/events" query ListWorkflowEvents => 200 WorkflowEvents;
     /// Streams the journal of a workflow from its beginning. The `id` of an event is that of the document. When the

@@ -47,6 +47,7 @@ names! {
 names! {
     /// A step of a workflow.
     Step, "step of a workflow":
+    Digest = "digest",
     Direct = "direct",
     Charter = "charter",
     Design = "design",
@@ -431,6 +432,10 @@ pub struct CreateWorkflow {
     /// Limits other than the usual ones.
     #[serde(default, deserialize_with = "crate::object::optional", skip_serializing_if = "Option::is_none")]
     pub limits: Option<crate::Limits>,
+    /// Files that come with it: at most 20, and 8 MiB together.
+    #[schemars(length(max = 20))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<crate::NewAttachment>,
 }
 
 /// Who plays a role.
@@ -676,6 +681,11 @@ names! {
     TaskFailed = "task.failed",
     TaskSkipped = "task.skipped",
     ArtifactProduced = "artifact.produced",
+    AttachmentProcessingStarted = "attachment.processing.started",
+    AttachmentProcessed = "attachment.processed",
+    AttachmentProcessingCompleted = "attachment.processing.completed",
+    AttachmentProcessingFailed = "attachment.processing.failed",
+    AttachmentProcessingCancelled = "attachment.processing.cancelled",
     ProviderCall = "provider.call",
     ValidationStarted = "validation.started",
     ValidationRun = "validation.run",

@@ -1,6 +1,6 @@
 //! `orcha run`: make an objective and follow it; and following one that is there.
 
-use super::text_of;
+use super::{files, text_of};
 use crate::cli::{Run, limits};
 use crate::say::{Say, aside};
 use crate::tables;
@@ -43,6 +43,7 @@ pub async fn run(client: &Client, say: Say, options: Run) -> Result<ExitCode> {
         priority: options.priority,
         limits: limits(&options.limit).map_err(anyhow::Error::msg)?,
         strategy: options.strategy,
+        attachments: files::read(&options.attach)?,
     };
     let made = client.create_objective(&wish).await?;
     let id = made.objective.id;

@@ -3,7 +3,7 @@
 use super::fetch;
 use super::look::{collect, note_more};
 use super::run::{self, repository};
-use super::text_of;
+use super::{files, text_of};
 use crate::cli::{Workflow, WorkflowRun, limits};
 use crate::say::{Say, aside};
 use crate::tables;
@@ -115,6 +115,7 @@ async fn make(client: &Client, say: Say, options: WorkflowRun) -> Result<ExitCod
         template_id: options.template,
         priority: options.priority,
         limits: limits(&options.limit).map_err(anyhow::Error::msg)?,
+        attachments: files::read(&options.attach)?,
     };
     let made = client.create_workflow(&wish).await?;
     let id = made.row.id;

@@ -241,6 +241,17 @@ pub(super) struct HandIn {
     pub output: serde_json::Value,
 }
 
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReadAttachment {
+    /// The name of the file.
+    #[schemars(length(min = 1, max = 200))]
+    pub name: String,
+    /// Which part of it, from 1; the first if none is named.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub part: Option<u32>,
+}
+
 /// What is handed in is read by the contract of the session's step, which takes more shapes than its schema tells.
 fn anything(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": ["object", "string"], "maxLength": 900_000})

@@ -1,6 +1,7 @@
 //! The routes of the published API, one module per noun. Each handler reads, finds, hands one wish to the wheel and
 //! answers with the noun as it is afterwards.
 
+pub(crate) mod attachments;
 mod daemon;
 mod doctor;
 mod download;
@@ -45,6 +46,9 @@ pub(crate) fn handler(route: &Route) -> Option<MethodRouter<Api>> {
         at::PAUSE_OBJECTIVE => post(objectives::pause),
         at::RESUME_OBJECTIVE => post(objectives::resume),
         at::RETRY_OBJECTIVE => post(objectives::retry),
+
+        at::OBJECTIVE_ATTACHMENTS => get(attachments::of_objective),
+        at::GET_ATTACHMENT => get(attachments::show),
 
         at::LIST_SESSIONS => get(sessions::list),
         at::GET_SESSION => get(sessions::show),
@@ -106,6 +110,7 @@ pub(crate) fn handler(route: &Route) -> Option<MethodRouter<Api>> {
         at::LIST_WORKFLOWS => get(workflows::list),
         at::CREATE_WORKFLOW => post(workflows::create),
         at::GET_WORKFLOW => get(workflows::show),
+        at::WORKFLOW_ATTACHMENTS => get(attachments::of_workflow),
         at::WORKFLOW_EVENTS => get(workflows::events),
         at::WORKFLOW_STREAM => get(stream::workflow),
         at::WORKFLOW_DELIVERY => get(download::delivery),

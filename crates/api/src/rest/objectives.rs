@@ -1,6 +1,6 @@
 //! Objectives: made, looked at, edited, ended, and given another chance.
 
-use super::Wheel;
+use super::{Wheel, attachments};
 use crate::auth::Asker;
 use crate::input::{Id, Json, Nothing, OptionalJson, Query};
 use crate::list::{Wanted, answer, whole};
@@ -16,7 +16,7 @@ use orcha_base::{ObjectiveId, ProjectId};
 use orcha_model::objective::{Edit, Input, Strategy};
 use orcha_model::session::{AgentChoice, RepoChoice};
 use orcha_model::{Objective, Project, Role};
-use orcha_orch::{NewObjective, SubmitError};
+use orcha_orch::{Files, NewObjective, SubmitError};
 use orcha_plan::{NewSession, Stimulus};
 use orcha_store::{CommitError, Cursor, Loaded, Page, Unique, Which};
 use orcha_wire::{Cancel, Code, CreateObjective, CreatedObjective, EditObjective, ListObjectives, ObjectiveDetail};
@@ -67,6 +67,7 @@ pub(crate) async fn create(
 pub(super) async fn wish(api: &Api, asker: &Asker, body: CreateObjective) -> Result<NewObjective, ApiError> {
     let settings = api.orch.settings();
     let mut new = NewObjective::new(body.prompt);
+    new.files = attachments::taken(body.attachments)?;
     new.title = body.title;
     new.priority = body.priority.unwrap_or(0);
     new.limits = body.limits.map(|it| settings.limits.with(&translate::limit_changes(&it)));
@@ -282,6 +283,7 @@ pub(crate) async fn retry(
         return shown(&api, old.id).await;
     }
     let mut new = anew(old);
+    new.files = Files::again(&world.attachments);
     if let Some(workflow) = world.workflow {
         new.workflow = workflow.wish;
     }

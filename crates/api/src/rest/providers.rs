@@ -1,10 +1,11 @@
 //! Providers: which may be called, who waits for those that may not, and which models they have.
 
 use crate::auth::Asker;
+use crate::input::Name;
 use crate::problem::ApiError;
 use crate::shared::Api;
 use axum::Json as Answer;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use orcha_model::casting::OfferedModel;
 use orcha_model::provider;
 use orcha_model::session::{State as Stands, Waiting};
@@ -37,7 +38,7 @@ pub(crate) async fn kinds(State(api): State<Api>, _: Asker) -> Answer<AgentKinds
 pub(crate) async fn models(
     State(api): State<Api>,
     _: Asker,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Result<Answer<ProviderModels>, ApiError> {
     let models = api.orch.ask_models(&name).await.map_err(|fault| match fault {
         NoModels::Unknown(_) => ApiError::new(Code::NotFound, fault.to_string()),
@@ -50,11 +51,7 @@ fn model(it: OfferedModel) -> ProviderModel {
     ProviderModel { id: it.id, tools: it.tools, description: it.about }
 }
 
-pub(crate) async fn test(
-    State(api): State<Api>,
-    _: Asker,
-    Path(name): Path<String>,
-) -> Result<Answer<ProviderTest>, ApiError> {
+pub(crate) async fn test(State(api): State<Api>, _: Asker, Name(name): Name) -> Result<Answer<ProviderTest>, ApiError> {
     match api.orch.ask_models(&name).await {
         Ok(_) => Ok(Answer(ProviderTest { healthy: true, error: None })),
         Err(NoModels::Refused(said)) => Ok(Answer(ProviderTest { healthy: false, error: Some(said) })),

@@ -1,9 +1,9 @@
 //! Templates of workflows: what a request may leave open. Each line of one has its effect.
 
 use crate::auth::Asker;
+use crate::input::Name;
 use crate::problem::ApiError;
 use axum::Json as Answer;
-use axum::extract::Path;
 use orcha_wire::workflow::TemplateFills;
 use orcha_wire::{Approvals, CreateWorkflow, WorkflowTemplate, WorkflowTemplates};
 
@@ -47,7 +47,7 @@ pub(crate) async fn list(_: Asker) -> Answer<WorkflowTemplates> {
     Answer(WorkflowTemplates { templates: all() })
 }
 
-pub(crate) async fn show(_: Asker, Path(id): Path<String>) -> Result<Answer<WorkflowTemplate>, ApiError> {
+pub(crate) async fn show(_: Asker, Name(id): Name) -> Result<Answer<WorkflowTemplate>, ApiError> {
     find(&id).map(Answer).ok_or_else(|| ApiError::unknown("template", id.chars().take(80).collect::<String>()))
 }
 

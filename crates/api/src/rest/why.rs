@@ -34,7 +34,7 @@ pub(crate) async fn why(State(api): State<Api>, asker: Asker, Id(id): Id) -> Res
         Noun::Many(Shortened::Question) => Some(of_question(&api.question(&asker, &id).await?)),
         Noun::Many(Shortened::Workspace) => Some(of_workspace(&api.workspace(&asker, &id).await?)),
         Noun::Many(Shortened::Proposal) => Some(of_proposal(&api.proposal(&asker, &id).await?)),
-        Noun::Many(Shortened::Text) => None,
+        Noun::Many(Shortened::Text | Shortened::Attachment) => None,
         Noun::Target => Some(of_target(&api.target(&asker, &id).await?.target)),
     };
     answer.map(Answer).ok_or_else(|| ApiError::unknown("noun", id))
@@ -86,8 +86,8 @@ async fn is_there(api: &Api, asker: &Asker, noun: Shortened, full: &str) -> Resu
         Shortened::PullRequest => ask!(pull_request, PullRequestId),
         Shortened::Question => ask!(question, QuestionId),
         Shortened::Proposal => ask!(proposal, ProposalId),
-        // A text has no life of its own that anybody waits for.
-        Shortened::Text => false,
+        // These have no life of their own that anybody waits for.
+        Shortened::Text | Shortened::Attachment => false,
     })
 }
 

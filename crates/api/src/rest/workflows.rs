@@ -20,6 +20,7 @@ use orcha_model::question::{self, About, Gate};
 use orcha_model::session::AgentChoice;
 use orcha_model::workflow::{Action, Input, Mode, Wish, Workflow};
 use orcha_model::{task, workflow};
+use orcha_orch::Files;
 use orcha_plan::{OfWorkflow, Stimulus};
 use orcha_store::{EventFilter, Loaded, Page, Span, Viewer, WorkflowFilter};
 use orcha_wire::{
@@ -109,6 +110,7 @@ pub(crate) async fn create(
             base_branch: body.base_branch,
             priority: body.priority,
             limits: body.limits,
+            attachments: body.attachments,
             strategy: Some(orcha_wire::Strategy::Pipeline),
             ..CreateObjective::default()
         },
@@ -389,6 +391,7 @@ pub(crate) async fn clone(
 ) -> Result<(StatusCode, Answer<WorkflowMoved>), ApiError> {
     let (world, workflow) = load(&api, &asker, &id).await?;
     let mut new = objectives::anew(world.objective);
+    new.files = Files::again(&world.attachments);
     new.title = new.title.filter(|_| workflow.wish.titled);
     new.workflow = workflow.wish;
     let (made, _) = wheel.orch.create_objective(&asker.actor, new).await?;

@@ -87,6 +87,7 @@ fn charter(vision: &str) -> Value {
 
 fn document(phase: Phase) -> Value {
     match phase {
+        Phase::Digest => json!({"files": [{"name": "big.log", "summary": "a long record"}], "summary": "read"}),
         Phase::Direct => json!({"mode": "content", "title": "A text", "rationale": "text", "summary": "a text"}),
         Phase::Charter => charter("Theirs"),
         Phase::Design => plan(&["Theirs"]),
@@ -104,6 +105,100 @@ fn tasks(workflow: &Value) -> Vec<(String, String)> {
 
 fn named(tasks: &[(&str, &str)]) -> Vec<(String, String)> {
     tasks.iter().map(|(title, status)| ((*title).to_owned(), (*status).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn files_come_with_a_request_are_listed_read_back_and_summed_up() {
+    let stage = Stage::open().await;
+    stage.roles.held.send_replace(true);
+    let big = "all is well, nothing to see here\n".repeat(40_000);
+    let latin = data_encoding::BASE64.encode(b"gr\xfcn");
+    let wish = json!({
+        "request": "Write a post", "provider": KIND, "attachments": [
+            {"name": "notes.md", "text": "# Notes"},
+            {"name": "big.log", "text": big},
+            {"name": "old.txt", "base64": latin},
+        ],
+    });
+    let id = text(&stage.post("/workflows", wish).await.ok(201)["id"]);
+    let mut stream = stage.stream(&format!("/workflows/{id}/stream"), None).await;
+    let mut told = Vec::new();
+    loop {
+        let event = stream.next().await.unwrap().data;
+        let kind = text(&event["type"]);
+        if kind.starts_with("attachment.") {
+            told.push((kind.clone(), event["payload"]["filename"].as_str().unwrap_or_default().to_owned()));
+        }
+        if kind == "task.started" {
+            break;
+        }
+    }
+    let expected = [
+        ("attachment.processed", "notes.md"),
+        ("attachment.processed", "old.txt"),
+        ("attachment.processing.started", ""),
+        ("attachment.processed", "big.log"),
+        ("attachment.processing.completed", ""),
+    ];
+    assert_eq!(told, expected.map(|(kind, name)| (kind.to_owned(), name.to_owned())));
+
+    let listed = stage.get(&format!("/workflows/{id}/attachments")).await.ok(200);
+    assert_eq!(listed, stage.get(&format!("/api/objectives/{id}/attachments")).await.ok(200));
+    let of = |key: &str| listed.as_array().unwrap().iter().map(|it| it[key].clone()).collect::<Vec<_>>();
+    assert_eq!(of("filename"), ["notes.md", "big.log", "old.txt"]);
+    assert_eq!(of("status"), ["completed", "completed", "completed"]);
+    assert_eq!(of("encoding"), ["utf-8", "utf-8", "iso-8859-1"]);
+    assert_eq!(listed[1]["summary"], "a long record");
+    assert_eq!((&listed[0]["whole"], &listed[1]["whole"]), (&json!(true), &json!(false)));
+    let read = stage.get(&format!("/api/attachments/{}", text(&listed[2]["id"]))).await.ok(200);
+    assert_eq!((&read["base64"], &read["size_bytes"]), (&json!(latin), &json!(4)));
+
+    // Made once more, it comes with the same files.
+    let again = text(&stage.verb(&format!("/workflows/{id}/clone")).await.ok(201)["id"]);
+    let same = stage.get(&format!("/workflows/{again}/attachments")).await.ok(200);
+    assert_eq!((&same[1]["sha256"], &same[1]["size_bytes"]), (&listed[1]["sha256"], &listed[1]["size_bytes"]));
+    assert_ne!(same[1]["id"], listed[1]["id"]);
+    for id in [id, again] {
+        stage.verb(&format!("/workflows/{id}/cancel")).await.ok(200);
+    }
+}
+
+#[tokio::test]
+async fn files_that_are_none_are_refused_and_nothing_is_made() {
+    let stage = Stage::open().await;
+    let huge = data_encoding::BASE64.encode(&vec![b'x'; 2 * 1024 * 1024 + 1]);
+    let named = |name: &str| json!({"name": name, "text": "x"});
+    for wrong in [
+        json!([named("../x")]),
+        json!([named("/etc/passwd")]),
+        json!([named("")]),
+        json!([named("a\u{0}.txt")]),
+        json!([named(".env")]),
+        json!([named("picture.png")]),
+        json!([named("a.txt"), named("A.txt")]),
+        json!([{"name": "a.txt", "text": ""}]),
+        json!([{"name": "a.txt", "base64": huge}]),
+        json!([{"name": "a.txt", "base64": "AAECAw=="}]),
+        json!([{"name": "a.txt", "base64": "no base64"}]),
+        json!([{"name": "a.txt"}]),
+        json!([{"name": "a.txt", "text": "x", "base64": "eA=="}]),
+        json!((0..21).map(|n| named(&format!("{n}.txt"))).collect::<Vec<_>>()),
+    ] {
+        for (path, body) in [
+            ("/workflows", json!({"request": "Write a post", "attachments": wrong})),
+            ("/api/objectives", json!({"prompt": "Write a post", "attachments": wrong})),
+        ] {
+            let refused = stage.post(path, body).await;
+            assert_eq!(
+                (refused.problem(), refused.json()["field"].as_str()),
+                ((422, "invalid".into()), Some("attachments"))
+            );
+        }
+    }
+    assert_eq!(stage.get("/api/objectives").await.ok(200), json!([]));
+    // Other bodies stay as short as they were.
+    let long = json!({"message": "x".repeat(3 * 1024 * 1024)});
+    assert_eq!(stage.post("/api/sessions/deadbeef/messages", long).await.problem(), (413, "too_large".into()));
 }
 
 #[tokio::test]

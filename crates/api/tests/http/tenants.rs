@@ -42,14 +42,17 @@ impl Tenant {
         stage.orch.keep_note(&owner, &secret, "a note").await.unwrap();
         stage.post("/api/targets", json!({"name": format!("{secret}-machine")})).await.ok(201);
         // Ended, so that nothing moves by itself while others try to move it.
-        let workflow = stage.post("/workflows", json!({"request": format!("{secret} flows")})).await.ok(201);
+        let file = json!({"name": "plan.md", "text": format!("{secret} stands here")});
+        let wish = json!({"request": format!("{secret} flows"), "attachments": [file]});
+        let workflow = stage.post("/workflows", wish).await.ok(201);
         let workflow = text(&workflow["id"]);
         stage.verb(&format!("/workflows/{workflow}/cancel")).await.ok(200);
         let kind = "prompt_overlay";
         let rules = json!({"kind": kind, "name": "rules", "body": format!("Keep {secret} to yourself.")});
         stage.call(Method::PUT, "/api/customizations", rules).await.ok(200);
         learned(stage, name, &workflow, &secret).await;
-        let mut ids = BTreeSet::from([objective, other, session, workflow]);
+        let files = stage.get(&format!("/workflows/{workflow}/attachments")).await.ok(200);
+        let mut ids = BTreeSet::from([objective, other, session, workflow, text(&files[0]["id"])]);
         for list in LISTS {
             let rows = stage.get(list).await.ok(200);
             let rows = rows.as_array().unwrap();

@@ -11,6 +11,7 @@ use strum::{Display, EnumString, IntoStaticStr};
 #[serde(tag = "contract", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the variants are the contracts")]
 pub enum Output {
+    Digest(Digest),
     Direction(Direction),
     Charter(Charter),
     Design(DesignAndTasks),
@@ -25,6 +26,7 @@ impl Output {
     /// Returns what was asked for.
     pub const fn contract(&self) -> Contract {
         match self {
+            Self::Digest(_) => Contract::Digest,
             Self::Direction(_) => Contract::Direction,
             Self::Charter(_) => Contract::Charter,
             Self::Design(_) => Contract::Design,
@@ -39,6 +41,7 @@ impl Output {
     /// Returns the author's own summary.
     pub fn summary(&self) -> &str {
         match self {
+            Self::Digest(it) => &it.summary,
             Self::Direction(it) => &it.summary,
             Self::Charter(it) => &it.summary,
             Self::Design(it) => &it.summary,
@@ -56,9 +59,30 @@ impl Output {
             Self::Direction(it) => &it.questions,
             Self::Charter(it) => &it.questions,
             Self::Design(it) => &it.questions,
-            Self::Repair(_) | Self::Change(_) | Self::Verdict(_) | Self::Finish(_) | Self::Retrospective(_) => &[],
+            Self::Digest(_)
+            | Self::Repair(_)
+            | Self::Change(_)
+            | Self::Verdict(_)
+            | Self::Finish(_)
+            | Self::Retrospective(_) => &[],
         }
     }
+}
+
+/// The Director's: what is in the files that came with the request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields are those of the contract")]
+pub struct Digest {
+    pub files: Vec<FileSummary>,
+    pub summary: String,
+}
+
+/// What is in one file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields are those of the contract")]
+pub struct FileSummary {
+    pub name: String,
+    pub summary: String,
 }
 
 /// The Director's: what kind of work it is.

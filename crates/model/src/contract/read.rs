@@ -3,8 +3,8 @@
 use super::Contract;
 use super::documents::{
     ArtifactDraft, Change, Charter, CheckCommand, Component, Constitution, DecisionRecord, Design, DesignAndTasks,
-    Direction, Finish, Improvement, ImprovementChange, Issue, Level, Output, PlannedTask, ProposedFile, Repair,
-    Requirement, Requirements, Retrospective, Severity, Specialty, Verdict,
+    Digest, Direction, FileSummary, Finish, Improvement, ImprovementChange, Issue, Level, Output, PlannedTask,
+    ProposedFile, Repair, Requirement, Requirements, Retrospective, Severity, Specialty, Verdict,
 };
 use crate::Role;
 use crate::casting::{self, Casting};
@@ -39,6 +39,8 @@ pub struct Surroundings {
     pub done_tasks: Vec<String>,
     /// Whether there is no repository, so that a change is what is handed in.
     pub needs_artifacts: bool,
+    /// The files of which has to be said what is in them.
+    pub files: Vec<String>,
 }
 
 /// Why a document was not taken: each rule that it breaks, with the field.
@@ -53,6 +55,7 @@ pub fn read(contract: Contract, value: Value, around: &Surroundings) -> Result<R
     let mut fields = Fields::new(String::new(), map, &mut wrong);
     let violations = fields.take_foreign(contract);
     let output = match contract {
+        Contract::Digest => Output::Digest(digest(&mut fields, around)),
         Contract::Direction => Output::Direction(direction(&mut fields)),
         Contract::Charter => Output::Charter(charter(&mut fields)),
         Contract::Design => Output::Design(design(&mut fields, around)),
@@ -75,7 +78,7 @@ const OWNED: &[(&str, &[Contract])] = &[
     ("tasks", &[Contract::Design, Contract::Repair]),
     ("checks", &[Contract::Design]),
     ("artifacts", &[Contract::Change]),
-    ("files", &[Contract::Change]),
+    ("files", &[Contract::Change, Contract::Digest]),
     ("passed", &[Contract::Verdict]),
     ("verdict", &[Contract::Verdict]),
     ("blocking_issues", &[Contract::Verdict]),
@@ -319,6 +322,25 @@ fn words(value: &Value) -> String {
             found.unwrap_or_else(|| Value::Object(map.clone()).to_string())
         }
     }
+}
+
+/// How long the summary of one file may be, in characters.
+const FILE_SUMMARY: usize = 4000;
+
+fn digest(fields: &mut Fields<'_>, around: &Surroundings) -> Digest {
+    let mut files: Vec<FileSummary> = fields.objects(&["files"], ITEMS, "summary", |it| FileSummary {
+        name: it.line(&["name", "file", "filename", "path"]),
+        summary: it.text(&["summary", "content", "description"], FILE_SUMMARY),
+    });
+    let missing: Vec<&str> =
+        around.files.iter().filter(|name| !files.iter().any(|it| it.name == **name)).map(String::as_str).collect();
+    if !missing.is_empty() {
+        fields.say("files", format!("must have one item for each file; there is none for {}", missing.join(", ")));
+    }
+    // Nobody asked for what is said of other files; of one that is named twice the first counts.
+    let mut seen = std::collections::BTreeSet::new();
+    files.retain(|it| around.files.contains(&it.name) && seen.insert(it.name.clone()));
+    Digest { files, summary: fields.text(&["summary"], TEXT) }
 }
 
 fn direction(fields: &mut Fields<'_>) -> Direction {

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 /// Returns the schema of a contract's document.
 pub(super) fn of(contract: Contract) -> Value {
     let fields = match contract {
+        Contract::Digest => {
+            vec![("files", list(object(vec![("name", text()), ("summary", text())]))), ("summary", text())]
+        }
         Contract::Direction => return direction(),
         Contract::Charter => vec![
             (

@@ -37,6 +37,7 @@ fn judgement(blocking: bool) -> Judgement {
 
 pub(super) fn workflow() {
     let states = every!(Phase;
+        Phase::Digest => [("digest", Phase::Digest)],
         Phase::Direct => [("direct", Phase::Direct)],
         Phase::Charter => [("charter", Phase::Charter)],
         Phase::Design => [("design", Phase::Design)],
@@ -59,6 +60,7 @@ pub(super) fn workflow() {
     let back = |to| Input::Back { to, words: Some("otherwise".into()) };
     let faulted = |lasting| Input::DeliveryFaulted { order: 1, detail: "the server says no".into(), lasting };
     let inputs = every!(Input;
+        Input::Digested { .. } => [("digested", Input::Digested { hand_in })],
         Input::Directed { .. } => [
             ("directed", Input::Directed {
                 hand_in,

@@ -15,7 +15,7 @@ use orcha_model::session::{AgentChoice, RepoChoice};
 use orcha_model::task;
 use orcha_model::workflow::{Input, Phase, Wish};
 use orcha_model::{NoteKind, Role, session};
-use orcha_orch::{Actor, CheckFault, CheckSaid, NewObjective, Orch, Settings, SubmitError};
+use orcha_orch::{Actor, CheckFault, CheckSaid, Files, NewObjective, Orch, Settings, SubmitError};
 use orcha_plan::{AddTask, OfWorkflow, World};
 use orcha_store::{CredentialOwner, EventFilter, Span, Viewer};
 use orcha_workspace::fake::FakeCheckouts;
@@ -117,6 +117,7 @@ impl Script {
             }
         }
         match phase {
+            Phase::Digest => hands(json!({"files": [], "summary": "read"})),
             Phase::Direct => hands(direction()),
             Phase::Charter => hands(charter()),
             Phase::Design => hands(plan(vec![task_named("Write it", &[])])),
@@ -132,7 +133,7 @@ impl Script {
         self.heard.lock().unwrap().clone()
     }
 
-    fn refusals(&self) -> Vec<String> {
+    pub fn refusals(&self) -> Vec<String> {
         self.refused.lock().unwrap().clone()
     }
 
@@ -242,11 +243,27 @@ pub fn wish() -> Wish {
 }
 
 pub async fn begin(stage: &Stage, prompt: &str, wish: Wish, with_repo: bool) -> ObjectiveId {
-    begin_in(stage, &Actor::default(), prompt, wish, with_repo).await
+    begin_of(stage, &Actor::default(), prompt, wish, with_repo, Files::default()).await
 }
 
 pub async fn begin_in(stage: &Stage, actor: &Actor, prompt: &str, wish: Wish, with_repo: bool) -> ObjectiveId {
+    begin_of(stage, actor, prompt, wish, with_repo, Files::default()).await
+}
+
+pub async fn begin_with(stage: &Stage, prompt: &str, wish: Wish, with_repo: bool, files: Files) -> ObjectiveId {
+    begin_of(stage, &Actor::default(), prompt, wish, with_repo, files).await
+}
+
+async fn begin_of(
+    stage: &Stage,
+    actor: &Actor,
+    prompt: &str,
+    wish: Wish,
+    with_repo: bool,
+    files: Files,
+) -> ObjectiveId {
     let new = NewObjective {
+        files,
         strategy: Strategy::Pipeline,
         repo: with_repo.then(|| RepoChoice { url: repo(), base: None }),
         limits: Some(Limits { wall_clock_secs: 0, stall_secs: 0, ..Limits::default() }),

@@ -141,6 +141,7 @@ fn played<'w>(world: &'w World, workflow: &Workflow, task: Option<TaskId>, setti
 
 fn step(world: &World, workflow: &Workflow, settings: &Settings) -> Vec<Stimulus> {
     match workflow.phase {
+        Phase::Digest => play(world, workflow, settings, "Read what came with it", || brief::digest(world)),
         Phase::Direct => play(world, workflow, settings, "Direct", || brief::direct(world, workflow)),
         Phase::Charter => play(world, workflow, settings, "Write the charter", || brief::charter_of(world, workflow)),
         Phase::Design => {
@@ -209,6 +210,7 @@ fn play(
 fn taken(world: &World, workflow: &Workflow, hand_in: HandInId) -> Vec<Stimulus> {
     let Some(output) = brief::output(world, Some(hand_in)) else { return Vec::new() };
     match (workflow.phase, output) {
+        (Phase::Digest, Output::Digest(_)) => vec![it(Input::Digested { hand_in })],
         (Phase::Direct, Output::Direction(said)) => {
             let has_repo = world.objective.repo.is_some();
             let usual = if has_repo { Action::PullRequest } else { Action::Answer };

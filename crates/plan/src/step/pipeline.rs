@@ -82,6 +82,12 @@ pub struct AddTask {
     pub specialty: Option<Specialty>,
 }
 
+/// The files of which somebody has to say what is in them.
+fn to_sum_up(world: &crate::World) -> Vec<String> {
+    let files = world.attachments.iter().map(|it| &it.file);
+    files.filter(|it| it.needs_summary()).map(|it| it.name.clone()).collect()
+}
+
 impl Turn<'_, '_, '_> {
     pub(super) fn of_workflow(&mut self, of: OfWorkflow) -> Result<(), Refusal> {
         match of {
@@ -118,6 +124,9 @@ impl Turn<'_, '_, '_> {
             return Err(Refusal::Invalid { field: "strategy", rule: "the objective has its workflow already".into() });
         }
         let mut workflow = Workflow::new(&self.world.objective, wish, self.mind.now);
+        if self.world.attachments.iter().any(|it| it.file.needs_summary()) {
+            workflow = workflow.with_files();
+        }
         workflow.texts = chosen.uses();
         workflow.tried = chosen.tried;
         self.world.texts = chosen.texts.into();
@@ -151,6 +160,7 @@ impl Turn<'_, '_, '_> {
             most_tasks: self.mind.settings.most_tasks,
             done_tasks: self.world.tasks.values().map(|it| it.title.clone()).collect(),
             needs_artifacts: self.world.objective.repo.is_none(),
+            files: to_sum_up(self.world),
         }
     }
 

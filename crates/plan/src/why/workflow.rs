@@ -9,7 +9,8 @@ use orcha_model::{Session, Task, Workflow, check, pull_request, task};
 /// Explains a workflow that is under way.
 pub(super) fn of_workflow(world: &World, workflow: &Workflow) -> Why {
     let (reason, way_out) = match workflow.phase {
-        Phase::Direct
+        Phase::Digest
+        | Phase::Direct
         | Phase::Charter
         | Phase::Design
         | Phase::Implement

@@ -3,6 +3,7 @@
 //! `wheel` is for the loop that decides, `lists` for people and clients, `overview` for a first page, `stream` for
 //! what grows.
 
+mod attachments;
 mod lists;
 mod overview;
 mod short;

@@ -1,6 +1,6 @@
 //! Proves by the database's own plans that no question of a hot path reads or sorts a whole table.
 
-use super::{lists, overview, short, stream, texts, tokens, wheel, workflows};
+use super::{attachments, lists, overview, short, stream, texts, tokens, wheel, workflows};
 use crate::{apply, open};
 
 /// Holds a handful of rows whatever happens, or only what is still to be done.
@@ -25,6 +25,7 @@ fn no_question_reads_or_sorts_a_whole_table() {
     let conn = open::open(folder.path(), &Default::default()).unwrap().conn;
     let questions = [
         apply::PLANNED,
+        attachments::PLANNED,
         wheel::PLANNED,
         lists::PLANNED,
         overview::PLANNED,

@@ -18,11 +18,12 @@ pub enum Shortened {
     Question,
     Text,
     Proposal,
+    Attachment,
 }
 
 impl Shortened {
     /// Every noun.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Objective,
         Self::Session,
         Self::Workspace,
@@ -30,6 +31,7 @@ impl Shortened {
         Self::Question,
         Self::Text,
         Self::Proposal,
+        Self::Attachment,
     ];
 
     const fn sql(self) -> &'static str {
@@ -41,6 +43,7 @@ impl Shortened {
             Self::Question => QUESTIONS,
             Self::Text => TEXTS,
             Self::Proposal => PROPOSALS,
+            Self::Attachment => ATTACHMENTS,
         }
     }
 }
@@ -60,12 +63,14 @@ const WORKSPACES: &str = ending!("workspaces");
 const PULL_REQUESTS: &str = ending!("pull_requests");
 const TEXTS: &str = ending!("texts");
 const PROPOSALS: &str = ending!("proposals");
+const ATTACHMENTS: &str = ending!("attachments");
 // Questions are found by their objectives: there is no index over all of them.
 const QUESTIONS: &str = "SELECT q.id FROM objectives o CROSS JOIN questions q ON q.objective_id = o.id \
     WHERE o.tenant = ?1 AND substr(q.id, 29) = ?3 AND (CAST(?2 AS TEXT) IS NULL OR q.scope = ?2) LIMIT 20";
 
 #[cfg(test)]
-pub(super) const PLANNED: &[&str] = &[OBJECTIVES, SESSIONS, WORKSPACES, PULL_REQUESTS, QUESTIONS, TEXTS, PROPOSALS];
+pub(super) const PLANNED: &[&str] =
+    &[OBJECTIVES, SESSIONS, WORKSPACES, PULL_REQUESTS, QUESTIONS, TEXTS, PROPOSALS, ATTACHMENTS];
 
 impl Store {
     /// Returns the ids of a noun that end with eight hexadecimal digits in lower case: at most twenty of them.

@@ -7,8 +7,8 @@ use crate::{ReadError, Store};
 use orcha_base::{Attempt, CheckRunId, ObjectiveId, ScopeId, SessionId, TargetId, TenantId, Timestamp};
 use orcha_model::objective::Strategy;
 use orcha_model::{
-    CheckRun, Effect, EffectKey, Feedback, HandIn, Message, Objective, Project, Provider, PullRequest, Question, Role,
-    Session, Target, Task, Text, Workflow, Workspace,
+    Attachment, CheckRun, Effect, EffectKey, Feedback, HandIn, Message, Objective, Project, Provider, PullRequest,
+    Question, Role, Session, Target, Task, Text, Workflow, Workspace,
 };
 
 /// One objective and everything that belongs to it and is not over and done with.
@@ -38,6 +38,8 @@ pub struct Loaded {
     pub hand_ins: Vec<HandIn>,
     /// The texts that its workflow goes by.
     pub texts: Vec<Text>,
+    /// The files that came with it, in their order.
+    pub attachments: Vec<Attachment>,
 }
 
 /// Something that is still to be done.
@@ -220,6 +222,7 @@ impl Store {
                 check_runs: if of_pipeline { bodies(conn, "run of checks", CHECK_RUNS, &of)? } else { Vec::new() },
                 hand_ins: if of_pipeline { bodies(conn, "hand-in", HAND_INS, &of)? } else { Vec::new() },
                 texts,
+                attachments: bodies(conn, "attachment", super::attachments::OF_OBJECTIVE, &of)?,
                 workflow,
                 objective,
                 sessions,

@@ -69,8 +69,9 @@ async fn every_schema_is_complete() {
             }
         }
     }
-    // Only a part of a workflow hands in.
-    assert_eq!(seen.len(), Tool::iter().filter(|it| *it != Tool::HandIn).count());
+    // Only a part of a workflow hands in, and only who was given files reads them.
+    let special = [Tool::HandIn, Tool::ReadAttachment];
+    assert_eq!(seen.len(), Tool::iter().filter(|it| !special.contains(it)).count());
 }
 
 #[tokio::test]
@@ -80,5 +81,29 @@ async fn a_tool_that_nobody_has_is_answered_with_those_that_there_are() {
     for name in ["", "exec", "Report_Result", "mcp__orcha__report_result", "\0"] {
         let said = agent.refusal(name, Value::Null).await;
         assert!(said.ends_with("for a researcher; there are report_result, create_note, ask_user"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_came_with_the_request_is_read_part_by_part() {
+    let stage = Stage::open().await;
+    let text: String = (0..4000).map(|n| format!("line {n}\n")).collect();
+    let files = orcha_orch::Files::take(vec![("run.log".to_owned(), text.clone().into_bytes())]).unwrap();
+    let wish = orcha_orch::NewObjective { files, ..orcha_orch::NewObjective::new("Do it.") };
+    let (objective, made) = stage.orch.create_objective(&orcha_orch::Actor::default(), wish).await.unwrap();
+    let agent = stage.launched(objective.id, made[0]).await;
+    assert!(agent.client.tools().await.contains(&"read_attachment".to_owned()));
+    let first = agent.get("read_attachment", json!({"name": "run.log"})).await;
+    let mut read = String::new();
+    for part in 1..=first["of"].as_u64().unwrap() {
+        let said = agent.get("read_attachment", json!({"name": "run.log", "part": part})).await;
+        read.push_str(said["text"].as_str().unwrap());
+    }
+    assert_eq!(read, text);
+    let behind = agent.refusal("read_attachment", json!({"name": "run.log", "part": 99})).await;
+    assert!(behind.contains("there is no part 99"), "{behind}");
+    for name in ["../run.log", "/etc/passwd", "RUN.LOG"] {
+        let said = agent.refusal("read_attachment", json!({"name": name})).await;
+        assert!(said.contains("there are run.log"), "{said}");
     }
 }
