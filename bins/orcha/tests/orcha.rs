@@ -493,3 +493,35 @@ async fn the_doctor_names_each_gap_with_what_to_do_and_fails_when_work_is_stoppe
     assert_eq!(code, 3);
     assert!(house.says(&["target", "doctor", "00000007"]).await.starts_with("target local"));
 }
+
+#[tokio::test]
+async fn files_go_with_a_request_and_are_listed() {
+    let house = House::new().await;
+    std::fs::write(house.dir.path().join("notes.md"), "# Notes").unwrap();
+    house.daemon.answers(
+        "POST /workflows",
+        422,
+        &json!({"type": "about:blank", "title": "invalid", "status": 422, "code": "invalid", "detail": "enough seen", "error": "enough seen"}),
+    );
+    let (_, said) = house.fails(&["workflow", "run", "Write it", "--attach", "notes.md", "--detach"]).await;
+    assert!(said.contains("enough seen"), "{said}");
+    let (_, said) = house.fails(&["workflow", "run", "Write it", "--attach", "missing.md"]).await;
+    assert!(said.contains("cannot read missing.md"), "{said}");
+    let row = json!({
+        "id": "00000000-0000-0000-0000-0000aaaa0001", "workflow_id": "00000000-0000-0000-0000-0000aaaa0002",
+        "tenant_id": "default", "scope_id": "global", "filename": "notes.md", "content_type": "text/markdown",
+        "encoding": "utf-8", "size_bytes": 7, "sha256": "00", "chunk_count": 1, "status": "completed", "whole": true,
+        "created_at": sample::at(0),
+    });
+    house.daemon.answers("GET /api/objectives/aaaa0002/attachments", 200, &[&row]);
+    let mut whole = row.clone();
+    whole["base64"] = json!("IyBOb3Rlcw==");
+    house.daemon.answers("GET /api/attachments/00000000-0000-0000-0000-0000aaaa0001", 200, &whole);
+    let text = house.says(&["attachments", "aaaa0002"]).await;
+    assert!(text.contains("notes.md") && text.contains("completed"), "{text}");
+    assert_eq!(house.says(&["attachments", "aaaa0002", "notes.md"]).await, "# Notes\n");
+    house.says(&["attachments", "aaaa0002", "notes.md", "--save", "copy.md"]).await;
+    assert_eq!(std::fs::read(house.dir.path().join("copy.md")).unwrap(), b"# Notes");
+    let (_, said) = house.fails(&["attachments", "aaaa0002", "other.md"]).await;
+    assert!(said.contains("there are: notes.md"), "{said}");
+}

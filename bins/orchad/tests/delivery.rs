@@ -10,9 +10,10 @@ use orcha_delivery::{DELIVERY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, signat
 use orcha_wire::workflow::Delivery;
 use orcha_wire::{CreateWorkflow, Workflow, WorkflowStatus};
 use orchad::demo::daemon::{Daemon, end_runs, last_words};
-use orchad::demo::pipeline::request_for;
+use orchad::demo::pipeline::{request_for, start_models};
 use orchad::demo::sample::Sample;
 use serde_json::{Value, json};
+use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -63,8 +64,9 @@ async fn end_of(client: &Client, id: ObjectiveId) -> Workflow {
 async fn an_archive_is_real_and_a_server_is_called_under_one_id_although_the_daemon_is_killed_meanwhile() {
     let folder = tempfile::tempdir().unwrap();
     let sample = Sample::make_for_pipeline(folder.path()).unwrap();
-    std::fs::create_dir_all(&sample.data).unwrap();
-    std::fs::write(sample.data.join("orchad.toml"), "[delivery]\nallow_hosts = [\"127.0.0.1\"]\n").unwrap();
+    let _models = start_models(&sample).unwrap();
+    let mut settings = std::fs::File::options().append(true).open(sample.data.join("orchad.toml")).unwrap();
+    settings.write_all(b"\n[delivery]\nallow_hosts = [\"127.0.0.1\"]\n").unwrap();
     let secret = folder.path().join("secret");
     std::fs::write(&secret, SECRET).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -147,7 +147,7 @@ fn wish() -> Wish {
 }
 
 fn scope(n: usize) -> ScopeId {
-    ScopeId::new(&format!("scope{n}"))
+    ScopeId::new(format!("scope{n}"))
 }
 
 async fn proposals(stage: &Stage) -> Vec<Proposal> {
