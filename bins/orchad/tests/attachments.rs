@@ -1,8 +1,6 @@
 //! Files to the end: a real daemon, agents that can do their step only if the files stand in what they are told, and a
 //! summary that is made once although the daemon is killed.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use futures::StreamExt;
 use orcha_base::Redacted;
 use orcha_client::Client;

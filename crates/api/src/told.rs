@@ -351,7 +351,7 @@ fn call(it: &Played) -> Said {
 
 /// What is said of the files, if the session is the one that reads them.
 fn files(kind: EventType, it: &Played, payload: Value) -> Option<Said> {
-    it.reads_files.then(|| Said { kind, persona: Some(it.persona), payload })
+    it.reads_files.then_some(Said { kind, persona: Some(it.persona), payload })
 }
 
 fn step(from: Option<&str>, to: Option<&str>, cycle: Option<&str>, delivered: Option<&str>) -> Vec<Said> {
