@@ -53,10 +53,20 @@ pub struct Stock<'a> {
     pub usual: &'a AgentChoice,
     /// What the user chose.
     pub fixed: &'a BTreeMap<Role, AgentChoice>,
-    /// The kinds of agents that there are.
+    /// The kinds of agents that can be started at all; whether their programs are there is not known by that.
     pub kinds: &'a BTreeSet<String>,
-    /// Their models, where that is known.
+    /// The models of those whose provider has answered.
     pub catalog: &'a Catalog,
+}
+
+impl<'a> Stock<'a> {
+    /// Returns the agents that can be had: the usual one, and those whose provider has answered.
+    pub fn agents(&self) -> impl Iterator<Item = &'a str> {
+        let (usual, catalog) = (self.usual.kind.as_str(), self.catalog);
+        let there = move |it: &&str| *it == usual || catalog.contains_key(*it);
+        let listed = self.kinds.contains(usual);
+        self.kinds.iter().map(String::as_str).chain((!listed).then_some(usual)).filter(there)
+    }
 }
 
 /// The roles that somebody can be chosen for: those after the Director.
@@ -96,10 +106,10 @@ impl Stock<'_> {
         let kind = wish.agent.as_deref().unwrap_or(&self.usual.kind);
         let agent = if kind == self.usual.kind {
             self.usual.clone()
-        } else if self.kinds.contains(kind) {
+        } else if self.agents().any(|it| it == kind) {
             AgentChoice::of(kind)
         } else {
-            return (self.usual.clone(), Some(format!("there is no agent `{kind}`")));
+            return (self.usual.clone(), Some(format!("there is no agent `{kind}` whose provider answers")));
         };
         let Some(model) = wish.model.as_ref().filter(|it| agent.model.as_ref() != Some(*it)) else {
             return (agent, None);
@@ -158,7 +168,7 @@ mod tests {
         let wanted = [
             wish(Role::Architect, "", "small"),
             wish(Role::Qa, "ollama", "qwen3:8B"),
-            wish(Role::Implementer, "codex", ""),
+            wish(Role::Implementer, "ollama", ""),
             wish(Role::Finalizer, "openai", "big"),
         ];
         let (cast, substitutions) = judged(&wanted, &BTreeMap::new());
@@ -166,7 +176,7 @@ mod tests {
         let expected = [
             (Role::Architect, with("openai", "small")),
             (Role::Qa, with("ollama", "Qwen3:8b")),
-            (Role::Implementer, AgentChoice::of("codex")),
+            (Role::Implementer, AgentChoice::of("ollama")),
         ];
         assert_eq!((cast, substitutions), (expected.into(), vec![]));
     }
@@ -180,17 +190,27 @@ mod tests {
             wish(Role::Finalizer, "nobody", "big"),
         ];
         let (cast, substitutions) = judged(&wanted, &BTreeMap::new());
-        let expected = [(Role::Qa, AgentChoice::of("ollama")), (Role::Implementer, AgentChoice::of("codex"))];
-        assert_eq!(cast, expected.into());
+        assert_eq!(cast, [(Role::Qa, AgentChoice::of("ollama"))].into());
         assert_eq!(
             substitutions,
             [
                 "architect: openai with huge -> openai with big: `openai` has no model `huge`",
                 "qa: ollama with mute -> ollama: the model `mute` does not call tools",
-                "implementer: codex with gpt -> codex: nobody says which models `codex` has",
-                "finalizer: nobody with big -> openai with big: there is no agent `nobody`",
+                "implementer: codex with gpt -> openai with big: there is no agent `codex` whose provider answers",
+                "finalizer: nobody with big -> openai with big: there is no agent `nobody` whose provider answers",
             ]
         );
+    }
+
+    #[test]
+    fn a_program_that_may_not_be_there_is_offered_to_nobody_unless_it_is_the_usual_one() {
+        let (usual, fixed) = (AgentChoice::of("codex"), BTreeMap::new());
+        let kinds = ["codex", "gemini", "ollama"].map(str::to_owned).into();
+        let catalog = [("ollama".to_owned(), Vec::new()), ("elsewhere".to_owned(), Vec::new())].into();
+        let stock = Stock { usual: &usual, fixed: &fixed, kinds: &kinds, catalog: &catalog };
+        assert_eq!(stock.agents().collect::<Vec<_>>(), ["codex", "ollama"]);
+        let (cast, substitutions) = cast(&[wish(Role::Qa, "", "gpt")], stock);
+        assert_eq!((cast.len(), substitutions[0].reason.as_str()), (0, "nobody says which models `codex` has"));
     }
 
     #[test]
@@ -199,11 +219,11 @@ mod tests {
         let wanted = [
             wish(Role::Qa, "ollama", ""),
             wish(Role::Director, "ollama", ""),
-            wish(Role::Architect, "codex", ""),
             wish(Role::Architect, "ollama", ""),
+            wish(Role::Architect, "openai", "small"),
         ];
         let (cast, substitutions) = judged(&wanted, &fixed);
-        assert_eq!(cast, [(Role::Architect, AgentChoice::of("codex"))].into());
+        assert_eq!(cast, [(Role::Architect, AgentChoice::of("ollama"))].into());
         assert_eq!(substitutions, ["qa: ollama -> codex: the user chose another one"]);
     }
 }

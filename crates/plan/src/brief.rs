@@ -236,7 +236,7 @@ pub fn direct(world: &World, workflow: &Workflow) -> String {
     if let Some(action) = workflow.wish.action {
         brief.say(&format!("The user has said that it is delivered by `{action}`: that is not yours to change."));
     }
-    brief.say(&agents(world));
+    brief.say(&agents(world, workflow));
     brief.words(workflow);
     brief.request(world);
     brief.text
@@ -246,14 +246,14 @@ pub fn direct(world: &World, workflow: &Workflow) -> String {
 const MODELS: (usize, usize) = (30, 100);
 
 /// What a Director may choose from; nothing where there is nothing to choose.
-fn agents(world: &World) -> String {
-    let (kinds, catalog) = (&world.outlook.kinds, &world.outlook.catalog);
-    if kinds.len() < 2 && catalog.is_empty() {
+fn agents(world: &World, workflow: &Workflow) -> String {
+    let stock = world.stock(workflow);
+    let (usual, catalog) = (stock.usual, stock.catalog);
+    if catalog.is_empty() {
         return String::new();
     }
-    let usual = &world.objective.agent;
     let mut left = MODELS.1;
-    let line = |kind: &String| {
+    let line = |kind: &str| {
         let models = catalog.get(kind).map(Vec::as_slice).unwrap_or_default();
         let usable: Vec<&OfferedModel> = models.iter().filter(|it| it.tools != Some(false)).collect();
         let named = usable.len().min(MODELS.0).min(left);
@@ -269,7 +269,7 @@ fn agents(world: &World) -> String {
         }
         line
     };
-    let lines: Vec<String> = kinds.iter().map(line).collect();
+    let lines: Vec<String> = stock.agents().map(line).collect();
     let model = usual.model.as_ref().map(|it| format!(" with {it}")).unwrap_or_default();
     format!(
         "Every role is played by `{}`{model} unless you choose another agent for it in `agents` (`role`, `agent`, `model`). Do \

@@ -5,6 +5,7 @@ use orcha_base::{
     Attempt, CheckRunId, FeedbackId, HandInId, MessageId, PullRequestId, QuestionId, SessionId, TargetId, TaskId,
     WorkspaceId,
 };
+use orcha_model::casting::Stock;
 use orcha_model::{
     Attachment, CheckRun, Feedback, HandIn, Message, Objective, PullRequest, Question, Role, Session, Task, Text,
     Workflow, Workspace, message, question, session,
@@ -155,6 +156,16 @@ impl World {
     /// Returns the sessions whose work another one starts from.
     pub fn predecessors<'w>(&'w self, session: &'w Session) -> impl Iterator<Item = &'w Session> {
         session.depends_on.iter().chain(session.reviews.iter()).filter_map(|id| self.sessions.get(id))
+    }
+
+    /// Returns what a Director may choose from.
+    pub fn stock<'w>(&'w self, workflow: &'w Workflow) -> Stock<'w> {
+        Stock {
+            usual: &self.objective.agent,
+            fixed: &workflow.wish.agents,
+            kinds: &self.outlook.kinds,
+            catalog: &self.outlook.catalog,
+        }
     }
 
     /// Returns the sessions whose checkouts a session goes on with. Whoever only looked is passed through to what it

@@ -1010,7 +1010,7 @@ async fn a_director_chooses_models_that_there_are_and_what_it_cannot_have_is_rep
         said.collect::<Vec<_>>(),
         [
             "implementer is played by claude and not by mute: the model `mute` does not call tools",
-            "qa is played by claude and not by nobody: there is no agent `nobody`",
+            "qa is played by claude and not by nobody: there is no agent `nobody` whose provider answers",
             "finalizer is played by claude with mine and not by small: the user chose another one",
         ]
     );

@@ -7,7 +7,7 @@
 use crate::prompt::head;
 use crate::{NewPublication, NewQuestion, OfWorkflow, Play, Settings, Stimulus, World, brief, delivery};
 use orcha_base::{HandInId, SessionId, TaskId};
-use orcha_model::casting::{self, Stock};
+use orcha_model::casting;
 use orcha_model::contract::{CheckCommand, Output, PlannedTask};
 use orcha_model::delivery::{PullRequestSettings, Settings as DeliverySettings, Standing};
 use orcha_model::effect::MergeMethod;
@@ -219,13 +219,7 @@ fn taken(world: &World, workflow: &Workflow, hand_in: HandInId) -> Vec<Stimulus>
             // Changed code is delivered as such unless the user wants something else.
             let chosen = said.delivery.filter(|_| !(has_repo && mode.needs_checks()));
             let action = workflow.wish.action.or(chosen).filter(possible).unwrap_or(usual);
-            let stock = Stock {
-                usual: &world.objective.agent,
-                fixed: &workflow.wish.agents,
-                kinds: &world.outlook.kinds,
-                catalog: &world.outlook.catalog,
-            };
-            let (cast, substitutions) = casting::cast(&said.agents, stock);
+            let (cast, substitutions) = casting::cast(&said.agents, world.stock(workflow));
             let mut proposals = vec![it(Input::Directed { hand_in, mode, action, cast, substitutions })];
             if !workflow.wish.titled {
                 let title = Some(head(&said.title, 120).to_owned());
