@@ -5,15 +5,18 @@
 use crate::orch::Shared;
 use async_trait::async_trait;
 use futures::future::join_all;
+use orcha_base::Backoff;
 use orcha_model::casting::{Catalog, OfferedModel};
 use parking_lot::RwLock;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::warn;
+use tracing::{debug, warn};
 
-/// How old what is known may become, and how soon somebody is asked again who did not answer.
+/// How old what is known may become.
 const EVERY: Duration = Duration::from_secs(15 * 60);
-const AGAIN: Duration = Duration::from_secs(60);
+/// How soon all are asked again while somebody does not answer.
+const AGAIN: Backoff = Backoff { first: Duration::from_secs(60), cap: EVERY };
 
 /// Whoever knows which models there are: a provider is asked, no model is called.
 #[async_trait]
@@ -54,6 +57,8 @@ impl Known {
 /// Asks every provider until the daemon stops.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let Some(models) = shared.hands.models() else { return };
+    let mut silent: BTreeSet<String> = BTreeSet::new();
+    let mut failures = 0;
     loop {
         let all = models.kinds();
         let asked = join_all(all.iter().map(|kind| ask(&shared, &*models, kind)));
@@ -61,13 +66,18 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             () = shared.stop.cancelled() => return,
             answers = asked => answers,
         };
-        let mut pause = EVERY;
         for (kind, answer) in all.iter().zip(answers) {
-            if let Err(fault) = answer {
-                warn!(provider = %kind, error = %fault, "the provider does not say which models it has");
-                pause = AGAIN;
+            match answer {
+                Ok(_) => drop(silent.remove(kind)),
+                // Said once for as long as it lasts.
+                Err(fault) if silent.insert(kind.clone()) => {
+                    warn!(provider = %kind, error = %fault, "the provider does not say which models it has");
+                }
+                Err(fault) => debug!(provider = %kind, error = %fault, "the provider is silent still"),
             }
         }
+        failures = if silent.is_empty() { 0 } else { failures + 1 };
+        let pause = if failures == 0 { EVERY } else { AGAIN.delay(failures) };
         tokio::select! {
             () = shared.stop.cancelled() => return,
             () = shared.clock.sleep(pause) => {}
