@@ -46,7 +46,7 @@ async fn what_an_agent_asks_is_answered_by_a_person_once_and_reaches_it_over_a_c
     fs::write(home.path().join("data/orchad.toml"), CONFIG).unwrap();
     let script = home.path().join("script.json");
     fs::write(&script, SCRIPT).unwrap();
-    let mut daemon = serve(home.path());
+    let mut daemon = serve(home.path(), &[]);
     let program = [env!("CARGO_BIN_EXE_orchad"), "scripted-agent", "--script", script.to_str().unwrap()];
     let objective = CreateObjective {
         title: Some("Ask".into()),
@@ -78,7 +78,7 @@ async fn what_an_agent_asks_is_answered_by_a_person_once_and_reaches_it_over_a_c
 
     // The daemon dies; the agent and its question do not.
     drop(daemon);
-    daemon = serve(home.path());
+    daemon = serve(home.path(), &[]);
     daemon.client.answer(allowed.id, &answer("allow for this session")).await.unwrap();
     assert!(daemon.client.answer(allowed.id, &answer("deny")).await.is_err(), "it is answered once");
     let denied = question(&daemon.client, "touch denied.txt").await;

@@ -2,33 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
-use orcha_base::{Redacted, SandboxLevel};
-use orcha_client::Client;
-use orcha_wire::{CreateObjective, ListEvents, Session, SessionStatus, Strategy, StreamEvents};
+mod served;
+
+use orcha_base::SandboxLevel;
+use orcha_wire::{CreateObjective, ListEvents, Session, SessionStatus, Strategy};
+use served::{Daemon, serve, until};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
-
-/// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// The real daemon; it ends with the test, however that goes.
-struct Daemon {
-    child: Child,
-    client: Client,
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
+use std::process::Command;
 
 /// Serves with settings and a script in a home folder, where an origin and somebody's key lie too.
-fn serve(home: &Path, config: &str, script: &str) -> Daemon {
+fn serve_with(home: &Path, config: &str, script: &str) -> Daemon {
     let data = home.join("data");
     for folder in [&data, &home.join("seed"), &home.join(".ssh")] {
         fs::create_dir(folder).unwrap();
@@ -44,23 +29,7 @@ fn serve(home: &Path, config: &str, script: &str) -> Daemon {
     git(&home.join("seed"), &["init", "-q", "-b", "main"]);
     git(&home.join("seed"), &["commit", "-q", "--allow-empty", "-m", "Begin"]);
     git(home, &["clone", "-q", "--bare", "seed", "origin.git"]);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_orchad"))
-        .args(["serve", "--listen", "127.0.0.1:0", "--agent-permissions", "everything", "--data"])
-        .arg(&data)
-        .env_clear()
-        .envs([("PATH", path), ("HOME", home.into()), ("GIT_CONFIG_GLOBAL", "/dev/null".into())])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(fs::File::options().create(true).append(true).open(home.join("log")).unwrap())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let url = line.trim().strip_prefix("orchad serves on ").unwrap();
-    let token = fs::read_to_string(data.join("token")).unwrap();
-    let client = Client::new(url, Redacted::new(token.trim().to_owned())).unwrap();
-    Daemon { child, client }
+    serve(home, &["--agent-permissions", "everything"])
 }
 
 /// Lets an agent follow the script, and returns its session once that has ended well.
@@ -84,22 +53,6 @@ async fn played(daemon: &Daemon, home: &Path, strategy: Strategy) -> Session {
         (session.status == SessionStatus::Succeeded).then_some(session.id)
     });
     client.session(session.await).await.unwrap()
-}
-
-/// Waits until something holds, looking again with each thing that happens.
-async fn until<T>(client: &Client, look: impl AsyncFn() -> Option<T>) -> T {
-    use futures::StreamExt;
-    // From the beginning: what happens between a look and the first word of the stream must not be missed.
-    let mut events = client.follow_events(StreamEvents { after: Some(0), ..StreamEvents::default() });
-    let waited = async {
-        loop {
-            if let Some(it) = look().await {
-                return it;
-            }
-            events.next().await.unwrap().unwrap();
-        }
-    };
-    tokio::time::timeout(PATIENCE, waited).await.unwrap()
 }
 
 async fn said(daemon: &Daemon, session: &Session) -> String {
@@ -134,7 +87,7 @@ async fn commits_and_sees_nothing(level: SandboxLevel, test: &str) {
     let home = tempfile::tempdir().unwrap();
     let home = home.path().canonicalize().unwrap();
     let config = format!("[permissions.sandbox]\nlevel = \"{level}\"\nstrict = true\n");
-    let daemon = serve(&home, &config, COMMITS);
+    let daemon = serve_with(&home, &config, COMMITS);
     if !has(&daemon, level, test).await {
         return;
     }
@@ -171,7 +124,7 @@ async fn a_manager_cannot_change_its_checkout_and_where_it_can_that_is_told() {
     for level in [SandboxLevel::Landlock, SandboxLevel::None] {
         let home = tempfile::tempdir().unwrap();
         let home = home.path().canonicalize().unwrap();
-        let daemon = serve(&home, &format!("[permissions.sandbox]\nlevel = \"{level}\"\n"), MEDDLES);
+        let daemon = serve_with(&home, &format!("[permissions.sandbox]\nlevel = \"{level}\"\n"), MEDDLES);
         if level == SandboxLevel::Landlock && !has(&daemon, level, "a_manager_cannot_change_its_checkout").await {
             continue;
         }

@@ -49,7 +49,7 @@ fn stage(quiet_secs: u32) -> (tempfile::TempDir, Daemon) {
     fs::create_dir(home.path().join("data")).unwrap();
     fs::write(home.path().join("program.sh"), PROGRAM).unwrap();
     fs::write(home.path().join("data/orchad.toml"), config(home.path(), quiet_secs)).unwrap();
-    let daemon = serve(home.path());
+    let daemon = serve(home.path(), &[]);
     (home, daemon)
 }
 
@@ -169,7 +169,7 @@ async fn a_person_takes_the_keyboard_over_a_crash_of_the_daemon_and_nobody_else_
 
     // The daemon dies; the program, its screen and the person before it do not.
     drop(daemon);
-    daemon = serve(home.path());
+    daemon = serve(home.path(), &[]);
     let client = daemon.client.clone();
     until_turn(&client, session, Turn::Held).await;
     person.press("by-hand\r");

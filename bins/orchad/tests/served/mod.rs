@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// How long anything may take.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The real daemon; it ends with the test, however that goes.
 pub struct Daemon {
@@ -25,13 +25,14 @@ impl Drop for Daemon {
     }
 }
 
-/// Starts it, and waits until it says where it serves.
-pub fn serve(home: &Path) -> Daemon {
+/// Starts it with further arguments, and waits until it says where it serves.
+pub fn serve(home: &Path, more: &[&str]) -> Daemon {
     let data = home.join("data");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut child = Command::new(env!("CARGO_BIN_EXE_orchad"))
         .args(["serve", "--listen", "127.0.0.1:0", "--data"])
         .arg(&data)
+        .args(more)
         .env_clear()
         .envs([("PATH", path), ("HOME", home.into()), ("GIT_CONFIG_GLOBAL", "/dev/null".into())])
         .stdin(Stdio::null())
