@@ -110,10 +110,10 @@ pub struct Session {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<Grant>,
     /// How its newest attempt is confined, once that is known.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confinement: Option<Confinement>,
     /// The files that it changed although it may only look; nothing goes on with them.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trespasses: Vec<String>,
     /// Counters of the loop guards.
     pub counters: Counters,
