@@ -5,8 +5,8 @@
 use crate::commit::{ApiToken, Attached, Change, Commit, Credential, Guard, NewEntry, Row};
 use crate::conn::Cell;
 use crate::error::{CommitError, Unique};
-use orcha_base::{Attempt, Revision, SessionId, Timestamp};
-use orcha_model::NounId;
+use orcha_base::{Attempt, ObjectiveId, Revision, ScopeId, SessionId, TenantId, Timestamp};
+use orcha_model::{Artifact, Attachment, NounId};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, LazyLock};
 
@@ -299,34 +299,12 @@ pub(crate) fn prepare(commit: Commit) -> Result<Prepared, CommitError> {
         ]);
     }
 
-    let artifacts = commit
-        .artifacts
-        .iter()
-        .map(|it| {
-            Ok([
-                Cell::Text(it.id.to_string()),
-                it.tenant.as_str().into(),
-                it.scope.as_str().into(),
-                Cell::Int(it.created_at.as_micros()),
-                Cell::Text(it.objective.to_string()),
-                Cell::Text(encode("an artifact", it)?),
-            ])
-        })
-        .collect::<Result<Vec<_>, CommitError>>()?;
-    let attachments = commit
-        .attachments
-        .iter()
-        .map(|it| {
-            Ok([
-                Cell::Text(it.id.to_string()),
-                it.tenant.as_str().into(),
-                it.scope.as_str().into(),
-                Cell::Int(it.created_at.as_micros()),
-                Cell::Text(it.objective.to_string()),
-                Cell::Text(encode("an attachment", it)?),
-            ])
-        })
-        .collect::<Result<Vec<_>, CommitError>>()?;
+    let left =
+        |it: &Artifact| kept_with(it.id, (&it.tenant, &it.scope), it.created_at, it.objective, "an artifact", it);
+    let artifacts = commit.artifacts.iter().map(left).collect::<Result<Vec<_>, CommitError>>()?;
+    let came =
+        |it: &Attachment| kept_with(it.id, (&it.tenant, &it.scope), it.created_at, it.objective, "an attachment", it);
+    let attachments = commit.attachments.iter().map(came).collect::<Result<Vec<_>, CommitError>>()?;
     let projects = commit
         .projects
         .iter()
@@ -476,6 +454,25 @@ const fn rank(row: &Row) -> u8 {
 
 fn encode(what: &'static str, value: &impl Serialize) -> Result<String, CommitError> {
     serde_json::to_string(value).map_err(|source| CommitError::Encode { what, source: Arc::new(source) })
+}
+
+/// The cells of something that came into being with an objective or in it, and never changes.
+fn kept_with(
+    id: impl ToString,
+    (tenant, scope): (&TenantId, &ScopeId),
+    at: Timestamp,
+    objective: ObjectiveId,
+    what: &'static str,
+    it: &impl Serialize,
+) -> Result<[Cell; 6], CommitError> {
+    Ok([
+        Cell::Text(id.to_string()),
+        tenant.as_str().into(),
+        scope.as_str().into(),
+        Cell::Int(at.as_micros()),
+        Cell::Text(objective.to_string()),
+        Cell::Text(encode(what, it)?),
+    ])
 }
 
 /// Nouns are long: a text that grows by doubling would be copied again and again.

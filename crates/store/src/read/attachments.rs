@@ -1,33 +1,21 @@
 //! Files that came with requests, and what stands in them.
 
+use super::body;
 use super::lists::scope;
-use super::{bodies, body};
 use crate::conn::{Value, row};
 use crate::{ReadError, Store, Viewer};
-use orcha_base::{AttachmentId, ObjectiveId, TenantId};
+use orcha_base::{AttachmentId, TenantId};
 use orcha_model::Attachment;
 
 pub(super) const OF_OBJECTIVE: &str = "SELECT body FROM attachments WHERE objective_id = ?1 ORDER BY id";
-const OF_OBJECTIVE_FOR: &str = "SELECT body FROM attachments \
-    WHERE objective_id = ?3 AND tenant = ?1 AND (CAST(?2 AS TEXT) IS NULL OR scope = ?2) ORDER BY id";
 const ONE: &str =
     "SELECT body FROM attachments WHERE tenant = ?1 AND (CAST(?2 AS TEXT) IS NULL OR scope = ?2) AND id = ?3";
 const BYTES: &str = "SELECT bytes FROM attached_bytes WHERE tenant = ?1 AND sha256 = ?2";
 
 #[cfg(test)]
-pub(super) const PLANNED: &[&str] = &[OF_OBJECTIVE, OF_OBJECTIVE_FOR, ONE, BYTES];
+pub(super) const PLANNED: &[&str] = &[OF_OBJECTIVE, ONE, BYTES];
 
 impl Store {
-    /// Returns the files that came with an objective, in their order.
-    pub async fn attachments_of(&self, viewer: &Viewer, of: ObjectiveId) -> Result<Vec<Attachment>, ReadError> {
-        let viewer = viewer.clone();
-        self.read(move |conn| {
-            let values = [Value::Text(viewer.tenant.as_str()), scope(&viewer), Value::Text(&of.to_string())];
-            bodies(conn, "attachment", OF_OBJECTIVE_FOR, &values)
-        })
-        .await
-    }
-
     /// Returns a file that came with an objective, without what stands in it.
     pub async fn attachment(&self, viewer: &Viewer, id: AttachmentId) -> Result<Option<Attachment>, ReadError> {
         let viewer = viewer.clone();
