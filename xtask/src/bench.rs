@@ -26,8 +26,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| shell::root().join("target"), Into::into);
     let release = shell::root().join(target).join("release");
     let mut bench = shell::program(release.join("orcha-bench"));
-    // The target folder lies on a real disk more often than the one for temporary files does.
-    bench.arg("--dir").arg(&release).arg("--orchad").arg(release.join("orchad"));
+    // Data folders are made beside it: the target folder lies on a real disk more often than the one for temporary
+    // files does.
+    bench.arg("--orchad").arg(release.join("orchad"));
     if args.quick {
         bench.arg("--quick");
     }

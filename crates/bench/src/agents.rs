@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Measures all of it.
 pub async fn run(root: &Path, program: &Path, size: &Size) -> Result<Vec<Figure>> {
     let folder = tempfile::tempdir_in(root)?;
-    let place = Place::make(folder.path(), program)?;
+    let place = Place::make(folder.path(), program, SCRIPT)?;
     let mut figures = vec![starts(&place, size).await.context("starting runs")?];
     figures.extend(posts(&place, size).await.context("posting objectives")?);
     figures.push(pipelines(root, &place, size).await.context("pipelines with processes")?);
@@ -40,7 +40,7 @@ pub async fn run(root: &Path, program: &Path, size: &Size) -> Result<Vec<Figure>
 }
 
 /// What agents need: the program, its script, a home, and a repository.
-struct Place {
+pub struct Place {
     folder: PathBuf,
     program: PathBuf,
     script: PathBuf,
@@ -48,14 +48,15 @@ struct Place {
 }
 
 impl Place {
-    fn make(folder: &Path, program: &Path) -> Result<Self> {
+    /// Makes what agents of this script need, in a folder.
+    pub fn make(folder: &Path, program: &Path, script: &str) -> Result<Self> {
         let place = Self {
             folder: folder.to_owned(),
             program: program.to_owned(),
             script: folder.join("script.json"),
             origin: folder.join("origin.git"),
         };
-        std::fs::write(&place.script, SCRIPT)?;
+        std::fs::write(&place.script, script)?;
         let first = folder.join("first");
         std::fs::create_dir(&first)?;
         for n in 0..20 {
@@ -68,6 +69,13 @@ impl Place {
         git(&first, &["commit", "--quiet", "--message=first"])?;
         git(&first, &["push", "--quiet", &origin, "HEAD:refs/heads/main"])?;
         Ok(place)
+    }
+
+    /// What is posted for an objective of one session in an empty folder.
+    pub fn wish(&self) -> serde_json::Value {
+        serde_json::json!({
+            "prompt": "Do nothing.", "strategy": "direct", "agent": "claude", "agent_program": self.agent(),
+        })
     }
 
     /// The words that start the agent.
@@ -254,9 +262,7 @@ impl Steps {
 
 /// Posts an objective, follows it by the event stream, and waits for its end.
 async fn post(place: &Place, daemon: &Daemon, events: &mut Lines<BufReader<TcpStream>>, repo: bool) -> Result<Seen> {
-    let mut wish = serde_json::json!({
-        "prompt": "Do nothing.", "strategy": "direct", "agent": "claude", "agent_program": place.agent(),
-    });
+    let mut wish = place.wish();
     if repo {
         wish["repo"] = place.origin.display().to_string().into();
     }

@@ -84,6 +84,11 @@ impl Daemon {
         memory(self.process.id().context("the daemon has ended")?)
     }
 
+    /// Kills it, and leaves its agents alone.
+    pub async fn kill(mut self) -> Result<()> {
+        self.process.kill().await.context("the daemon could not be killed")
+    }
+
     /// Ends it as a user would, by its API, and then the agents that it left running.
     pub async fn stop(mut self) -> Result<()> {
         self.http().await?.expect("POST", "/api/shutdown", None).await?;

@@ -78,7 +78,7 @@ pub async fn fill(data: &Path, sessions: usize, rows: usize) -> Result<Filled> {
 }
 
 /// A session with its transcript and its journal.
-fn one(session: Session, rows: usize) -> Commit {
+pub fn one(session: Session, rows: usize) -> Commit {
     let at = session.updated_at;
     let journal = (0..NOTES).map(|n| JournalLine {
         tenant: session.tenant.clone(),

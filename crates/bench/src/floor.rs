@@ -4,9 +4,10 @@
 //! does. It checks nothing, keeps no order of effects and knows no state: that is what the daemon adds.
 
 use crate::figure::Times;
+use crate::processor;
 use anyhow::{Context, Result, anyhow};
 use rusqlite::{Connection, params};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -24,6 +25,8 @@ pub struct Floor {
     pub rate: f64,
     /// How long each caller waited.
     pub times: Times,
+    /// What one of them took of the processors, in microseconds.
+    pub cpu: f64,
 }
 
 /// What a caller wants to have written.
@@ -57,6 +60,22 @@ pub async fn lines(folder: &Path, sessions: usize, at_once: usize, time: Duratio
     run(folder, sessions, time, at_once, wish).await
 }
 
+/// Reads files and stores their lines, one transaction for each file.
+pub fn read_and_store(folder: &Path, files: &[PathBuf]) -> Result<Duration> {
+    let conn = open(&folder.join("read.db"))?;
+    let begin = Instant::now();
+    for (session, file) in (0_i64..).zip(files) {
+        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        conn.execute_batch("BEGIN IMMEDIATE")?;
+        let mut add = conn.prepare_cached("INSERT INTO lines (session, seq, body) VALUES (?1, ?2, ?3)")?;
+        for (seq, line) in (0_i64..).zip(text.lines()) {
+            add.execute(params![session, seq, line])?;
+        }
+        conn.execute_batch("COMMIT")?;
+    }
+    Ok(begin.elapsed())
+}
+
 async fn run(
     folder: &Path,
     callers: usize,
@@ -67,7 +86,7 @@ async fn run(
     let conn = open(&folder.join("floor.db"))?;
     let (send, wishes) = mpsc::channel::<Waiting>();
     let writer = std::thread::spawn(move || write(&conn, &wishes));
-    let begin = Instant::now();
+    let (begin, cpu) = (Instant::now(), processor::used());
     let mut tasks = JoinSet::new();
     for caller in 0..callers {
         let (send, wish) = (send.clone(), wish.clone());
@@ -88,10 +107,11 @@ async fn run(
     }
     let mut times = Times::default();
     tasks.join_all().await.into_iter().for_each(|it| times.extend(it));
-    let took = begin.elapsed();
+    let (took, cpu) = (begin.elapsed(), processor::used().saturating_sub(cpu));
     drop(send);
     writer.join().map_err(|_| anyhow!("the floor's writer panicked"))??;
-    Ok(Floor { rate: (times.len() * weight) as f64 / took.as_secs_f64(), times })
+    let done = times.len() * weight;
+    Ok(Floor { rate: done as f64 / took.as_secs_f64(), times, cpu: processor::each(cpu, done) })
 }
 
 fn open(path: &Path) -> Result<Connection> {

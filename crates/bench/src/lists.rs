@@ -24,6 +24,9 @@ const KINDS: [(List, &str, &str); 3] = [
     (List::Transcript, "list_transcript", "page of 100 transcript rows"),
 ];
 
+/// What the floor of starts is.
+pub const VERSION: &str = "the same program, started to print its version";
+
 /// Measures lists and cold starts.
 pub async fn run(root: &Path, program: &Path, size: &Size) -> Result<Vec<Figure>> {
     let folder = tempfile::tempdir_in(root)?;
@@ -167,10 +170,7 @@ async fn walk(daemon: &Daemon, filled: &Filled) -> Result<Times> {
 async fn starts(root: &Path, program: &Path, data: &Path, filled: &Filled, size: &Size) -> Result<Vec<Figure>> {
     let (mut floor, mut empty, mut full, mut memory) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..size.starts {
-        let begin = Instant::now();
-        let status = tokio::process::Command::new(program).arg("--version").stdout(Stdio::null()).status().await?;
-        floor.push(begin.elapsed().as_secs_f64() * 1000.0);
-        ensure!(status.success(), "`--version` failed");
+        floor.push(version(program).await?);
         let folder = tempfile::tempdir_in(root)?;
         let daemon = Daemon::start(program, folder.path(), 4).await.context("in an empty folder")?;
         empty.push(daemon.began.as_secs_f64() * 1000.0);
@@ -180,10 +180,9 @@ async fn starts(root: &Path, program: &Path, data: &Path, filled: &Filled, size:
         full.push(daemon.began.as_secs_f64() * 1000.0);
         daemon.stop().await?;
     }
-    let what = "the same program, started to print its version";
     let figure = |name: &str, title: &str, rounds: &[f64], at_most: f64, judged: bool| {
         Figure::new(name, title, "ms", rounds)
-            .over(what, &floor, rounds)
+            .over(VERSION, &floor, rounds)
             .aim(Aim::ValueAtMost { number: at_most }, judged)
     };
     let large = format!("start to first answer, {} sessions and {} transcript rows", filled.sessions, filled.rows);
@@ -193,4 +192,12 @@ async fn starts(root: &Path, program: &Path, data: &Path, filled: &Filled, size:
         Figure::new("daemon_rss_idle", "memory of a daemon that just began, empty folder", "MB", &memory)
             .aim(Aim::ValueAtMost { number: 30.0 }, size.judged),
     ])
+}
+
+/// Starts a program to print its version, and says how many milliseconds that took.
+pub async fn version(program: &Path) -> Result<f64> {
+    let begin = Instant::now();
+    let status = tokio::process::Command::new(program).arg("--version").stdout(Stdio::null()).status().await?;
+    ensure!(status.success(), "`--version` failed");
+    Ok(begin.elapsed().as_secs_f64() * 1000.0)
 }

@@ -7,9 +7,13 @@ mod agents;
 mod daemon;
 mod figure;
 mod fill;
+mod finished;
 mod floor;
+mod footprint;
 mod http;
 mod lists;
+mod processor;
+mod roles;
 mod scale;
 mod stage;
 mod stream;
@@ -53,9 +57,9 @@ struct Options {
     /// The daemon's program; by default the one beside this program, or else this program itself.
     #[arg(long, value_name = "PROGRAM")]
     orchad: Option<PathBuf>,
-    /// Where data folders are made; the disk below it is what is measured.
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    dir: PathBuf,
+    /// Where data folders are made, by default beside this program; the disk below it is what is measured.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,7 +67,7 @@ enum Command {
     /// Run one load with nothing beside it, for a profiler.
     #[command(hide = true)]
     Profile {
-        /// `pipelines`, `decisions` or `transcripts`.
+        /// `pipelines`, `workflows`, `decisions` or `transcripts`.
         what: String,
         /// How long.
         #[arg(default_value_t = 10.0)]
@@ -80,7 +84,7 @@ enum Command {
 /// What belongs together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Group {
-    /// Decisions, pipelines and transcripts in this process.
+    /// Decisions, pipelines, workflows and transcripts in this process.
     Wheel,
     /// Agents as real processes.
     Agents,
@@ -88,10 +92,14 @@ enum Group {
     Stream,
     /// Lists over a large folder, memory, and cold starts.
     Lists,
+    /// Memory and start with many finished workflows.
+    Finished,
+    /// Memory of running sessions, and how they are taken up after the daemon was killed.
+    Footprint,
 }
 
 impl Group {
-    const ALL: [Self; 4] = [Self::Wheel, Self::Agents, Self::Stream, Self::Lists];
+    const ALL: [Self; 6] = [Self::Wheel, Self::Agents, Self::Stream, Self::Lists, Self::Finished, Self::Footprint];
 
     const fn name(self) -> &'static str {
         match self {
@@ -99,6 +107,8 @@ impl Group {
             Self::Agents => "agents",
             Self::Stream => "stream",
             Self::Lists => "lists",
+            Self::Finished => "finished",
+            Self::Footprint => "footprint",
         }
     }
 }
@@ -131,18 +141,16 @@ fn main() -> ExitCode {
 
 fn measure(command: Option<Command>, options: &Options) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let root = tempfile::Builder::new()
-        .prefix("orcha-bench-")
-        .tempdir_in(std::path::absolute(&options.dir)?)
-        .context("no folder could be made")?;
     match command {
         Some(Command::SseFloor) => runtime.block_on(stream::serve_floor()),
         Some(Command::Profile { what, seconds }) => {
-            println!("{}", runtime.block_on(wheel::profile(root.path(), &what, seconds))?);
+            let folder = sweep::folder(&place(options)?)?;
+            println!("{}", runtime.block_on(wheel::profile(folder.path(), &what, seconds))?);
             Ok(())
         }
         Some(Command::Serve(_)) | None => {
-            let report = runtime.block_on(report(root.path(), options))?;
+            let folder = sweep::folder(&place(options)?)?;
+            let report = runtime.block_on(report(folder.path(), options))?;
             if options.json {
                 println!("{}", serde_json::to_string_pretty(&report)?);
             } else {
@@ -151,6 +159,15 @@ fn measure(command: Option<Command>, options: &Options) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// Finds where data folders are made.
+fn place(options: &Options) -> Result<PathBuf> {
+    if let Some(dir) = &options.dir {
+        return std::path::absolute(dir).context("the folder for data folders");
+    }
+    let myself = std::env::current_exe().context("this program does not know its own path")?;
+    Ok(myself.parent().unwrap_or(Path::new("/")).to_owned())
 }
 
 async fn report(root: &Path, options: &Options) -> Result<Report> {
@@ -195,6 +212,8 @@ async fn one(group: Group, root: &Path, program: &Path, size: &Size) -> Result<V
         Group::Agents => agents::run(root, program, size).await,
         Group::Stream => stream::run(root, program, size).await,
         Group::Lists => lists::run(root, program, size).await,
+        Group::Finished => finished::run(root, program, size).await,
+        Group::Footprint => footprint::run(root, program, size).await,
     }
 }
 

@@ -43,6 +43,12 @@ pub struct Size {
     pub pages: usize,
     /// How often the daemon is started.
     pub starts: usize,
+    /// How many workflows have ended in the folder that has many.
+    pub workflows: usize,
+    /// How many sessions run when the daemon is killed; at least two.
+    pub running: usize,
+    /// How often that is done.
+    pub footprint_rounds: usize,
     /// Whether it is enough to say that an aim was met.
     pub judged: bool,
     /// Whether aims that need all the rows and readers can be judged.
@@ -76,6 +82,9 @@ impl Scale {
                 rows_per_session: 100,
                 pages: 300,
                 starts: 20,
+                workflows: 10_000,
+                running: 64,
+                footprint_rounds: 3,
                 judged: true,
                 judged_size: true,
             },
@@ -93,6 +102,9 @@ impl Scale {
                 rows_per_session: 100,
                 pages: 60,
                 starts: 5,
+                workflows: 500,
+                running: 16,
+                footprint_rounds: 1,
                 judged: true,
                 judged_size: false,
             },
@@ -110,6 +122,9 @@ impl Scale {
                 rows_per_session: 5,
                 pages: 5,
                 starts: 1,
+                workflows: 20,
+                running: 2,
+                footprint_rounds: 1,
                 judged: false,
                 judged_size: false,
             },

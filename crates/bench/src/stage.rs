@@ -2,6 +2,7 @@
 //!
 //! Who waits for objectives waits for their journal lines; nobody asks again and again.
 
+use crate::roles::{self, Roles};
 use anyhow::{Context, Result};
 use orcha_agent::Runner;
 use orcha_base::ObjectiveId;
@@ -9,6 +10,7 @@ use orcha_exec::Host;
 use orcha_exec::fake::FakeHost;
 use orcha_forge::fake::FakeForge;
 use orcha_model::objective::Strategy;
+use orcha_model::workflow::Wish;
 use orcha_model::{NoteKind, Role};
 use orcha_orch::{Actor, Hands, NewObjective, Orch, Settings, SystemClock, TargetHands};
 use orcha_plan::NewSession;
@@ -33,6 +35,7 @@ pub struct Stage {
     pub orch: Orch,
     ends: Arc<Ends>,
     listener: JoinHandle<()>,
+    roles: Arc<Roles>,
 }
 
 /// Which objectives ended, and who waits for one.
@@ -54,6 +57,15 @@ impl Stage {
         Self::open(folder, Arc::new(FakeHost::new("/nowhere")), agents).await
     }
 
+    /// Opens a wheel whose agents play the roles of workflows, each by a document that is handed in at once.
+    pub async fn of_roles(folder: &Path) -> Result<Self> {
+        let roles = Arc::new(Roles::default());
+        let mut stage = Self::pretended(folder, Arc::new(roles::playing(Arc::clone(&roles)))).await?;
+        roles.go_to(&stage.orch);
+        stage.roles = roles;
+        Ok(stage)
+    }
+
     /// Opens a wheel in a data folder with a host and the agents on it. Checkouts are only pretended.
     pub async fn open(folder: &Path, host: Arc<dyn Host>, agents: Arc<dyn Runner>) -> Result<Self> {
         let data = folder.to_owned();
@@ -68,7 +80,7 @@ impl Stage {
             .await?;
         let ends = Arc::new(Ends::default());
         let listener = tokio::spawn(Arc::clone(&ends).listen(orch.journal()));
-        Ok(Self { orch, ends, listener })
+        Ok(Self { orch, ends, listener, roles: Arc::default() })
     }
 
     /// Makes an objective of sessions that follow one another and waits until it has ended well.
@@ -80,7 +92,21 @@ impl Stage {
 
     /// Makes an objective of sessions.
     pub async fn begin(&self, sessions: Vec<(NewSession, Vec<usize>)>) -> Result<ObjectiveId> {
-        let wish = NewObjective { strategy: Strategy::Direct, sessions, ..NewObjective::new("Do nothing, durably.") };
+        self.make(NewObjective { strategy: Strategy::Direct, sessions, ..NewObjective::new("Do nothing, durably.") })
+            .await
+    }
+
+    /// Makes an objective that the pipeline runs, without looking back at its end, and waits until it has ended well.
+    pub async fn workflow(&self) -> Result<ObjectiveId> {
+        let workflow = Wish { skip_refiner: true, ..Wish::default() };
+        let wish =
+            NewObjective { strategy: Strategy::Pipeline, workflow, ..NewObjective::new("Write nothing, durably.") };
+        let id = self.make(wish).await?;
+        self.ended(id).await?;
+        Ok(id)
+    }
+
+    async fn make(&self, wish: NewObjective) -> Result<ObjectiveId> {
         let (objective, _) = self.orch.create_objective(&Actor::default(), wish).await?;
         Ok(objective.id)
     }
@@ -100,6 +126,7 @@ impl Stage {
     pub async fn close(self) {
         self.orch.shut_down().await;
         self.listener.abort();
+        self.roles.go_home();
     }
 }
 

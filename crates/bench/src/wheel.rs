@@ -1,10 +1,11 @@
-//! The wheel with agents that are functions: commits, decisions, pipelines and transcript lines per second.
+//! The wheel with agents that are functions: commits, decisions, pipelines, workflows and transcript lines per second.
 //!
 //! Everything runs in this process on the real disk; each round begins in an empty folder, floor and daemon by
 //! turns.
 
 use crate::figure::{Aim, Figure, Times};
 use crate::floor;
+use crate::processor;
 use crate::scale::Size;
 use crate::stage::{STEPS, Stage};
 use anyhow::{Context, Result};
@@ -44,6 +45,8 @@ struct Round {
     times: Times,
     commits: f64,
     groups: f64,
+    /// What one of them took of the processors, in microseconds.
+    cpu: f64,
 }
 
 #[derive(Default)]
@@ -53,6 +56,7 @@ struct Rounds {
     p99: Vec<f64>,
     commits: Vec<f64>,
     groups: Vec<f64>,
+    cpu: Vec<f64>,
 }
 
 impl Rounds {
@@ -62,22 +66,36 @@ impl Rounds {
         self.p99.push(round.times.at(0.99));
         self.commits.push(round.commits);
         self.groups.push(round.groups);
+        self.cpu.push(round.cpu);
     }
+}
+
+/// What a caller does again and again until it is told that it is enough.
+#[derive(Clone, Copy)]
+enum Work {
+    /// Sessions that follow one another.
+    Chain,
+    /// The six roles of the pipeline, with documents.
+    Workflow,
 }
 
 async fn steps(root: &Path, size: &Size, callers: usize) -> Result<Vec<Figure>> {
     let (mut floor, mut floor_p50, mut floor_p99) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut decisions, mut pipelines) = (Rounds::default(), Rounds::default());
+    let mut floor_cpu = Vec::new();
+    let (mut decisions, mut pipelines, mut workflows) = (Rounds::default(), Rounds::default(), Rounds::default());
     for _ in 0..size.rounds {
         let folder = tempfile::tempdir_in(root)?;
         let by_hand = floor::steps(folder.path(), callers, size.floor_round).await?;
         floor.push(by_hand.rate);
         floor_p50.push(by_hand.times.at(0.5));
         floor_p99.push(by_hand.times.at(0.99));
+        floor_cpu.push(by_hand.cpu);
         let folder = tempfile::tempdir_in(root)?;
         decisions.add(&decide(folder.path(), callers, size.round).await?);
-        let folder = tempfile::tempdir_in(root)?;
-        pipelines.add(&pipeline(folder.path(), callers, size.round).await?);
+        for (work, rounds) in [(Work::Chain, &mut pipelines), (Work::Workflow, &mut workflows)] {
+            let folder = tempfile::tempdir_in(root)?;
+            rounds.add(&objectives(folder.path(), work, callers, size.round).await?);
+        }
     }
     let aim = |figure: Figure| match callers {
         1 => figure,
@@ -89,6 +107,7 @@ async fn steps(root: &Path, size: &Size, callers: usize) -> Result<Vec<Figure>> 
             .detail("p99_ms", &it.p99)
             .detail("commits_per_second", &it.commits)
             .detail("transactions_per_second", &it.groups)
+            .detail("cpu_us", &it.cpu)
     };
     let decided = Figure::new(
         &format!("decisions_c{callers}"),
@@ -98,15 +117,24 @@ async fn steps(root: &Path, size: &Size, callers: usize) -> Result<Vec<Figure>> 
     )
     .over(BY_HAND, &floor, &decisions.rate)
     .detail("floor_p50_ms", &floor_p50)
-    .detail("floor_p99_ms", &floor_p99);
+    .detail("floor_p99_ms", &floor_p99)
+    .detail("floor_cpu_us", &floor_cpu);
     let chained: Vec<f64> = floor.iter().map(|it| it / STEPS as f64).collect();
+    let six = format!("{BY_HAND}; six of them, one after another");
     let piped = Figure::new(
         &format!("pipelines_c{callers}"),
         &format!("6-step pipelines, {callers} at once, agents are functions"),
         "1/s",
         &pipelines.rate,
     )
-    .over(&format!("{BY_HAND}; six of them, one after another"), &chained, &pipelines.rate);
+    .over(&six, &chained, &pipelines.rate);
+    let worked = Figure::new(
+        &format!("workflows_c{callers}"),
+        &format!("workflows of six roles, {callers} at once, roles are functions"),
+        "1/s",
+        &workflows.rate,
+    )
+    .over(&six, &chained, &workflows.rate);
     // What the wheel commits for its pipelines, beside as many of the floor's transactions.
     let commits = Figure::new(
         &format!("pipeline_commits_c{callers}"),
@@ -115,7 +143,7 @@ async fn steps(root: &Path, size: &Size, callers: usize) -> Result<Vec<Figure>> 
         &pipelines.commits,
     )
     .over(BY_HAND, &floor, &pipelines.commits);
-    Ok(vec![aim(with(decided, &decisions)), aim(with(piped, &pipelines)), commits])
+    Ok(vec![aim(with(decided, &decisions)), aim(with(piped, &pipelines)), commits, aim(with(worked, &workflows))])
 }
 
 /// Each caller edits an objective of its own, again and again: one decision, one row, one journal line.
@@ -125,8 +153,8 @@ async fn decide(folder: &Path, callers: usize, time: Duration) -> Result<Round> 
     for _ in 0..callers {
         objectives.push(started(&stage, 1).await?);
     }
-    let before = stage.orch.store().written();
-    let begin = Instant::now();
+    let before = Before::look(&stage);
+    let begin = before.begin;
     let mut tasks = JoinSet::new();
     for id in objectives {
         let stage = Arc::clone(&stage);
@@ -144,14 +172,17 @@ async fn decide(folder: &Path, callers: usize, time: Duration) -> Result<Round> 
             anyhow::Ok(times)
         });
     }
-    finish(stage, tasks, begin, before).await
+    finish(stage, tasks, before).await
 }
 
-/// Each caller runs pipelines, one after another.
-async fn pipeline(folder: &Path, callers: usize, time: Duration) -> Result<Round> {
-    let stage = Arc::new(Stage::pretended(folder, Arc::new(speaking())).await?);
-    let before = stage.orch.store().written();
-    let begin = Instant::now();
+/// Each caller makes objectives, one after another, and waits until each has succeeded.
+async fn objectives(folder: &Path, work: Work, callers: usize, time: Duration) -> Result<Round> {
+    let stage = Arc::new(match work {
+        Work::Chain => Stage::pretended(folder, Arc::new(speaking())).await?,
+        Work::Workflow => Stage::of_roles(folder).await?,
+    });
+    let before = Before::look(&stage);
+    let begin = before.begin;
     let mut tasks = JoinSet::new();
     for _ in 0..callers {
         let stage = Arc::clone(&stage);
@@ -159,33 +190,46 @@ async fn pipeline(folder: &Path, callers: usize, time: Duration) -> Result<Round
             let mut times = Times::default();
             while begin.elapsed() < time {
                 let asked = Instant::now();
-                stage.pipeline(STEPS).await?;
+                match work {
+                    Work::Chain => stage.pipeline(STEPS).await?,
+                    Work::Workflow => stage.workflow().await?,
+                };
                 times.add(asked.elapsed());
             }
             anyhow::Ok(times)
         });
     }
-    finish(stage, tasks, begin, before).await
+    finish(stage, tasks, before).await
 }
 
-async fn finish(
-    stage: Arc<Stage>,
-    mut tasks: JoinSet<Result<Times>>,
+/// How things stood when a round began.
+struct Before {
     begin: Instant,
-    before: orcha_store::Written,
-) -> Result<Round> {
+    written: orcha_store::Written,
+    cpu: Duration,
+}
+
+impl Before {
+    fn look(stage: &Stage) -> Self {
+        Self { begin: Instant::now(), written: stage.orch.store().written(), cpu: processor::used() }
+    }
+}
+
+async fn finish(stage: Arc<Stage>, mut tasks: JoinSet<Result<Times>>, before: Before) -> Result<Round> {
     let mut times = Times::default();
     while let Some(done) = tasks.join_next().await {
         times.extend(done??);
     }
-    let took = begin.elapsed().as_secs_f64();
+    let took = before.begin.elapsed().as_secs_f64();
+    let cpu = processor::used().saturating_sub(before.cpu);
     let after = stage.orch.store().written();
     Arc::into_inner(stage).context("the stage is still in use")?.close().await;
     Ok(Round {
         rate: times.len() as f64 / took,
+        cpu: processor::each(cpu, times.len()),
         times,
-        commits: (after.commits - before.commits) as f64 / took,
-        groups: (after.transactions - before.transactions) as f64 / took,
+        commits: (after.commits - before.written.commits) as f64 / took,
+        groups: (after.transactions - before.written.transactions) as f64 / took,
     })
 }
 
@@ -296,15 +340,21 @@ pub async fn profile(root: &Path, what: &str, seconds: f64) -> Result<String> {
         return Ok(format!("transcripts: {:.0} lines/s", transcripts(folder.path(), time).await?));
     }
     let round = match what {
-        "pipelines" => pipeline(folder.path(), 64, time).await?,
+        "pipelines" => objectives(folder.path(), Work::Chain, 64, time).await?,
+        "workflows" => objectives(folder.path(), Work::Workflow, 64, time).await?,
         "decisions" => decide(folder.path(), 64, time).await?,
-        _ => anyhow::bail!("`{what}` cannot be profiled: expected `pipelines`, `decisions` or `transcripts`"),
+        _ => {
+            anyhow::bail!(
+                "`{what}` cannot be profiled: expected `pipelines`, `workflows`, `decisions` or `transcripts`"
+            )
+        }
     };
     Ok(format!(
-        "{what}: {:.0}/s, {:.0} commits/s in {:.0} transactions/s, p50 {:.2} ms, p99 {:.2} ms",
+        "{what}: {:.0}/s, {:.0} commits/s in {:.0} transactions/s, {:.0} us of the processors each, p50 {:.2} ms, p99 {:.2} ms",
         round.rate,
         round.commits,
         round.groups,
+        round.cpu,
         round.times.at(0.5),
         round.times.at(0.99)
     ))

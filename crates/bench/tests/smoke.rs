@@ -6,13 +6,15 @@ use serde_json::Value;
 use std::process::Command;
 
 /// Every figure that a run must have.
-const FIGURES: [&str; 26] = [
+const FIGURES: [&str; 33] = [
     "decisions_c1",
     "pipelines_c1",
     "pipeline_commits_c1",
+    "workflows_c1",
     "decisions_c64",
     "pipelines_c64",
     "pipeline_commits_c64",
+    "workflows_c64",
     "transcript_lines",
     "run_start",
     "post_to_running",
@@ -33,6 +35,11 @@ const FIGURES: [&str; 26] = [
     "cold_start_empty",
     "cold_start_large",
     "daemon_rss_idle",
+    "workflows_start",
+    "workflows_rss",
+    "running_rss",
+    "adopt_serving",
+    "adopt_all",
 ];
 
 #[test]
