@@ -60,7 +60,7 @@ fn open(root: &Path) -> Deliveries {
     let secrets = Lookup::new(|name| (name == "HOOK_SECRET").then(|| SECRET.to_owned()));
     let backoff = Backoff { first: Duration::from_millis(1), cap: Duration::from_millis(2) };
     let settings = Settings { backoff, ..Settings::new(root.join("deliveries"), secrets, || NOW) };
-    Deliveries::new(settings, Outbound::new(vec!["127.0.0.1".parse().unwrap()]).unwrap())
+    Deliveries::new(settings, Outbound::new(vec!["127.0.0.1".parse().unwrap()]))
 }
 
 impl Scene for Real {

@@ -76,6 +76,7 @@ struct Inner {
     runs: PathBuf,
     memos: Mutex<HashMap<RunLabel, Arc<Memo>>>,
     watcher: Mutex<Option<Arc<Watcher>>>,
+    bubblewrap: sandbox::Shown,
 }
 
 /// What the host remembers of a run; all of it can be read from the directory again.
@@ -111,7 +112,14 @@ impl LocalHost {
         if let Some(parent) = &settings.cgroup_parent {
             cgroup::make(parent)?;
         }
-        Ok(Self { inner: Arc::new(Inner { settings, runs, memos: Mutex::default(), watcher: Mutex::default() }) })
+        let inner = Inner {
+            settings,
+            runs,
+            memos: Mutex::default(),
+            watcher: Mutex::default(),
+            bubblewrap: sandbox::Shown::new(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     fn dir(&self, label: &RunLabel) -> RunDir {
@@ -285,7 +293,7 @@ impl Host for LocalHost {
     }
 
     async fn sandboxes(&self) -> Vec<Offer> {
-        sandbox::offers(&self.inner.settings.search_path).await
+        sandbox::offers(&self.inner.settings.search_path, &self.inner.bubblewrap).await
     }
 
     async fn run(&self, command: &Command) -> Result<Output, CommandError> {

@@ -2,7 +2,7 @@
 //!
 //! Nothing here confines a run; its keeper does, when it starts the process.
 
-use crate::{Command, CommandError, execute};
+use crate::{Command, execute};
 use landlock::{
     ABI, Access, AccessFs, BitFlags, CompatLevel, Compatible, LandlockStatus, RestrictionStatus, Ruleset, RulesetAttr,
     RulesetCreated, RulesetError, Scope,
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::sync::OnceCell;
 
 /// How long `bwrap` may take to show that it works.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -68,11 +69,14 @@ pub struct Offer {
     pub there: Result<String, String>,
 }
 
-/// Looks what this machine has. Each level is found out by trying.
-pub(crate) async fn offers(search_path: &str) -> Vec<Offer> {
+/// What `bwrap` can do here, once it has shown that. Who asks meanwhile waits for the same trial.
+pub(crate) type Shown = OnceCell<String>;
+
+/// Looks what this machine has. Each level is found out by trying; one that worked is not tried again while it is there.
+pub(crate) async fn offers(search_path: &str, bubblewrap: &Shown) -> Vec<Offer> {
     let landlock = tokio::task::spawn_blocking(try_landlock).await;
     let landlock = landlock.unwrap_or_else(|_| Err("it could not be tried".to_owned()));
-    let bubblewrap = try_bubblewrap(search_path).await;
+    let bubblewrap = look_for_bubblewrap(search_path, bubblewrap).await;
     vec![
         Offer { level: SandboxLevel::Landlock, there: landlock },
         Offer { level: SandboxLevel::Bubblewrap, there: bubblewrap },
@@ -126,13 +130,18 @@ pub(crate) fn lack(error: &RulesetError) -> String {
 pub(crate) const BWRAP: [&str; 10] =
     ["--unshare-pid", "--unshare-ipc", "--ro-bind", "/", "/", "--dev-bind", "/dev", "/dev", "--proc", "/proc"];
 
+async fn look_for_bubblewrap(search_path: &str, shown: &Shown) -> Result<String, String> {
+    let there = execute::find_program("bwrap", &[("PATH".to_owned(), search_path.to_owned())]);
+    there.map_err(|_| "there is no `bwrap` in PATH".to_owned())?;
+    shown.get_or_try_init(|| try_bubblewrap(search_path)).await.cloned()
+}
+
 async fn try_bubblewrap(search_path: &str) -> Result<String, String> {
     let mut command = Command::new("bwrap", "/").args(BWRAP).args(["--", "true"]).env("PATH", search_path);
     (command.timeout, command.keep) = (PATIENCE, 4 << 10);
     match execute::execute(&command).await {
         Ok(output) if output.status.success() => Ok("namespaces for files and processes".to_owned()),
         Ok(output) => Err(format!("`bwrap` does not work here: {}", crate::first_line(&output.complaint()))),
-        Err(CommandError::Spawn { .. }) => Err("there is no `bwrap` in PATH".to_owned()),
         Err(fault) => Err(fault.to_string()),
     }
 }

@@ -21,9 +21,6 @@ pub enum SetupError {
         /// The name.
         name: String,
     },
-    /// The way to the web cannot be made.
-    #[error("pages cannot be fetched")]
-    Web(#[from] orcha_outbound::OutboundError),
 }
 
 /// A refusal or a failure, in words for the model.

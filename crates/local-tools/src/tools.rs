@@ -127,7 +127,7 @@ impl LocalTools {
         };
         let allowed = allowed.iter().map(known).collect::<Result<Vec<_>, _>>()?;
         let root = Root::open(root).map_err(|source| SetupError::Root { path: PathBuf::from(root), source })?;
-        let web = Outbound::new(hosts)?;
+        let web = Outbound::new(hosts);
         let changing = tokio::sync::Mutex::default();
         Ok(Self { inner: Arc::new(Inner { root, allowed, limits, surroundings, web, changing }) })
     }

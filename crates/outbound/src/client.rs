@@ -8,7 +8,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Method, Response, Url};
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// What is asked of somebody else's server.
@@ -70,7 +70,7 @@ pub struct Answer {
 /// The way out. Cheap to clone; clones share their connections.
 #[derive(Clone)]
 pub struct Outbound {
-    client: reqwest::Client,
+    client: Arc<OnceLock<reqwest::Client>>,
     allowed: Arc<[Allowed]>,
 }
 
@@ -82,8 +82,16 @@ impl fmt::Debug for Outbound {
 
 impl Outbound {
     /// Makes a way out to the public internet and to what is allowed beside it.
-    pub fn new(allowed: Vec<Allowed>) -> Result<Self, OutboundError> {
-        let allowed: Arc<[Allowed]> = allowed.into();
+    pub fn new(allowed: Vec<Allowed>) -> Self {
+        Self { client: Arc::default(), allowed: allowed.into() }
+    }
+
+    /// Returns the client, which is made when something is sent for the first time: reading the certificates of the
+    /// machine takes longer than all else that a daemon does when it starts.
+    fn client(&self) -> Result<&reqwest::Client, OutboundError> {
+        if let Some(made) = self.client.get() {
+            return Ok(made);
+        }
         let builder = || {
             reqwest::Client::builder()
                 .no_proxy()
@@ -91,11 +99,12 @@ impl Outbound {
                 .referer(false)
                 .connect_timeout(Duration::from_secs(10))
                 .user_agent(concat!("orcha/", env!("CARGO_PKG_VERSION")))
-                .dns_resolver(Arc::new(Lookup { allowed: Arc::clone(&allowed) }))
+                .dns_resolver(Arc::new(Lookup { allowed: Arc::clone(&self.allowed) }))
         };
         // A machine without certificates of its own can still speak plain HTTP.
-        let client = builder().build().or_else(|_| builder().tls_certs_only([]).build());
-        Ok(Self { client: client.map_err(|source| OutboundError::Client { source })?, allowed })
+        let made = builder().build().or_else(|_| builder().tls_certs_only([]).build());
+        let made = made.map_err(|source| OutboundError::Client { source })?;
+        Ok(self.client.get_or_init(|| made))
     }
 
     /// Says whether an address could be gone to now, by itself and by what its name stands for. Nothing is sent.
@@ -129,7 +138,7 @@ impl Outbound {
             .map_err(|_| refused_url(&request.url, "its method is not one"))?;
         let mut headers = header_map(&request.headers)?;
         for hop in 0.. {
-            let mut call = self.client.request(method.clone(), url.clone()).headers(headers.clone());
+            let mut call = self.client()?.request(method.clone(), url.clone()).headers(headers.clone());
             if !request.body.is_empty() {
                 call = call.body(request.body.clone());
             }

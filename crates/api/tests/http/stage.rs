@@ -131,7 +131,7 @@ impl Stage {
         };
         let secrets = Lookup::new(|name| (name == "HOOK_SECRET").then(|| "canary-0123456789abcdef".to_owned()));
         let made = DeliverySettings::new(folder.path().join("deliveries"), secrets, || 1_800_000_000);
-        let deliveries = Deliveries::new(made, Outbound::new(vec!["127.0.0.1".parse().unwrap()]).unwrap());
+        let deliveries = Deliveries::new(made, Outbound::new(vec!["127.0.0.1".parse().unwrap()]));
         let hands = Hands::new(Arc::new(forge.clone())).with_deliverer(Arc::new(deliveries)).with_models(Arc::new(Two));
         let settings = Settings { watch_every: Duration::from_secs(3600), ..Settings::default() };
         let orch = Orch::start(store, hands, settings, Arc::new(SystemClock)).await.unwrap();
