@@ -122,6 +122,7 @@ async fn serve(options: Options) -> Result<()> {
 
     let agents = agents(&options, &config)?;
     warn_of_missing_agent(&agents, &Settings::default().agent.kind);
+    warn_of_root(&options);
     let hears_once = agents.hear_once().map(str::to_owned).collect();
     let local = this_machine(agents, &work_root).await?;
     let hands = Hands::new(Arc::new(LocalForge::new(Arc::clone(&local.host), git())));
@@ -301,6 +302,16 @@ fn warn_of_missing_agent(agents: &Agents, kind: &str) {
         };
         warn!(
             "the agent `{kind}` cannot be started: {fault}; {step}, or choose other agents by `orcha run --agent`; `orcha doctor` shows which are there"
+        );
+    }
+}
+
+/// Says aloud what Claude Code would say only to each session that it does not begin.
+fn warn_of_root(options: &Options) {
+    let asks_nothing = matches!(options.agent_permissions, AgentPermissions::Everything);
+    if asks_nothing && rustix::process::geteuid().is_root() && std::env::var_os("IS_SANDBOX").is_none() {
+        warn!(
+            "as root, Claude Code does not run with `--agent-permissions everything` unless a session has a sandbox; run orchad as another user, or set IS_SANDBOX=1 where this machine is one"
         );
     }
 }

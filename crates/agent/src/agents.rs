@@ -3,7 +3,7 @@
 //! It starts nothing: it makes runners for a host.
 
 use crate::acp::{self, Acp, Recipe, RecipeError};
-use crate::claude::Claude;
+use crate::claude::{self, Claude};
 use crate::codex::{Codex, CodexExec};
 use crate::headless::{Headless, Program};
 use crate::llm::{Llm, ProviderError, Providers};
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// What each native agent may see of the daemon's environment, besides what every program needs.
-const CLAUDE_SEES: [&str; 3] = ["ANTHROPIC_", "CLAUDE_", "IS_SANDBOX"];
+const CLAUDE_SEES: [&str; 3] = ["ANTHROPIC_", "CLAUDE_", claude::SANDBOX];
 const CODEX_SEES: [&str; 2] = ["CODEX_", "OPENAI_"];
 const LLM_SEES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"];
 

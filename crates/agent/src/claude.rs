@@ -26,6 +26,9 @@ const SWITCHES: [(&str, &str); 5] = [
     ("ENABLE_TOOL_SEARCH", "false"),
 ];
 
+/// What tells the program that it runs in a sandbox.
+pub(crate) const SANDBOX: &str = "IS_SANDBOX";
+
 /// Variables that make the program believe that it runs inside another one of its kind.
 const UNSET: [&str; 2] = ["CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT"];
 
@@ -111,7 +114,9 @@ impl Claude {
     /// Lays the environments over each other: base, switches, launch; the last one wins.
     fn env(&self, launch: &Launch) -> Vec<(String, String)> {
         let switches = SWITCHES.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let mut env = spec::layered(self.base_env.iter().chain(&switches).chain(&launch.env));
+        // As root it does without asking only where it is told that this is a sandbox: here it is one.
+        let sandbox = spec::is_confined(launch).then(|| (SANDBOX.to_owned(), "1".to_owned()));
+        let mut env = spec::layered(self.base_env.iter().chain(&switches).chain(&sandbox).chain(&launch.env));
         env.retain(|(key, _)| !UNSET.contains(&key.as_str()));
         env
     }

@@ -4,7 +4,7 @@
 use expect_test::expect;
 use orcha_agent::claude::Claude;
 use orcha_agent::{Dialect, Launch, LaunchError, Mcp, Permissions, Say};
-use orcha_base::Redacted;
+use orcha_base::{Redacted, SandboxLevel};
 use orcha_exec::RunLabel;
 
 const CONVERSATION: &str = "33333333-3333-4333-8333-333333333333";
@@ -67,6 +67,16 @@ fn c13_a_launch_puts_secrets_and_long_texts_into_private_files() {
     .assert_eq(&input.join("\n"));
     assert_eq!(spec.program, "claude");
     assert!(!format!("{:?} {:?}", spec.args, spec.env).contains("s3cret"));
+}
+
+#[test]
+fn it_is_told_of_a_sandbox_only_where_ours_confines_it() {
+    let told = |level| {
+        let sandbox = orcha_exec::Sandbox { level, ..Default::default() };
+        let spec = claude().run_spec(&Launch { sandbox, ..launch() }).unwrap();
+        spec.env.contains(&("IS_SANDBOX".to_owned(), "1".to_owned()))
+    };
+    assert!(told(SandboxLevel::Landlock) && told(SandboxLevel::Bubblewrap) && !told(SandboxLevel::None));
 }
 
 #[test]

@@ -290,6 +290,8 @@ fn claude(home: &Path, model: &str) -> Vec<(&'static str, OsString)> {
         ("DISABLE_ERROR_REPORTING", "1"),
         ("DISABLE_AUTOUPDATER", "1"),
         ("CLAUDE_CODE_MAX_RETRIES", "1"),
+        // As root it does without asking only where it is told this.
+        ("IS_SANDBOX", "1"),
     ]);
     env.push(("CLAUDE_CONFIG_DIR", home.join(".claude").into()));
     env
