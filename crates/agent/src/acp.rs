@@ -10,7 +10,7 @@ mod schema;
 pub use recipe::{Levels, McpCalls, Recipe, RecipeError, builtin, recipes};
 
 use crate::rpc::{Frame, HELLO};
-use crate::spec::{self, BRIEF, Opening, unsupported};
+use crate::spec::{self, BRIEF, MCP_FILE, Opening, unsupported};
 use crate::{Dialect, Dialogue, Launch, LaunchError, Program, RunnerError, Say, Utterance};
 use orcha_exec::{InputLine, RunSpec};
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,9 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 const FRAME: Frame = Frame { version: true };
+
+/// A file of tools that names none.
+const NO_TOOLS: &str = r#"{"mcpServers":{}}"#;
 
 /// A program that speaks ACP.
 #[derive(Clone, Debug)]
@@ -85,7 +88,7 @@ impl Dialect for Acp {
         let login = recipe.login.iter().find(|(key, _)| env.iter().any(|(known, _)| known == *key));
         let brief = Brief {
             cwd: spec::folder(launch)?.to_owned(),
-            servers: servers(launch),
+            servers: if recipe.opens_with.is_some() { json!([]) } else { servers(launch) },
             resume: launch.resume.clone(),
             rules: launch.rules.clone(),
             opening: spec::opening(launch)?,
@@ -95,6 +98,10 @@ impl Dialect for Acp {
         };
         let tools = json!(brief.tools).to_string();
         let mut files = vec![(BRIEF.to_owned(), json!(brief).to_string())];
+        if recipe.opens_with.is_some() {
+            // It is read whether there are tools or not.
+            files.push((MCP_FILE.to_owned(), launch.mcp.as_ref().map_or_else(|| NO_TOOLS.to_owned(), spec::mcp_file)));
+        }
         files.extend(recipe.files.iter().map(|(name, text)| (name.clone(), text.replace("{tools}", &tools))));
         let hello = json!({
             "protocolVersion": 1,

@@ -8,7 +8,7 @@ mod turn_end;
 
 pub(crate) use dialogue::{block, blocks, tool_result};
 
-use crate::spec::{self, unsupported};
+use crate::spec::{self, MCP_FILE, RUN_DIR, unsupported};
 use crate::{Dialect, Dialogue, Launch, LaunchError, Mcp, Permissions, Program, RunnerError, Say, Utterance};
 use orcha_exec::{InputLine, RunSpec};
 use serde_json::{Value, json};
@@ -67,8 +67,8 @@ impl Dialect for Claude {
         );
         args.extend(["--setting-sources", "", "--strict-mcp-config"].map(str::to_owned));
         if let Some(mcp) = &launch.mcp {
-            files.push(("mcp.json".to_owned(), mcp_config(mcp)));
-            args.extend(["--mcp-config", "{run_dir}/mcp.json"].map(str::to_owned));
+            files.push((MCP_FILE.to_owned(), spec::mcp_file(mcp)));
+            args.extend(["--mcp-config".to_owned(), format!("{RUN_DIR}/{MCP_FILE}")]);
             if !mcp.tools.is_empty() {
                 // One token: the flag takes any number of words and would swallow what follows.
                 args.push(format!("--allowedTools={}", allowed(mcp)));
@@ -128,12 +128,6 @@ fn mode(permissions: Permissions) -> &'static str {
         Permissions::Edits => "acceptEdits",
         Permissions::Ask => "default",
     }
-}
-
-fn mcp_config(mcp: &Mcp) -> String {
-    let bearer = format!("Bearer {}", mcp.token.expose());
-    json!({"mcpServers": {&mcp.name: {"type": "http", "url": mcp.url, "headers": {"Authorization": bearer}}}})
-        .to_string()
 }
 
 fn allowed(mcp: &Mcp) -> String {

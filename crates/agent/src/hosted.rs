@@ -12,7 +12,7 @@ use orcha_exec::{
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -84,6 +84,9 @@ pub trait Dialogue: Send {
 
     /// Takes what the launch laid down in `brief.json`. Not remembered: it may hold a credential.
     fn brief(&mut self, _brief: &str) {}
+
+    /// Takes the directory of the run before the brief, for what has to name a private file to the program.
+    fn folder(&mut self, _run_dir: &Path) {}
 
     /// Learns that something was said after what was heard so far.
     fn said(&mut self, _say: &Say) {}
@@ -185,6 +188,7 @@ impl HostedRunner {
                     brief
                 }
             };
+            dialogue.folder(&self.folder(label));
             dialogue.brief(&brief);
         }
         Ok(dialogue)

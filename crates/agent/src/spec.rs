@@ -2,10 +2,11 @@
 //!
 //! Nothing here knows a protocol.
 
-use crate::{Begun, Launch, LaunchError, Say};
+use crate::{Begun, Launch, LaunchError, Mcp, Say};
 use orcha_base::{SandboxLevel, Timestamp};
 use orcha_exec::{RunSpec, Sandbox};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -114,8 +115,18 @@ pub(crate) fn confined(launch: &Launch, keeps: &[String], env: &[(String, String
     sandbox
 }
 
+/// The private file with the daemon's tools.
+pub(crate) const MCP_FILE: &str = "mcp.json";
+
+/// The daemon's tools as Claude Code, and many programs after it, read them from a file.
+pub(crate) fn mcp_file(mcp: &Mcp) -> String {
+    let bearer = format!("Bearer {}", mcp.token.expose());
+    json!({"mcpServers": {&mcp.name: {"type": "http", "url": mcp.url, "headers": {"Authorization": bearer}}}})
+        .to_string()
+}
+
 /// What stands for the directory of a run.
-const RUN_DIR: &str = "{run_dir}";
+pub(crate) const RUN_DIR: &str = "{run_dir}";
 
 /// Says how long a resume must wait where a program names the file of a conversation by the minute in which it opens it:
 /// within that minute it would lay an empty one over it.

@@ -16,9 +16,9 @@ pub use behaviour::{Behaviour, Dialog};
 pub use bridge::{SESSION, SOCKET, serve};
 
 use crate::acp::Levels;
-use crate::spec::{self, unsupported};
+use crate::spec::{self, MCP_FILE, unsupported};
 use crate::text::{clean, object, raw, str_of};
-use crate::{Dialect, Dialogue, Event, Heard, Launch, LaunchError, Mcp, Program, RunnerError, Say, TurnEnd, Utterance};
+use crate::{Dialect, Dialogue, Event, Heard, Launch, LaunchError, Program, RunnerError, Say, TurnEnd, Utterance};
 use orcha_exec::{ExitStatus, InputLine, RunSpec};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -27,8 +27,6 @@ use std::sync::Arc;
 
 /// The private file that tells the bridge what to do.
 const ORDERS: &str = "terminal.json";
-/// The tools of ours, as many programs take them by a file.
-const MCP_FILE: &str = "mcp.json";
 /// The session's credential alone.
 const TOKEN_FILE: &str = "mcp.token";
 
@@ -109,7 +107,7 @@ impl Dialect for Terminal {
         let mut env = spec::layered(self.base_env.iter().chain(&own).chain(&launch.env));
         let mut files = Vec::new();
         if let Some(mcp) = &launch.mcp {
-            files.push((MCP_FILE.to_owned(), mcp_file(mcp)));
+            files.push((MCP_FILE.to_owned(), spec::mcp_file(mcp)));
             files.push((TOKEN_FILE.to_owned(), mcp.token.expose().clone()));
             env.push(("ORCHA_MCP_URL".to_owned(), mcp.url.clone()));
             env.push(("ORCHA_MCP_CONFIG".to_owned(), format!("{{run_dir}}/{MCP_FILE}")));
@@ -193,12 +191,6 @@ enum Word {
 fn prompt(key: &str, text: &str) -> InputLine {
     let order = Order::Prompt { key: key.to_owned(), text: text.to_owned() };
     InputLine { key: key.to_owned(), text: json!(order).to_string() }
-}
-
-fn mcp_file(mcp: &Mcp) -> String {
-    let bearer = format!("Bearer {}", mcp.token.expose());
-    json!({"mcpServers": {&mcp.name: {"type": "http", "url": mcp.url, "headers": {"Authorization": bearer}}}})
-        .to_string()
 }
 
 /// The reader of one run.

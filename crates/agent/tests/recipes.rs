@@ -9,6 +9,7 @@ use orcha_base::{Redacted, Retry, Timestamp};
 use orcha_exec::{RunLabel, RunSpec};
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::path::Path;
 
 fn agents() -> Agents {
     let environment = [
@@ -248,6 +249,23 @@ fn opencode_asks_because_it_is_told_to() {
 }
 
 #[test]
+fn an_agent_that_hands_servers_on_by_argument_is_pointed_to_a_private_file() {
+    let spec = spec("claude-agent-acp", &launch());
+    let file = |name: &str| spec.files.iter().find(|(known, _)| known == name).unwrap().1.clone();
+    assert!(file("mcp.json").contains("Bearer s3cret") && !file("brief.json").contains("s3cret"));
+    let mut dialogue = agents().dialect("claude-agent-acp").unwrap().dialogue(&Value::Null);
+    dialogue.folder(Path::new("/runs/s-1"));
+    dialogue.brief(&file("brief.json"));
+    let hello =
+        json!({"id": "initialize", "jsonrpc": "2.0", "result": {"protocolVersion": 1, "agentCapabilities": {}}});
+    let said = dialogue.hear(hello.to_string().as_bytes(), false);
+    let opening: Value = serde_json::from_str(&said.replies[0].text).unwrap();
+    assert_eq!(opening["params"]["mcpServers"], json!([]));
+    let options = &opening["params"]["_meta"]["claudeCode"]["options"];
+    assert_eq!(options["extraArgs"], json!({"mcp-config": "/runs/s-1/mcp.json"}));
+}
+
+#[test]
 fn no_argument_and_no_variable_of_an_interactive_agent_holds_the_credential() {
     for kind in agents().kinds() {
         let launch = Launch {
@@ -308,7 +326,7 @@ fn a_configuration_that_says_nonsense_is_refused_with_its_place() {
         refusal("a = 1"),
     ];
     expect![[r#"
-        unknown field `colour`, expected one of `command`, `args`, `args_for`, `args_confined`, `sees`, `env`, `env_for`, `model_args`, `model_env`, `modes`, `login`, `keeps`, `late_history`, `file_by_minute`, `files`, `mcp_calls`, `errors`
+        unknown field `colour`, expected one of `command`, `args`, `args_for`, `args_confined`, `sees`, `env`, `env_for`, `model_args`, `model_env`, `modes`, `login`, `keeps`, `late_history`, `file_by_minute`, `files`, `opens_with`, `mcp_calls`, `errors`
         ---
         agent `a` has no `command`
         ---

@@ -11,6 +11,7 @@ use crate::{Dialogue, Event, Heard, RunnerError, Say, TurnEnd, Usage};
 use orcha_exec::{ExitStatus, InputLine};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::path::Path;
 use std::sync::Arc;
 
 /// The error code for a method that the agent does not have.
@@ -27,6 +28,7 @@ pub(super) struct AcpDialogue {
     recipe: Arc<Recipe>,
     memory: Memory,
     brief: Option<Brief>,
+    run_dir: String,
 }
 
 /// What of a memory is needed to say something.
@@ -85,7 +87,7 @@ struct Memory {
 impl AcpDialogue {
     /// Goes on from a memory; one that is not ours counts as none.
     pub(super) fn remembering(recipe: Arc<Recipe>, memory: &Value) -> Self {
-        Self { recipe, memory: Memory::deserialize(memory).unwrap_or_default(), brief: None }
+        Self { recipe, memory: Memory::deserialize(memory).unwrap_or_default(), brief: None, run_dir: String::new() }
     }
 }
 
@@ -117,6 +119,10 @@ impl Dialogue for AcpDialogue {
 
     fn wants_brief(&self) -> bool {
         self.memory.session.is_none() && !self.memory.shut
+    }
+
+    fn folder(&mut self, run_dir: &Path) {
+        self.run_dir = run_dir.display().to_string();
     }
 
     fn brief(&mut self, brief: &str) {
@@ -192,10 +198,12 @@ impl AcpDialogue {
 
     fn open(&mut self, key: &str) -> Heard {
         let Some(brief) = &self.brief else { return Heard::default() };
-        let mut params = json!({"cwd": brief.cwd, "mcpServers": brief.servers});
+        let mut params = self.recipe.opening(&self.run_dir);
+        params.insert("cwd".to_owned(), json!(brief.cwd));
+        params.insert("mcpServers".to_owned(), brief.servers.clone());
         let method = match (&brief.resume, self.memory.resumes.first()) {
             (Some(session), Some(method)) => {
-                params["sessionId"] = json!(session);
+                params.insert("sessionId".to_owned(), json!(session));
                 method.clone()
             }
             (Some(_), None) => {
@@ -203,7 +211,7 @@ impl AcpDialogue {
             }
             (None, _) => "session/new".to_owned(),
         };
-        Self::reply(FRAME.request(key, &method, &params))
+        Self::reply(FRAME.request(key, &method, &Value::Object(params)))
     }
 
     fn opened(&mut self, result: &Value) -> Heard {

@@ -3,8 +3,9 @@
 
 use crate::Permissions;
 use crate::causes::{Rule, look_up};
+use crate::spec::RUN_DIR;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 const BUILTIN: &str = include_str!("recipes.toml");
@@ -46,6 +47,10 @@ pub struct Recipe {
     /// Private files of each run: name and content. `{tools}` stands for the tools of ours that need no asking, as
     /// a JSON array of `mcp__<server>__<tool>`.
     pub files: BTreeMap<String, String>,
+    /// Fields of the request that opens or resumes a conversation, for an agent that would hand what it is told of MCP
+    /// servers on by argument. Our tools are then not in the request but in the private file `mcp.json`, as Claude
+    /// Code reads them. `{run_dir}` is the folder of the run's private files.
+    pub opens_with: Option<Map<String, Value>>,
     /// How a call of an MCP tool is known before it is allowed, where its name is not said beside it.
     pub mcp_calls: McpCalls,
     /// From errors to causes; the first rule that holds counts.
@@ -129,6 +134,13 @@ impl Recipe {
         self.args_confined.is_some()
     }
 
+    /// Returns what a request that opens a conversation holds beside what the protocol wants.
+    pub(super) fn opening(&self, run_dir: &str) -> Map<String, Value> {
+        let mut fields = self.opens_with.clone().unwrap_or_default();
+        fields.values_mut().for_each(|it| fill(it, run_dir));
+        fields
+    }
+
     pub(super) fn mode(&self, permissions: Permissions) -> Option<&str> {
         self.modes.get(permissions).as_deref()
     }
@@ -138,6 +150,16 @@ impl Recipe {
         // Codex says it with a type, also behind another protocol.
         let typed = error.pointer("/data/codex_error_info").and_then(crate::codex::cause);
         typed.or_else(|| look_up(&self.errors, error))
+    }
+}
+
+/// Names the directory of a run wherever a text stands for it.
+fn fill(value: &mut Value, run_dir: &str) {
+    match value {
+        Value::String(text) => *text = text.replace(RUN_DIR, run_dir),
+        Value::Array(items) => items.iter_mut().for_each(|it| fill(it, run_dir)),
+        Value::Object(fields) => fields.values_mut().for_each(|it| fill(it, run_dir)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
