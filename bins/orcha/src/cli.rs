@@ -215,6 +215,23 @@ pub fn limits(all: &[Limit]) -> Result<Option<Limits>, String> {
     serde_json::from_value(serde_json::Value::Object(named)).map(Some).map_err(|fault| fault.to_string())
 }
 
+/// Reads a length of time as seconds.
+fn seconds(text: &str) -> Result<u64, String> {
+    let said: jiff::SignedDuration = text.parse().map_err(|_| "a time is written like 90m, 2h or 1h30m".to_owned())?;
+    match u64::try_from(said.as_secs()) {
+        Ok(secs) if secs > 0 => Ok(secs),
+        _ => Err("it must be at least a second".into()),
+    }
+}
+
+/// Adds a deadline to limits.
+pub fn by(deadline: Option<u64>, limits: Option<Limits>) -> Option<Limits> {
+    match deadline {
+        Some(_) => Some(Limits { deadline_secs: deadline, ..limits.unwrap_or_default() }),
+        None => limits,
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct Run {
     /// What it is about, in a line.
@@ -254,6 +271,9 @@ pub struct Run {
     /// A limit of its own, `NAME=N`, for instance `same_error=5`; 0 switches it off. May be given several times.
     #[arg(long, value_name = "NAME=N")]
     pub limit: Vec<Limit>,
+    /// End it after this time with what stands, for instance `90m` or `2h`.
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub deadline: Option<u64>,
     /// How it is run: `manager`, `direct` or `pipeline`.
     #[arg(long)]
     pub strategy: Option<Strategy>,
@@ -395,7 +415,7 @@ pub struct WorkflowRun {
     /// `doc_draft`, `webhook` or `answer` [default: the Director says].
     #[arg(long, value_name = "ACTION")]
     pub delivery: Option<String>,
-    /// What the delivery takes, as a JSON object: for a webhook `{"url": …, "secret": {"env": "NAME"}}`.
+    /// What the delivery takes, as a JSON object: for a webhook `{"url": …, "secret": {"name": "NAME"}}`.
     #[arg(long, value_name = "JSON|@FILE|-", requires = "delivery")]
     pub delivery_config: Option<String>,
     /// Merge the pull request without asking anybody.
@@ -428,6 +448,9 @@ pub struct WorkflowRun {
     /// A limit of its own, `NAME=N`, for instance `same_error=5`; 0 switches it off. May be given several times.
     #[arg(long, value_name = "NAME=N")]
     pub limit: Vec<Limit>,
+    /// End it after this time with what stands, for instance `90m` or `2h`.
+    #[arg(long, value_name = "TIME", value_parser = seconds)]
+    pub deadline: Option<u64>,
     /// A file that comes with it: text, code or data as text, of up to 2 MiB. May be given several times.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub attach: Vec<PathBuf>,
@@ -667,9 +690,9 @@ pub enum Customization {
     },
     /// Write a version of a text; runs that begin from now on go by it.
     Set {
-        /// `role_overlay`, `prompt_overlay` or `skill`.
+        /// `role_overlay`, `prompt_overlay`, `skill` or `policy`.
         kind: CustomizationKind,
-        /// Its name; a role for what one role is told.
+        /// Its name; a role for what one role is told, `run` for a policy.
         name: String,
         /// The file with the words, or `-` for the standard input.
         #[arg(long, value_name = "FILE|-", value_hint = ValueHint::FilePath)]

@@ -308,10 +308,39 @@ pub fn customization(it: &Customization, out: &mut dyn Write) -> io::Result<()> 
 pub fn resolved(it: &ResolvedCustomizations, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "a run in {} goes by the texts of: {}", line(&it.scope), line(&it.chain.join(", ")))?;
     customizations(&it.customizations, out)?;
+    if !it.policy.is_empty() {
+        writeln!(out, "\nit may do what this policy lets it:")?;
+        policy(&it.policy, out)?;
+    }
     match &it.told {
         None => Ok(()),
         Some(told) if told.is_empty() => writeln!(out, "\nthe role is told nothing besides its own rules"),
         Some(told) => writeln!(out, "\n{}", block(told.trim())),
+    }
+}
+
+/// Shows what runs may do, and where each rule comes from.
+pub fn policy(rows: &[PolicyRule], out: &mut dyn Write) -> io::Result<()> {
+    let mut table =
+        Rows::new([("RULE", Nothing), ("VALUE", Width), ("SCOPE", Width), ("VERSION", Nothing), ("LOCKED BY", Width)]);
+    for it in rows {
+        table.row(vec![
+            Cell::new(&it.rule),
+            foreign(&said(it), 120),
+            foreign(&it.scope, TITLE),
+            Cell::new(it.version),
+            foreign(it.locked_by.as_deref().unwrap_or_default(), TITLE),
+        ]);
+    }
+    table.write("no policy", out)
+}
+
+/// The value of a rule, for people.
+fn said(rule: &PolicyRule) -> String {
+    match &rule.value {
+        serde_json::Value::Array(names) if names.is_empty() => "nothing at all".to_owned(),
+        serde_json::Value::Array(names) => names.iter().filter_map(|it| it.as_str()).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
     }
 }
 
@@ -456,6 +485,14 @@ impl Facts<'_> {
         }
     }
 
+    fn until(&mut self, name: &str, at: Option<Timestamp>) -> io::Result<()> {
+        match at {
+            Some(at) if at > now() => self.fact(name, format!("in {} at the latest", age(at.since(now())))),
+            Some(_) => self.fact(name, "now: its time is over"),
+            None => Ok(()),
+        }
+    }
+
     fn long(&mut self, name: &str, value: Option<&str>) -> io::Result<()> {
         match value.filter(|it| !it.trim().is_empty()) {
             Some(value) => {
@@ -479,6 +516,7 @@ pub fn objective(objective: &Objective, out: &mut dyn Write) -> io::Result<()> {
     facts.text("agent", Some(&objective.agent))?;
     facts.fact("priority", objective.priority)?;
     facts.since("made", Some(objective.created_at))?;
+    facts.until("ends", objective.deadline.filter(|_| objective.completed_at.is_none()))?;
     facts.since("ended", objective.completed_at)
 }
 
@@ -648,6 +686,11 @@ pub fn workflow(it: &Workflow, out: &mut dyn Write) -> io::Result<()> {
         if it.execution.qa_cycle > 0 {
             facts.fact("repairs", format!("{} of {}", it.execution.qa_cycle, it.execution.max_qa_retries))?;
         }
+        facts.until("ends", it.deadline.filter(|_| row.completed_at.is_none()))?;
+    }
+    for rule in &it.policy {
+        let from = format!("{} version {}", rule.scope, rule.version);
+        writeln!(out, "  policy  {:<19} {} ({})", rule.rule, cut(&line(&said(rule)), 80), line(&from))?;
     }
     for task in &it.tasks {
         let state = toned(task.status.as_str(), 10);

@@ -5,6 +5,7 @@
 
 use anyhow::{Context, Result};
 use orcha_agent::llm::Providers;
+use orcha_delivery::NamedSecrets;
 use orcha_model::guard::Limits;
 use orcha_model::{Amount, Permissions};
 use orcha_outbound::Allowed;
@@ -37,6 +38,9 @@ pub struct Config {
     pub permissions: Permissions,
     /// Where results may be delivered to.
     pub delivery: DeliveryRules,
+    /// Where the secrets of tenants lie: a table for each tenant, with a name for each secret.
+    #[serde(skip_serializing_if = "NamedSecrets::is_empty")]
+    pub secrets: NamedSecrets,
     /// How runs are learned from.
     pub refiner: Refiner,
     /// Who takes over from whom, and recipes of agents.
@@ -230,6 +234,7 @@ impl Config {
             anyhow::ensure!(value > 0, "supervision.{field} must be at least 1");
         }
         config.delivery.hosts()?;
+        config.secrets.check().map_err(anyhow::Error::msg)?;
         let refiner = &config.refiner;
         anyhow::ensure!(refiner.search_every_secs > 0, "refiner.search_every_secs must be at least 1");
         anyhow::ensure!((1..=10_000).contains(&refiner.search_runs), "refiner.search_runs must be between 1 and 10000");
@@ -365,6 +370,10 @@ mod tests {
             ("[permissions]\ndeny = [{ command = \"a; b\" }]\n", "plain command"),
             ("[delivery]\nallow_hosts = [\"http://x\"]\n", "allow_hosts"),
             ("[permissions.roles.boss]\nmode = \"deny\"\n", "boss"),
+            ("[secrets.acme]\nhook = \"canary\"\n", "a secret is named, not given"),
+            ("[secrets.acme]\nhook = { name = \"other\" }\n", "secrets.acme.hook"),
+            ("[secrets.acme]\nhook = { file = \"relative\" }\n", "secrets.acme.hook"),
+            ("[secrets.acme]\n\"a b\" = { env = \"X\" }\n", "at most 100"),
         ] {
             let refused = format!("{:#}", Config::parse(text).unwrap_err());
             assert!(refused.contains(name), "{refused}");
@@ -379,6 +388,15 @@ mod tests {
         let reviewer = config.permissions.policy(orcha_model::Role::Reviewer, None);
         assert_eq!((reviewer.mode.to_string().as_str(), reviewer.allow.len(), reviewer.deny.len()), ("deny", 2, 1));
         assert_eq!(config.permissions.policy(orcha_model::Role::Implementer, None).mode.to_string(), "ask");
+        assert_eq!(Config::parse(&config.to_toml().unwrap()).unwrap(), config);
+    }
+
+    #[test]
+    fn secrets_of_tenants_are_places_and_read_back() {
+        let text =
+            "[secrets.acme]\nhook = { env = \"ACME_HOOK\" }\n[secrets.default]\nhook = { file = \"/run/hook\" }\n";
+        let config = Config::parse(text).unwrap();
+        assert!(!config.secrets.is_empty());
         assert_eq!(Config::parse(&config.to_toml().unwrap()).unwrap(), config);
     }
 

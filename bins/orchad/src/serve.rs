@@ -259,7 +259,7 @@ fn search_path() -> String {
 /// What becomes of results: below the data folder, and by calls to servers that may be called.
 fn deliveries(data: &Path, config: &Config) -> Result<Deliveries> {
     let outbound = Outbound::new(config.delivery.hosts()?);
-    let secrets = Lookup::new(|name| std::env::var(name).ok());
+    let secrets = Lookup::new(|name| std::env::var(name).ok()).with(config.secrets.clone());
     let now = || SystemClock.now().as_micros() / 1_000_000;
     Ok(Deliveries::new(DeliverySettings::new(data.join("deliveries"), secrets, now), outbound))
 }

@@ -41,6 +41,7 @@ pub(crate) fn limits(it: &orcha_model::guard::Limits) -> orcha_wire::Limits {
         session_micro_usd: Some(it.session_micro_usd),
         objective_tokens: Some(it.objective_tokens),
         objective_micro_usd: Some(it.objective_micro_usd),
+        deadline_secs: Some(it.deadline_secs),
     }
 }
 
@@ -57,6 +58,7 @@ pub(crate) fn limit_changes(it: &orcha_wire::Limits) -> orcha_model::guard::Limi
         session_micro_usd: it.session_micro_usd,
         objective_tokens: it.objective_tokens,
         objective_micro_usd: it.objective_micro_usd,
+        deadline_secs: it.deadline_secs,
     }
 }
 
@@ -116,6 +118,7 @@ pub(crate) fn objective<'a>(it: &Objective, sessions: impl IntoIterator<Item = &
         model: it.agent.model.clone(),
         priority: it.priority,
         limits: limits(&it.limits),
+        deadline: it.deadline(),
         tripped: it.tripped.as_ref().map(ToString::to_string),
         used: usage(&it.used),
         created_at: it.created_at,
@@ -667,6 +670,18 @@ pub(crate) fn entry(session: orcha_base::SessionId, it: Entry) -> orcha_wire::Tr
 /// Row numbers count from 1.
 pub(crate) fn number(seq: i64) -> u64 {
     u64::try_from(seq).unwrap_or(0)
+}
+
+/// The rules of a policy, as they hold.
+pub(crate) fn policy(it: &orcha_model::policy::Policy) -> Vec<orcha_wire::PolicyRule> {
+    let rule = |it: orcha_model::policy::Shown| orcha_wire::PolicyRule {
+        rule: it.name.to_owned(),
+        value: it.value,
+        scope: it.scope.to_string(),
+        version: it.version,
+        locked_by: it.locked_by.map(|it| it.to_string()),
+    };
+    it.rules().into_iter().map(rule).collect()
 }
 
 #[cfg(test)]

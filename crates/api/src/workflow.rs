@@ -177,6 +177,8 @@ pub(crate) fn whole(world: &Loaded, workflow: &Workflow) -> Result<orcha_wire::W
         execution: documents.execution(),
         used: translate::usage(&world.objective.used),
         health_score: documents.retrospective().map(|it| it.health_score),
+        deadline: world.objective.deadline(),
+        policy: translate::policy(&world.objective.policy),
         violations: workflow.violations,
     })
 }

@@ -36,6 +36,7 @@ fn an_objective(n: u64, title: &str) -> Objective {
         agent: agent(),
         priority: 0,
         limits: Default::default(),
+        policy: Default::default(),
         managers: Default::default(),
         calls: Default::default(),
         used: Default::default(),

@@ -2,7 +2,7 @@
 
 use crate::{Delivery, DeliveryError, Invalid};
 use async_trait::async_trait;
-use orcha_base::{Sha, Timestamp};
+use orcha_base::{Sha, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs::File;
@@ -15,6 +15,8 @@ pub struct Order {
     pub key: String,
     /// The workflow, likewise.
     pub workflow: String,
+    /// Whose it is: by its secrets a server is told who calls.
+    pub tenant: TenantId,
     /// What to do.
     pub action: Delivery,
     /// With what.
@@ -93,9 +95,9 @@ pub enum LinkKind {
 /// Whoever makes deliveries. Every call may be repeated, and may be cut off at any instant.
 #[async_trait]
 pub trait Deliverer: Send + Sync + fmt::Debug {
-    /// Says whether a delivery could be made now: addresses that are not public and secrets that are not there
-    /// are refused when they are wished for, not when the work is done.
-    async fn check(&self, delivery: &Delivery) -> Result<(), Invalid>;
+    /// Says whether a delivery of a tenant could be made now: addresses that are not public and secrets that are not
+    /// there are refused when they are wished for, not when the work is done.
+    async fn check(&self, tenant: &TenantId, delivery: &Delivery) -> Result<(), Invalid>;
 
     /// Makes a delivery, or returns what an earlier call with the same key has led to.
     async fn deliver(&self, order: &Order) -> Result<Delivered, DeliveryError>;

@@ -12,7 +12,7 @@ use crate::webhook::{Patience, call};
 use crate::wish::{Delivery, Invalid, slug};
 use crate::{archive, document};
 use async_trait::async_trait;
-use orcha_base::Backoff;
+use orcha_base::{Backoff, TenantId};
 use orcha_outbound::Outbound;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -33,7 +33,7 @@ const RECEIPT: &str = "receipt.json";
 pub struct Settings {
     /// The folder that everything is put into.
     pub root: PathBuf,
-    /// How the daemon's environment is asked for a secret.
+    /// Where secrets are looked for.
     pub secrets: Lookup,
     /// Seconds since 1970.
     pub now: Arc<dyn Fn() -> i64 + Send + Sync>,
@@ -96,12 +96,12 @@ impl Deliveries {
 
 #[async_trait]
 impl Deliverer for Deliveries {
-    async fn check(&self, delivery: &Delivery) -> Result<(), Invalid> {
+    async fn check(&self, tenant: &TenantId, delivery: &Delivery) -> Result<(), Invalid> {
         let Delivery::Webhook(webhook) = delivery else { return Ok(()) };
         let wrong = |error: orcha_outbound::OutboundError| Invalid::new("delivery.config.url", error.to_string());
         self.outbound.check(&webhook.url).await.map_err(wrong)?;
-        let (secret, lookup) = (webhook.secret.clone(), self.settings.secrets.clone());
-        let read = tokio::task::spawn_blocking(move || secret.read(&lookup).map(|_| ())).await;
+        let (secret, lookup, tenant) = (webhook.secret.clone(), self.settings.secrets.clone(), tenant.clone());
+        let read = tokio::task::spawn_blocking(move || secret.read(&tenant, &lookup).map(|_| ())).await;
         read.unwrap_or_else(|_| Err(Invalid::new("delivery.config.secret", "it could not be read")))
     }
 
@@ -122,7 +122,8 @@ impl Deliverer for Deliveries {
         let mut called = None;
         if let Delivery::Webhook(webhook) = &order.action {
             let (secret, lookup) = (webhook.secret.clone(), self.settings.secrets.clone());
-            let secret = blocking(move || Ok(secret.read(&lookup)?)).await?;
+            let tenant = order.tenant.clone();
+            let secret = blocking(move || Ok(secret.read(&tenant, &lookup)?)).await?;
             let longest = Duration::from_secs(30);
             let patience = Patience { attempts: self.settings.attempts, backoff: self.settings.backoff, longest };
             let status = call(&self.outbound, &webhook.url, &secret, order, patience, &*self.settings.now).await?;

@@ -97,7 +97,8 @@ mod tests {
     fn order(title: &str, body: &str) -> Order {
         let content = Content { title: title.into(), body: body.into(), summary: "Short".into(), ..Content::default() };
         let action = Delivery::BlogDraft(Draft::default());
-        Order { key: "k".into(), workflow: "w".into(), action, content, at: Timestamp::from_secs(0) }
+        let tenant = orcha_base::TenantId::default();
+        Order { key: "k".into(), workflow: "w".into(), tenant, action, content, at: Timestamp::from_secs(0) }
     }
 
     #[test]

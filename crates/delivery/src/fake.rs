@@ -3,6 +3,7 @@
 use crate::deliverer::{Delivered, Deliverer, Link, LinkKind, Order, plausible};
 use crate::{Delivery, DeliveryError, Invalid};
 use async_trait::async_trait;
+use orcha_base::TenantId;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,7 +50,7 @@ impl FakeDeliverer {
 
 #[async_trait]
 impl Deliverer for FakeDeliverer {
-    async fn check(&self, _: &Delivery) -> Result<(), Invalid> {
+    async fn check(&self, _: &TenantId, _: &Delivery) -> Result<(), Invalid> {
         self.state().refusals.pop_front().map_or(Ok(()), Err)
     }
 

@@ -19,6 +19,6 @@ mod wish;
 pub use deliverer::{Content, Delivered, Deliverer, Document, Link, LinkKind, Order};
 pub use deliveries::{Deliveries, Settings};
 pub use error::DeliveryError;
-pub use secret::{Lookup, SecretRef};
+pub use secret::{Lookup, NamedSecrets, SecretRef};
 pub use webhook::{DELIVERY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, signature};
 pub use wish::{ArtifactBundle, Delivery, DirectCommit, Draft, Invalid, MarkdownExport, PullRequest, Webhook};

@@ -1,12 +1,14 @@
-//! Secrets by reference: read when they are needed, forgotten afterwards.
+//! Secrets by reference: read when they are needed, forgotten afterwards. What the settings give a name belongs to one
+//! tenant: for all others it does not exist.
 
 use crate::Invalid;
-use orcha_base::Redacted;
+use orcha_base::{Redacted, TenantId};
 use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A shorter secret can be guessed.
@@ -23,6 +25,8 @@ pub enum SecretRef {
     Env(String),
     /// In a file on the daemon's machine.
     File(PathBuf),
+    /// Where the settings say that this one of the tenant lies.
+    Name(String),
 }
 
 impl<'de> Deserialize<'de> for SecretRef {
@@ -33,13 +37,15 @@ impl<'de> Deserialize<'de> for SecretRef {
         enum Named {
             Env(String),
             File(PathBuf),
+            Name(String),
         }
         let value = serde_json::Value::deserialize(deserializer)?;
         match serde_json::from_value(value) {
             Ok(Named::Env(name)) => Ok(Self::Env(name)),
             Ok(Named::File(path)) => Ok(Self::File(path)),
+            Ok(Named::Name(name)) => Ok(Self::Name(name)),
             Err(_) => Err(serde::de::Error::custom(
-                "a secret is named, not given: expected {\"env\": \"NAME\"} or {\"file\": \"/path\"}",
+                "a secret is named, not given: expected {\"name\": \"…\"}, {\"env\": \"NAME\"} or {\"file\": \"/path\"}",
             )),
         }
     }
@@ -50,20 +56,67 @@ impl fmt::Display for SecretRef {
         match self {
             Self::Env(name) => write!(f, "the variable {name}"),
             Self::File(path) => write!(f, "the file {}", path.display()),
+            Self::Name(name) => write!(f, "the secret `{name}`"),
         }
     }
 }
 
-/// How the daemon's environment is asked.
+/// The secrets that the settings give names, each tenant's by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NamedSecrets(BTreeMap<TenantId, BTreeMap<String, SecretRef>>);
+
+impl NamedSecrets {
+    /// Tells whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Refuses names that nobody could use, and references that lead nowhere.
+    pub fn check(&self) -> Result<(), String> {
+        for (tenant, secrets) in &self.0 {
+            for (name, place) in secrets {
+                let wrong = |rule: &str| Err(format!("secrets.{tenant}.{name}: {rule}"));
+                if !is_name(name) {
+                    return wrong("its name must be of letters, digits, `-` and `_`, at most 100");
+                }
+                if matches!(place, SecretRef::Name(_)) || place.plausible().is_err() {
+                    return wrong("expected { env = \"NAME\" } or { file = \"/path\" }");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn of(&self, tenant: &TenantId, name: &str) -> Option<&SecretRef> {
+        self.0.get(tenant)?.get(name)
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    !name.is_empty() && name.len() <= 100 && name.bytes().all(plain)
+}
+
+/// Where secrets are looked for: in the daemon's environment, and by what the settings call them.
 #[derive(Clone)]
-pub struct Lookup(Arc<Ask>);
+pub struct Lookup {
+    ask: Arc<Ask>,
+    named: Arc<NamedSecrets>,
+}
 
 type Ask = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl Lookup {
     /// Takes a function that knows the environment.
     pub fn new(ask: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(ask))
+        Self { ask: Arc::new(ask), named: Arc::default() }
+    }
+
+    /// Takes the secrets that have names.
+    #[must_use]
+    pub fn with(self, named: NamedSecrets) -> Self {
+        Self { named: Arc::new(named), ..self }
     }
 }
 
@@ -81,41 +134,41 @@ impl SecretRef {
                 !name.is_empty() && name.len() <= 100 && name.bytes().all(plain)
             }
             Self::File(path) => path.is_absolute(),
+            Self::Name(name) => is_name(name),
         };
-        let rule = "expected the name of a variable, or an absolute path of a file";
+        let rule = "expected the name of a secret or of a variable, or an absolute path of a file";
         if fine { Ok(()) } else { Err(Invalid::new("delivery.config.secret", rule)) }
     }
 
-    /// Reads the secret. The complaint names the reference and the rule, never what was read.
-    pub(crate) fn read(&self, lookup: &Lookup) -> Result<Redacted<Vec<u8>>, Invalid> {
-        let wrong = |rule: String| Err(Invalid::new("delivery.config.secret", rule));
-        let bytes = match self {
-            Self::Env(name) => match (lookup.0)(name) {
-                Some(value) => value.into_bytes(),
-                None => return wrong(format!("{self} is not set")),
-            },
-            Self::File(path) => {
-                let mut options = std::fs::OpenOptions::new();
-                // A pipe must not hold us.
-                let opened =
-                    options.read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed()).open(path);
-                let mut bytes = Vec::new();
-                let read = opened.and_then(|file| {
-                    if !file.metadata()?.is_file() {
-                        return Err(std::io::Error::from(std::io::ErrorKind::InvalidInput));
-                    }
-                    file.take(LONGEST + 1).read_to_end(&mut bytes)
-                });
-                if let Err(error) = read {
-                    return wrong(format!("{self} cannot be read: {}", error.kind()));
-                }
-                bytes
-            }
+    /// Reads the secret for a tenant. The complaint names the reference and the rule, never what was read, nor where the
+    /// settings say that a named one lies.
+    pub(crate) fn read(&self, tenant: &TenantId, lookup: &Lookup) -> Result<Redacted<Vec<u8>>, Invalid> {
+        let wrong = |rule: String| Invalid::new("delivery.config.secret", format!("{self} {rule}"));
+        let place = match self {
+            Self::Name(name) => lookup.named.of(tenant, name).ok_or_else(|| wrong("is none of this tenant".into()))?,
+            Self::Env(_) | Self::File(_) => self,
+        };
+        let bytes = match place {
+            Self::Env(name) => (lookup.ask)(name).ok_or_else(|| wrong("is not set".into()))?.into_bytes(),
+            Self::File(path) => read(path).map_err(|error| wrong(format!("cannot be read: {}", error.kind())))?,
+            Self::Name(_) => return Err(wrong("leads to another one".into())),
         };
         let bytes = bytes.trim_ascii().to_vec();
         if bytes.len() < SHORTEST || bytes.len() as u64 > LONGEST {
-            return wrong(format!("{self} must hold {SHORTEST} to {LONGEST} bytes"));
+            return Err(wrong(format!("must hold {SHORTEST} to {LONGEST} bytes")));
         }
         Ok(Redacted::new(bytes))
     }
+}
+
+/// Reads the beginning of a file. A pipe must not hold us.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut bytes = Vec::new();
+    file.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

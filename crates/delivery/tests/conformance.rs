@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot look has failed")]
 
 use async_trait::async_trait;
-use orcha_base::{Backoff, Retry, Timestamp};
+use orcha_base::{Backoff, Retry, TenantId, Timestamp};
 use orcha_delivery::fake::FakeDeliverer;
 use orcha_delivery::{
     Content, Delivered, Deliverer, Deliveries, Delivery, DeliveryError, Document, Link, LinkKind, Lookup, Order,
@@ -57,7 +57,9 @@ impl Real {
 
 /// The deliveries as a daemon has them that has just started.
 fn open(root: &Path) -> Deliveries {
-    let secrets = Lookup::new(|name| (name == "HOOK_SECRET").then(|| SECRET.to_owned()));
+    let secrets = Lookup::new(|name| ["HOOK_SECRET", "ACME_HOOK"].contains(&name).then(|| SECRET.to_owned()));
+    let named = json!({"acme": {"hook": {"env": "ACME_HOOK"}, "lost": {"file": "/no/such/place"}}});
+    let secrets = secrets.with(serde_json::from_value(named).unwrap());
     let backoff = Backoff { first: Duration::from_millis(1), cap: Duration::from_millis(2) };
     let settings = Settings { backoff, ..Settings::new(root.join("deliveries"), secrets, || NOW) };
     Deliveries::new(settings, Outbound::new(vec!["127.0.0.1".parse().unwrap()]))
@@ -110,7 +112,8 @@ fn order(key: &str, action: Delivery) -> Order {
         documents: vec![Document { path: "notes/a.md".into(), text: "A\n".into() }],
         ..Content::default()
     };
-    Order { key: key.into(), workflow: "w1".into(), action, content, at: Timestamp::from_secs(NOW) }
+    let tenant = TenantId::default();
+    Order { key: key.into(), workflow: "w1".into(), tenant, action, content, at: Timestamp::from_secs(NOW) }
 }
 
 async fn a_delivery_is_made_once_by_key(it: &dyn Scene) {
@@ -263,7 +266,7 @@ fn header<'a>(request: &'a str, name: &str) -> &'a str {
 async fn a_webhook_is_signed_tried_again_under_one_id_and_made_once() {
     let it = Real::new();
     let (url, asked) = serve(&["503 Busy", "429 Slow\r\nRetry-After: 0", "200 OK"]).await;
-    assert_eq!(it.deliveries.check(&hook(&url)).await, Ok(()));
+    assert_eq!(it.deliveries.check(&TenantId::default(), &hook(&url)).await, Ok(()));
     let done = it.deliveries.deliver(&order("hook", hook(&url))).await.unwrap();
     assert_eq!((done.links[0].kind, done.links[0].target.contains("secret-path")), (LinkKind::Webhook, false));
     // The server is gone by now: nobody is called again.
@@ -304,7 +307,7 @@ async fn a_webhook_that_says_no_is_not_asked_again_and_one_that_is_away_is_tried
 async fn a_webhook_is_checked_when_it_is_wished_for() {
     let it = Real::new();
     for url in ["http://10.0.0.1/x", "http://169.254.169.254/", "http://[::1]/", "ftp://x/", "http://u:p@1.1.1.1/"] {
-        let wrong = it.deliveries.check(&hook(url)).await.unwrap_err();
+        let wrong = it.deliveries.check(&TenantId::default(), &hook(url)).await.unwrap_err();
         assert_eq!(wrong.field, "delivery.config.url", "{url}");
         let error = it.deliveries.deliver(&order("bad", hook(url))).await.unwrap_err();
         assert_eq!(error.retry(), Retry::Never, "{url}: {error}");
@@ -315,14 +318,43 @@ async fn a_webhook_is_checked_when_it_is_wished_for() {
         [json!({"env": "NOT_SET"}), json!({"file": short}), json!({"file": "/no/such/file"}), json!({"file": "/"})]
     {
         let it_is = delivery("webhook", json!({"url": "http://127.0.0.1:1/", "secret": secret}));
-        let wrong = it.deliveries.check(&it_is).await.unwrap_err();
+        let wrong = it.deliveries.check(&TenantId::default(), &it_is).await.unwrap_err();
         assert_eq!(wrong.field, "delivery.config.secret", "{wrong}");
         assert!(!wrong.rule.contains("too short"));
     }
     let long = it.temp.path().join("long");
     std::fs::write(&long, format!("{SECRET}\n")).unwrap();
     let fine = delivery("webhook", json!({"url": "http://127.0.0.1:1/", "secret": {"file": long}}));
-    assert_eq!(it.deliveries.check(&fine).await, Ok(()));
+    assert_eq!(it.deliveries.check(&TenantId::default(), &fine).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_named_secret_is_there_for_its_tenant_alone() {
+    let it = Real::new();
+    let (url, asked) = serve(&["200 OK"]).await;
+    let named = |name: &str| delivery("webhook", json!({"url": url, "secret": {"name": name}}));
+    let acme = TenantId::new("acme");
+    assert_eq!(it.deliveries.check(&acme, &named("hook")).await, Ok(()));
+    // Whether somebody else has one of that name cannot be told apart from that nobody has.
+    for (tenant, name) in [("globex", "hook"), ("default", "hook"), ("acme", "other"), ("acme", "acme-hook")] {
+        let tenant = TenantId::new(tenant);
+        let order = Order { tenant: tenant.clone(), ..order("foreign", named(name)) };
+        for said in [
+            it.deliveries.check(&tenant, &named(name)).await.unwrap_err().rule,
+            it.deliveries.deliver(&order).await.unwrap_err().to_string(),
+        ] {
+            assert!(said.contains(&format!("the secret `{name}` is none of this tenant")), "{said}");
+        }
+    }
+    // Where the settings say that it lies is not told.
+    let lost = it.deliveries.check(&acme, &named("lost")).await.unwrap_err().rule;
+    assert!(lost.contains("the secret `lost` cannot be read") && !lost.contains("/no/such"), "{lost}");
+    let order = Order { tenant: acme, ..order("own", named("hook")) };
+    it.deliveries.deliver(&order).await.unwrap();
+    let asked = asked.lock().unwrap();
+    let body = asked[0].split_once("\r\n\r\n").unwrap().1;
+    let id = header(&asked[0], "x-orcha-delivery");
+    assert_eq!(header(&asked[0], "x-orcha-signature"), signature(SECRET.as_bytes(), NOW, id, body.as_bytes()));
 }
 
 #[tokio::test]

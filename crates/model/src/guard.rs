@@ -3,6 +3,7 @@
 //! A trip pauses, records why, and asks; it never burns quota. What a trip leads to is decided by the
 //! session and the objective; here it is only counted and judged.
 
+use crate::Refusal;
 use crate::budget::{Amount, HandBack, Reservation, Scope, Unit};
 use orcha_base::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,21 @@ limits! {
     objective_tokens: u64 = 100_000_000,
     /// Money of one objective in millionths of a US dollar.
     objective_micro_usd: u64 = 0,
+    /// Seconds from the making of an objective to its end: then it ends with what stands, and nobody is asked.
+    deadline_secs: u64 = 0,
+}
+
+impl Limits {
+    /// The latest deadline that there may be: a year.
+    pub const LONGEST: u64 = 365 * 24 * 3600;
+
+    /// Refuses figures that nothing can come of.
+    pub fn check(&self) -> Result<(), Refusal> {
+        if self.deadline_secs <= Self::LONGEST {
+            return Ok(());
+        }
+        Err(Refusal::Invalid { field: "limits", rule: format!("deadline_secs must be at most {}", Self::LONGEST) })
+    }
 }
 
 /// A limit that was reached, with the figure that reached it.

@@ -20,6 +20,7 @@ pub mod journal;
 pub mod message;
 pub mod objective;
 pub mod permission;
+pub mod policy;
 pub mod proposal;
 pub mod provider;
 pub mod pull_request;

@@ -4,10 +4,12 @@
 
 use crate::budget::Amount;
 use crate::guard::{CallWindow, LimitChanges, Limits, Trip, Usage};
+use crate::policy::Policy;
 use crate::session::{AgentChoice, RepoChoice};
 use crate::{Decision, Note, NoteKind, Refusal};
 use orcha_base::{ObjectiveId, ProjectId, Revision, ScopeId, TenantId, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What a person wants.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +38,9 @@ pub struct Objective {
     pub priority: i32,
     /// The limits of its loop guards.
     pub limits: Limits,
+    /// What its scope let it do when it was made.
+    #[serde(default)]
+    pub policy: Box<Policy>,
     /// How its managers fared.
     pub managers: Managers,
     /// Model calls of all its sessions.
@@ -219,6 +224,12 @@ impl Objective {
     /// Returns what can be edited of it, as it is now.
     pub fn editable(&self) -> Editable {
         Editable { title: self.title.clone(), priority: self.priority, limits: self.limits }
+    }
+
+    /// Returns the instant at which it ends with what stands, if its time is bounded.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        let secs = self.limits.deadline_secs;
+        (secs > 0).then(|| self.created_at + Duration::from_secs(secs))
     }
 
     /// Returns what its sessions used beyond what a person already allowed.
@@ -461,13 +472,21 @@ fn edited(objective: &Objective, edit: Edit, now: Timestamp) -> Result<Decision<
     {
         return Err(Refusal::Invalid { field: "title", rule: "must have between 1 and 200 bytes".into() });
     }
+    let limits = objective.limits.with(&edit.limits);
+    limits.check()?;
+    objective.policy.limits(&limits)?;
+    let past = |secs: u64| secs > 0 && objective.created_at + Duration::from_secs(secs) <= now;
+    if edit.limits.deadline_secs.is_some_and(past) {
+        let rule = "deadline_secs counts from when it was made, and would be over already; cancel ends it now";
+        return Err(Refusal::Invalid { field: "limits", rule: rule.into() });
+    }
     let note = Note::new(NoteKind::ObjectiveChanged, format!("{} was edited", objective.title));
     Ok(objective
         .with(
             |next| {
                 next.title = edit.title.unwrap_or_else(|| next.title.clone());
                 next.priority = edit.priority.unwrap_or(next.priority);
-                next.limits = next.limits.with(&edit.limits);
+                next.limits = limits;
             },
             now,
         )

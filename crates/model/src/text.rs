@@ -4,6 +4,7 @@
 //! by the texts of `global`, `org` and `org/web`, and the narrower one wins. Which of them a run goes by is said in
 //! `plan::texts`.
 
+use crate::policy;
 use crate::workflow::Phase;
 use crate::{Note, NoteKind, Refusal, Role};
 use orcha_base::{ProposalId, Revision, ScopeId, TenantId, TextId, Timestamp};
@@ -45,6 +46,8 @@ pub enum Kind {
     PromptOverlay,
     /// Knowledge that is shown where it is relevant. Its text is a `SKILL.md`.
     Skill,
+    /// What runs may do; no role is told it. Its text is a JSON object, its name `run`.
+    Policy,
 }
 
 /// One text, whatever its version: in JSON and SQL `skill/shell`.
@@ -152,6 +155,9 @@ impl Surface {
             return Err(WrongText::Name { name });
         }
         let surface = Self { kind, name };
+        if kind == Kind::Policy && surface.name != policy::NAME {
+            return Err(WrongText::PolicyName);
+        }
         if kind == Kind::RoleOverlay && surface.role().is_none() {
             return Err(WrongText::Role { name: surface.name });
         }
@@ -207,6 +213,15 @@ pub enum WrongText {
         /// The name.
         name: String,
     },
+    /// It is a policy, and not called like one.
+    #[error("a policy is called `run`")]
+    PolicyName,
+    /// It is no policy.
+    #[error("it is no policy: {rule}")]
+    Policy {
+        /// Why.
+        rule: String,
+    },
     /// The words cannot be used.
     #[error("its text cannot be used: {rule}")]
     Body {
@@ -229,6 +244,8 @@ impl From<WrongText> for Refusal {
                     roles().map(Role::name).collect::<Vec<_>>().join(", ")
                 ),
             },
+            WrongText::PolicyName => Self::Invalid { field: "name", rule: "must be `run` for a policy".into() },
+            WrongText::Policy { rule } => Self::Invalid { field: "body", rule: format!("is no policy: {rule}") },
             WrongText::Body { rule } => Self::Invalid { field: "body", rule: format!("cannot be used: {rule}") },
         }
     }
@@ -249,6 +266,8 @@ pub fn usable(kind: Kind, body: &str) -> Result<(), WrongText> {
         "it has control characters"
     } else if kind == Kind::Skill && front_matter(body).is_none() {
         "a skill begins with front matter that names it: `---`, `name: …`, `description: …`, `---`"
+    } else if kind == Kind::Policy {
+        return policy::read(body).map(drop).map_err(|rule| WrongText::Policy { rule });
     } else {
         return Ok(());
     };
@@ -271,6 +290,9 @@ pub struct NewText {
 /// writes is in use at once; what was proposed is tried. Returns every row that changes, the new one first.
 pub fn write(new: NewText, versions: &[Text], in_use: usize, now: Timestamp) -> Result<Vec<Text>, Refusal> {
     usable(new.surface.kind, &new.body)?;
+    if let (Kind::Policy, Author::Proposal { .. }) = (new.surface.kind, &new.author) {
+        return Err(Refusal::Invalid { field: "kind", rule: "must not be policy: only a person writes one".into() });
+    }
     if let Some(tried) = versions.iter().find(|it| it.state == State::Trial) {
         let rule = "it is being tried; decline its proposal before anything else is written there";
         return Err(Refusal::State { noun: "text", id: tried.surface.to_string(), state: "on trial", rule });
@@ -401,6 +423,27 @@ mod tests {
         }
         assert!(usable(Kind::PromptOverlay, "a\u{1b}[2J").is_err());
         assert!(usable(Kind::PromptOverlay, &"x".repeat(LONGEST + 1)).is_err());
+    }
+
+    #[test]
+    fn a_policy_is_written_by_a_person_and_called_run() {
+        let new = |author: Author, body: &str| NewText {
+            id: TextId::fixed(1),
+            tenant: TenantId::default(),
+            scope: ScopeId::default(),
+            surface: Surface::new(Kind::Policy, "run").unwrap(),
+            body: body.into(),
+            author,
+        };
+        let person = || Author::Person { name: "operator".into() };
+        let at = Timestamp::from_secs(1);
+        assert!(write(new(person(), r#"{"merge": false}"#), &[], 0, at).is_ok());
+        let proposal = Author::Proposal { proposal: ProposalId::fixed(1) };
+        let refused = write(new(proposal, r#"{"merge": true}"#), &[], 0, at).unwrap_err().to_string();
+        assert!(refused.contains("only a person writes one"), "{refused}");
+        let refused = write(new(person(), r#"{"merges": true}"#), &[], 0, at).unwrap_err().to_string();
+        assert!(refused.contains("`merges` is no rule"), "{refused}");
+        assert_eq!(Surface::new(Kind::Policy, "other"), Err(WrongText::PolicyName));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::execute::chain;
 use crate::orch::Orch;
-use orcha_base::{BranchName, WorkflowId};
+use orcha_base::{BranchName, TenantId, WorkflowId};
 use orcha_delivery::{Delivery, DeliveryError, Invalid};
 use orcha_model::delivery::{self, Action, PullRequestSettings, Settings};
 use serde_json::{Map, Value, json};
@@ -27,11 +27,16 @@ pub struct WishedDelivery {
 
 impl Orch {
     /// Reads what is wished of a delivery besides its action, and refuses what could not be done: a field that there is
-    /// not, an address that is not public, a secret that is not where it is said to be.
-    pub async fn wished_delivery(&self, action: Action, config: Map<String, Value>) -> Result<WishedDelivery, Invalid> {
+    /// not, an address that is not public, a secret that is not where it is said to be, or not the tenant's.
+    pub async fn wished_delivery(
+        &self,
+        tenant: &TenantId,
+        action: Action,
+        config: Map<String, Value>,
+    ) -> Result<WishedDelivery, Invalid> {
         let read = read(action, config)?;
         if let Some(deliverer) = self.hands().deliverer() {
-            deliverer.check(&read).await?;
+            deliverer.check(tenant, &read).await?;
         }
         Ok(match read {
             Delivery::PullRequest(it) => WishedDelivery {

@@ -25,6 +25,7 @@ use orcha_base::{
 use orcha_model::casting::{Catalog, OfferedModel};
 use orcha_model::guard::{CallWindow, Limits, Usage};
 use orcha_model::objective::{self, Managers, Strategy};
+use orcha_model::policy::Policy;
 use orcha_model::pull_request::{self, UpdateWork};
 use orcha_model::session::{AgentChoice, RepoChoice};
 use orcha_model::{
@@ -282,9 +283,9 @@ impl Shared {
     }
 
     /// Returns the agent of an objective that names none.
-    fn usual_agent(&self) -> AgentChoice {
+    fn usual_agent(&self, policy: &Policy) -> AgentChoice {
         let (settings, kinds, providers) = (&self.settings, self.hands.kinds(), self.providers.all());
-        let there = settings.equals.iter().filter(|it| kinds.contains(*it));
+        let there = settings.equals.iter().filter(|it| kinds.contains(*it) && policy.allows_agent(it));
         let among = there.map(|it| (it.as_str(), providers.get(it)));
         // Nobody in particular asks.
         let nobody = SessionId::from_uuid(Uuid::nil());
@@ -575,8 +576,14 @@ impl Orch {
             None => title_of(&new.prompt),
         };
         let now = shared.clock.now();
+        let id = ObjectiveId::from_uuid(Uuid::now_v7());
+        let chosen = shared.chosen(actor, id).await?;
+        let agent = new.agent.unwrap_or_else(|| shared.usual_agent(&chosen.policy));
+        let (mut wish, mut limits) = (new.workflow, new.limits.unwrap_or(shared.settings.limits));
+        limits.check()?;
+        chosen.policy.admit(&mut wish, &agent, &mut limits)?;
         let objective = Objective {
-            id: ObjectiveId::from_uuid(Uuid::now_v7()),
+            id,
             tenant: actor.tenant.clone(),
             scope: actor.scope.clone(),
             revision: Revision(1),
@@ -585,9 +592,10 @@ impl Orch {
             strategy: new.strategy,
             repo: new.repo,
             project: new.project,
-            agent: new.agent.unwrap_or_else(|| shared.usual_agent()),
+            agent,
             priority: new.priority,
-            limits: new.limits.unwrap_or(shared.settings.limits),
+            limits,
+            policy: chosen.policy.clone(),
             managers: Managers::default(),
             calls: CallWindow::default(),
             used: Usage::default(),
@@ -599,7 +607,6 @@ impl Orch {
             updated_at: now,
             completed_at: None,
         };
-        let id = objective.id;
         let mut world = World::new(objective);
         world.outlook = shared.outlook(&world.objective);
         let mut commit = Commit::at(now);
@@ -625,8 +632,7 @@ impl Orch {
             Strategy::Pipeline => Vec::new(),
         };
         let begin = if new.strategy == Strategy::Pipeline {
-            let chosen = shared.chosen(actor, id).await?;
-            Some(Stimulus::Workflow(Box::new(OfWorkflow::Begin { wish: new.workflow, chosen })))
+            Some(Stimulus::Workflow(Box::new(OfWorkflow::Begin { wish, chosen })))
         } else {
             None
         };

@@ -7,10 +7,11 @@ use crate::inbox::SubmitError;
 use crate::orch::{Actor, Orch, Shared};
 use orcha_base::{ObjectiveId, ProposalId, ScopeId, TenantId, TextId};
 use orcha_model::finished::{Run, Side};
+use orcha_model::policy;
 use orcha_model::proposal::{self, Trial};
-use orcha_model::text::{self, Author, NewText, Surface, Text};
+use orcha_model::text::{self, Author, Kind, NewText, Surface, Text, WrongText};
 use orcha_model::{Note, Proposal, Refusal};
-use orcha_plan::texts::{Chosen, choose};
+use orcha_plan::texts::{Chosen, choose, policy_of};
 use orcha_refiner::{FindSettings, TrialSettings, arm, may_try};
 use orcha_store::{Change, Commit, JournalLine, ReadError, Row, Viewer};
 use std::time::Duration;
@@ -52,9 +53,27 @@ pub fn tally(runs: &[(Side, Run)], side: Side) -> proposal::Tally {
 
 impl Shared {
     /// Chooses the texts of a run.
-    pub(crate) async fn chosen(&self, actor: &Actor, run: ObjectiveId) -> Result<Chosen, ReadError> {
+    pub(crate) async fn chosen(&self, actor: &Actor, run: ObjectiveId) -> Result<Chosen, SubmitError> {
         let all = self.store.texts_in_use(&actor.tenant, text::chain(&actor.scope)).await?;
-        Ok(choose(&actor.scope, &all, |proposal| arm(run, proposal.uuid())))
+        Ok(choose(&actor.scope, &all, |proposal| arm(run, proposal.uuid()))?)
+    }
+
+    /// Refuses a policy that would not be heard, because a wider scope locked what it loosens.
+    async fn fits_above(&self, actor: &Actor, surface: &Surface, body: &str) -> Result<(), SubmitError> {
+        if surface.kind != Kind::Policy {
+            return Ok(());
+        }
+        let said = policy::read(body).map_err(|rule| Refusal::from(WrongText::Policy { rule }))?;
+        let mut above = text::chain(&actor.scope);
+        above.pop();
+        let all = self.store.texts_in_use(&actor.tenant, above.clone()).await?;
+        let held = policy_of(&above, &all)?;
+        match held.deaf_to(&said).as_slice() {
+            [] => Ok(()),
+            deaf => {
+                Err(Refusal::Invalid { field: "body", rule: format!("would not be heard: {}", deaf.join("; ")) }.into())
+            }
+        }
     }
 
     /// Finds a proposal of a tenant, whatever its scope.
@@ -134,6 +153,7 @@ impl Orch {
         let shared = &self.shared;
         let _turn = shared.texts_turn.lock().await;
         let versions = shared.store.versions(&actor.tenant, &actor.scope, &surface).await?;
+        shared.fits_above(actor, &surface, &body).await?;
         let mut commit = Commit::at(self.now());
         let new = NewText {
             id: TextId::from_uuid(Uuid::now_v7()),
@@ -170,7 +190,7 @@ impl Orch {
     /// Returns what a run of a scope would go by now, what is on trial left aside.
     pub async fn texts_for(&self, actor: &Actor) -> Result<Chosen, SubmitError> {
         let all = self.shared.store.texts_in_use(&actor.tenant, text::chain(&actor.scope)).await?;
-        Ok(choose(&actor.scope, &all, |_| Side::Old))
+        Ok(choose(&actor.scope, &all, |_| Side::Old)?)
     }
 
     /// Puts a proposal on trial, as a person wants it.

@@ -11,7 +11,7 @@ use orcha_model::casting::OfferedModel;
 use orcha_model::check::{Outcome, Receipt};
 use orcha_model::contract::{Charter, Contract, DesignAndTasks, Finish, Issue, Output, Requirement};
 use orcha_model::workflow::{Delivered, Mode, Phase, Workflow};
-use orcha_model::{HandIn, Role, Session, Task};
+use orcha_model::{HandIn, Role, Session, Task, session, task};
 use std::fmt::Write;
 
 /// The most that a request, a document and a receipt take up in a brief, in bytes.
@@ -247,7 +247,8 @@ const MODELS: (usize, usize) = (30, 100);
 
 /// What a Director may choose from; nothing where there is nothing to choose.
 fn agents(world: &World, workflow: &Workflow) -> String {
-    let stock = world.stock(workflow);
+    let kinds = world.kinds();
+    let stock = world.stock(workflow, &kinds);
     let (usual, catalog) = (stock.usual, stock.catalog);
     if catalog.is_empty() {
         return String::new();
@@ -515,12 +516,81 @@ pub fn what_stands(world: &World, workflow: &Workflow) -> String {
     } else {
         format!("the {} repairs are used up, and something still blocks", workflow.wish.max_repairs)
     };
+    format!("{why}: {}{}", what_blocks(workflow), kept_at(world, workflow))
+}
+
+fn what_blocks(workflow: &Workflow) -> String {
     let issues = workflow.judged.iter().flat_map(|it| &it.blocking);
     let blocks: Vec<String> = issues
         .take(10)
         .map(|it| format!("[{}] {}", it.component, head(it.description.lines().next().unwrap_or_default(), 300)))
         .collect();
-    format!("{why}: {}{}", blocks.join("; "), kept_at(world, workflow))
+    blocks.join("; ")
+}
+
+/// What stands of an objective whose time is over.
+pub(crate) fn overdue(world: &World) -> String {
+    let mut text = format!("its time of {} is over", span(world.objective.limits.deadline_secs));
+    match &world.workflow {
+        Some(it) => {
+            push(&mut text, format_args!(". It stood at {}{}", it.phase, progress(world, it)));
+            let blocks = what_blocks(it);
+            if !blocks.is_empty() {
+                push(&mut text, format_args!(". What blocked at the last look: {blocks}"));
+            }
+            text.push_str(&kept(world, it));
+        }
+        None => {
+            let done =
+                world.sessions.values().filter(|it| matches!(it.state, session::State::Succeeded { .. })).count();
+            push(&mut text, format_args!(". {done} of {} sessions succeeded", world.sessions.len()));
+        }
+    }
+    for it in world.pull_requests.values().filter(|it| it.state.is_live()).take(10) {
+        push(&mut text, format_args!(". Pull request {} is {}", it.label(), it.state.name()));
+    }
+    text
+}
+
+/// How far the tasks of a workflow have come, while they are worked off.
+pub(crate) fn progress(world: &World, workflow: &Workflow) -> String {
+    if workflow.phase != Phase::Implement {
+        return String::new();
+    }
+    let of_now = |it: &&Task| it.round == workflow.round && it.cycle == workflow.cycle;
+    let all: Vec<&Task> = world.tasks.values().filter(of_now).collect();
+    let done = all.iter().filter(|it| matches!(it.state, task::State::Completed { .. })).count();
+    let skipped = all.iter().filter(|it| matches!(it.state, task::State::Skipped { .. })).count();
+    let skipped = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
+    format!(" ({done} of {} tasks done{skipped})", all.len())
+}
+
+/// Where the work of a workflow is kept: its result, or what its tasks left.
+fn kept(world: &World, workflow: &Workflow) -> String {
+    let at = kept_at(world, workflow);
+    if !at.is_empty() {
+        return at;
+    }
+    let done = world.tasks.values().filter(|it| it.round == workflow.round).filter_map(|it| match &it.state {
+        task::State::Completed { session, .. } => world.sessions.get(session),
+        _ => None,
+    });
+    let branches = done.filter_map(|it| world.workspaces.get(&it.workspace?)?.branch.as_ref());
+    let branches: Vec<String> = branches.map(|it| format!("`{it}`")).collect();
+    if branches.is_empty() {
+        String::new()
+    } else {
+        format!(". What its tasks left is kept on {}", branches.join(", "))
+    }
+}
+
+/// A length of time for people.
+fn span(secs: u64) -> String {
+    match secs {
+        _ if secs.is_multiple_of(3600) => format!("{} h", secs / 3600),
+        _ if secs.is_multiple_of(60) => format!("{} min", secs / 60),
+        _ => format!("{secs} s"),
+    }
 }
 
 /// Why a workflow fails although its result is good, and what stands.

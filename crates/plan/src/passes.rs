@@ -7,6 +7,7 @@ mod answers;
 mod budget;
 mod cascade;
 mod closed;
+mod deadline;
 mod deliver;
 mod fallback;
 mod guards;
@@ -29,7 +30,9 @@ type Pass = fn(&World, Timestamp, &Settings) -> Vec<Stimulus>;
 ///
 /// One pass at a time: what it proposes is decided before the next one looks.
 pub fn propose(world: &World, now: Timestamp, settings: &Settings) -> Vec<Stimulus> {
-    let passes: [Pass; 15] = [
+    let passes: [Pass; 16] = [
+        // Before everything else: nothing new begins once the time is over.
+        |world, now, _| deadline::deadline(world, now),
         |world, _, _| cascade::cascade(world),
         // Before the books are balanced: an objective whose work is not published yet has not ended.
         |world, _, _| publish::publish(world),
@@ -57,6 +60,7 @@ pub fn next_wake(world: &World, now: Timestamp, settings: &Settings) -> Option<T
     waits
         .chain(triage::wakes(world, settings))
         .chain(guards::wakes(world))
+        .chain(deadline::wakes(world))
         .chain(deliver::wakes(world, now))
         .chain(fallback::wakes(world, now, settings))
         .chain(permits::wakes(world))

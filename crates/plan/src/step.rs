@@ -12,6 +12,7 @@ use orcha_base::{
     WorkspaceId,
 };
 use orcha_model::budget::{Room, Scope};
+use orcha_model::delivery::Action;
 use orcha_model::effect::{Checkout, CheckoutStart};
 use orcha_model::guard::Counters;
 use orcha_model::push::{PushFacts, PushVerdict, push_verdict};
@@ -619,8 +620,9 @@ impl Turn<'_, '_, '_> {
         if new.role == Role::Manager && world.live_manager().is_some() {
             return Err(Refusal::Invalid { field: "role", rule: "must not be manager: the objective has one".into() });
         }
-        let id = SessionId::from_uuid((self.mind.ids)());
         let objective = &world.objective;
+        objective.policy.agent("agent", &new.agent.as_ref().unwrap_or(&objective.agent).kind)?;
+        let id = SessionId::from_uuid((self.mind.ids)());
         let row = Session {
             id,
             tenant: objective.tenant.clone(),
@@ -790,6 +792,7 @@ impl Turn<'_, '_, '_> {
             let id = self.world.objective.id.to_string();
             return Err(Refusal::Over { noun: "objective", id, state: self.world.objective.state.name() });
         }
+        self.world.objective.policy.delivery("pull_request", Action::PullRequest)?;
         if new.title.trim().is_empty() || new.title.len() > 200 || new.title.contains('\n') {
             return Err(Refusal::Invalid { field: "title", rule: "must be one line of at most 200 bytes".into() });
         }

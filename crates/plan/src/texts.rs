@@ -6,8 +6,9 @@ use crate::World;
 use crate::prompt::head;
 use orcha_base::{ProposalId, ScopeId};
 use orcha_model::finished::Side;
+use orcha_model::policy::{self, Policy};
 use orcha_model::text::{self, Kind, State, Surface, Text, TextUse, front_matter};
-use orcha_model::{Role, Session};
+use orcha_model::{Refusal, Role, Session};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many skills one session is shown at the most, and how much they take up, in bytes.
@@ -23,6 +24,8 @@ pub struct Chosen {
     pub texts: Vec<Text>,
     /// The proposals that it tells something about, and from which side.
     pub tried: BTreeMap<ProposalId, Side>,
+    /// What it may do.
+    pub policy: Box<Policy>,
 }
 
 impl Chosen {
@@ -34,7 +37,9 @@ impl Chosen {
 
 /// Chooses the texts of a run: those in use, the narrowest of each, and what is on trial where the run is on its new
 /// side. A trial whose text a narrower one hides is none of the run's business.
-pub fn choose(scope: &ScopeId, all: &[Text], side: impl Fn(ProposalId) -> Side) -> Chosen {
+///
+/// A policy that cannot be read lets nothing begin: nobody goes by half of what was said.
+pub fn choose(scope: &ScopeId, all: &[Text], side: impl Fn(ProposalId) -> Side) -> Result<Chosen, Refusal> {
     let chain = text::chain(scope);
     let with_all = narrowest(&chain, all, |_| true);
     let mut tried = BTreeMap::new();
@@ -47,13 +52,27 @@ pub fn choose(scope: &ScopeId, all: &[Text], side: impl Fn(ProposalId) -> Side) 
     // Whoever goes by what was adopted tells whether that was right.
     let adopted = chosen.iter().filter(|it| it.state == State::Active).filter_map(|it| it.proposal());
     tried.extend(adopted.map(|it| (it, Side::Since)).collect::<Vec<_>>());
-    Chosen { texts: chosen.into_iter().cloned().collect(), tried }
+    Ok(Chosen { texts: chosen.into_iter().cloned().collect(), tried, policy: Box::new(policy_of(&chain, all)?) })
+}
+
+/// Puts together what the policies of some scopes say, the widest first.
+pub fn policy_of(chain: &[ScopeId], all: &[Text]) -> Result<Policy, Refusal> {
+    let mut said = Vec::new();
+    for scope in chain {
+        let of = |it: &&Text| it.scope == *scope && it.surface.kind == Kind::Policy && it.state == State::Active;
+        for it in all.iter().filter(of) {
+            let rule = |rule| format!("of {scope} (version {}) cannot be read: {rule}", it.version);
+            let read = policy::read(&it.body).map_err(|it| Refusal::Invalid { field: "policy", rule: rule(it) })?;
+            said.push((scope, it.version, read));
+        }
+    }
+    Ok(policy::resolve(said.iter().map(|(scope, version, said)| (*scope, *version, said))))
 }
 
 /// The narrowest version of each text, among those that are in use or tried here.
 fn narrowest<'t>(chain: &[ScopeId], all: &'t [Text], is_tried: impl Fn(ProposalId) -> bool) -> Vec<&'t Text> {
     let mut best: BTreeMap<&Surface, (usize, bool, &Text)> = BTreeMap::new();
-    for it in all {
+    for it in all.iter().filter(|it| it.surface.kind != Kind::Policy) {
         let tried = match it.state {
             State::Active => false,
             State::Trial if it.proposal().is_some_and(&is_tried) => true,
@@ -167,7 +186,7 @@ mod tests {
     }
 
     fn chosen(scope: &str, all: &[Text], side: Side) -> (Vec<u64>, Vec<Side>) {
-        let it = choose(&ScopeId::new(scope), all, |_| side);
+        let it = choose(&ScopeId::new(scope), all, |_| side).unwrap();
         (it.texts.iter().map(|it| it.id.uuid().as_u64_pair().1).collect(), it.tried.into_values().collect())
     }
 

@@ -23,7 +23,18 @@ pub struct Why {
 pub fn why(world: &World, session: Option<SessionId>) -> Option<Why> {
     match session {
         Some(id) => world.sessions.get(&id).map(|it| of_session(world, it)),
-        None => Some(of_objective(world)),
+        None => Some(until_its_deadline(world, of_objective(world))),
+    }
+}
+
+/// Whatever else ends the waiting of an objective, its deadline does.
+fn until_its_deadline(world: &World, why: Why) -> Why {
+    let deadline = world.objective.deadline().filter(|_| !world.objective.is_over());
+    match deadline {
+        Some(at) => {
+            Why { way_out: format!("{}; at {at} its time is over, and it ends with what stands", why.way_out), ..why }
+        }
+        None => why,
     }
 }
 

@@ -10,6 +10,7 @@ use orcha_model::{
     Attachment, CheckRun, Feedback, HandIn, Message, Objective, PullRequest, Question, Role, Session, Task, Text,
     Workflow, Workspace, message, question, session,
 };
+use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -67,6 +68,13 @@ impl World {
     /// Tells whether any worker has not ended.
     pub fn has_live_worker(&self) -> bool {
         self.sessions.values().any(|it| it.role != Role::Manager && !it.is_over())
+    }
+
+    /// Returns the newest pull request that a workflow's result was published as.
+    pub fn pull_request_of(&self, workflow: &Workflow) -> Option<&PullRequest> {
+        let result = workflow.left.result?;
+        let own = self.pull_requests.values().filter(|it| it.session == result);
+        own.max_by_key(|it| (it.created_at, it.id))
     }
 
     /// Tells whether any pull request is opening, draft or open.
@@ -158,14 +166,18 @@ impl World {
         session.depends_on.iter().chain(session.reviews.iter()).filter_map(|id| self.sessions.get(id))
     }
 
-    /// Returns what a Director may choose from.
-    pub fn stock<'w>(&'w self, workflow: &'w Workflow) -> Stock<'w> {
-        Stock {
-            usual: &self.objective.agent,
-            fixed: &workflow.wish.agents,
-            kinds: &self.outlook.kinds,
-            catalog: &self.outlook.catalog,
+    /// Returns the kinds of agents that there are, and that may play here.
+    pub fn kinds(&self) -> Cow<'_, BTreeSet<String>> {
+        let (all, policy) = (&*self.outlook.kinds, &self.objective.policy);
+        match policy.agents {
+            None => Cow::Borrowed(all),
+            Some(_) => Cow::Owned(all.iter().filter(|it| policy.allows_agent(it)).cloned().collect()),
         }
+    }
+
+    /// Returns what a Director may choose from.
+    pub fn stock<'w>(&'w self, workflow: &'w Workflow, kinds: &'w BTreeSet<String>) -> Stock<'w> {
+        Stock { usual: &self.objective.agent, fixed: &workflow.wish.agents, kinds, catalog: &self.outlook.catalog }
     }
 
     /// Returns the sessions whose checkouts a session goes on with. Whoever only looked is passed through to what it

@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn what_the_system_is_made_of_is_out_of_bounds() {
-        for component in ["agent", "workflow", "code", "crate", "binary", "settings", "persona\0"] {
+        for component in ["policy", "agent", "workflow", "code", "crate", "binary", "settings", "persona\0"] {
             let why = dropped(|it| it.component_type = component.into());
             assert!(matches!(why, Dropped::OutOfBounds { .. }), "{component}: {why:?}");
         }

@@ -58,6 +58,7 @@ pub fn objective() -> Objective {
         agent: agent(),
         priority: 0,
         limits: Limits::default(),
+        policy: Default::default(),
         managers: Managers::default(),
         calls: CallWindow::default(),
         used: Usage::default(),

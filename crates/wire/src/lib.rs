@@ -72,9 +72,9 @@ pub use query::{
 };
 pub use question::{Answer, Question, QuestionStatus};
 pub use refine::{
-    Customization, CustomizationKind, CustomizationStatus, ListCustomizations, ListProposals, ListRuns, Proposal,
-    ProposalStatus, ProposalTrial, ResolveCustomizations, ResolvedCustomizations, Run, RunTrouble, Searched,
-    SetCustomization, TrialSide, WhyNot,
+    Customization, CustomizationKind, CustomizationSource, CustomizationStatus, ListCustomizations, ListProposals,
+    ListRuns, PolicyRule, Proposal, ProposalStatus, ProposalTrial, ResolveCustomizations, ResolvedCustomizations, Run,
+    RunTrouble, ScopeCustomizations, Searched, SetCustomization, TrialSide, WhyNot,
 };
 pub use routes::{Method, Route};
 pub use session::{

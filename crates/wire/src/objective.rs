@@ -93,6 +93,9 @@ pub struct Objective {
     pub priority: i32,
     /// Its limits, all of them.
     pub limits: Limits,
+    /// When it ends with what stands, if its time is bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
     /// The limit that was reached, in words, until a person lets it go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tripped: Option<String>,
@@ -282,6 +285,10 @@ pub struct Limits {
     /// Money of the objective in millionths of a US dollar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective_micro_usd: Option<u64>,
+    /// Seconds from the making of the objective to its end, a year at most: then it ends with what stands, and nobody is
+    /// asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_secs: Option<u64>,
 }
 
 /// Makes an objective.

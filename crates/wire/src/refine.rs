@@ -13,6 +13,7 @@ names! {
     RoleOverlay = "role_overlay",
     PromptOverlay = "prompt_overlay",
     Skill = "skill",
+    Policy = "policy",
 }
 
 names! {
@@ -90,9 +91,55 @@ pub struct ResolvedCustomizations {
     pub chain: Vec<String>,
     /// The texts, each with its words.
     pub customizations: Vec<Customization>,
+    /// What the run may do.
+    pub policy: Vec<PolicyRule>,
     /// What the role that was asked for would be told, word by word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<String>,
+}
+
+/// What a run of a scope would go by now, in the published shape.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ScopeCustomizations {
+    /// The scope.
+    pub scope_id: String,
+    /// Knowledge that is shown where it is relevant.
+    pub skills: Vec<CustomizationSource>,
+    /// What one role each is told; the name is that of the role.
+    pub agents: Vec<CustomizationSource>,
+    /// What every role is told.
+    pub prompts: Vec<CustomizationSource>,
+    /// What the run may do.
+    pub policy: Vec<PolicyRule>,
+}
+
+/// A text that counts, and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CustomizationSource {
+    /// Its name.
+    pub name: String,
+    /// The scope that it comes from: the narrowest that has one of this name.
+    pub source: String,
+    /// Where its words can be read: the path of its version here.
+    pub path: String,
+    /// The version.
+    pub version: u32,
+}
+
+/// One rule of what runs may do, and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PolicyRule {
+    /// Its name.
+    pub rule: String,
+    /// What holds: a number, a flag, or names.
+    pub value: serde_json::Value,
+    /// The scope whose policy said so last.
+    pub scope: String,
+    /// The version of that policy.
+    pub version: u32,
+    /// The scope that locked it last: narrower ones may only tighten it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locked_by: Option<String>,
 }
 
 /// A proposal to change a text, with what its trial says.

@@ -48,10 +48,10 @@ impl Route {
     }
 }
 
-/// Returns the published path of a route of workflows or of their providers, which serves as well: clients of that API
-/// find it there.
+/// Returns the published path of a route of workflows, their providers or their customizations, which serves as well:
+/// clients of that API find it there.
 pub fn published(route: &Route) -> Option<String> {
-    let there = ["/workflow", "/providers"].iter().any(|it| route.path.starts_with(it));
+    let there = ["/workflow", "/providers", "/customizations"].iter().any(|it| route.path.starts_with(it));
     there.then(|| format!("/api/v1{}", route.path))
 }
 
@@ -325,6 +325,8 @@ routes! {
     SET_CUSTOMIZATION = Put "/api/customizations" body SetCustomization => 200 Customization;
     /// Tells what a run of the scope would go by now, and what a role would be told.
     RESOLVE_CUSTOMIZATIONS = Get "/api/customizations/resolve" query ResolveCustomizations => 200 ResolvedCustomizations;
+    /// Tells by which texts a run of the scope would go now, in the published shape.
+    SCOPE_CUSTOMIZATIONS = Get "/customizations/resolve" => 200 ScopeCustomizations;
     /// Shows a version of a text.
     GET_CUSTOMIZATION = Get "/api/customizations/{id}" => 200 Customization;
     /// Brings the words of a version back, as a new version. For the operator.

@@ -176,6 +176,12 @@ pub struct Workflow {
     /// How well it went, from 0 to 100, by its Refiner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_score: Option<u8>,
+    /// When it ends with what stands, if its time is bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+    /// What its scope let it do when it was made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policy: Vec<crate::PolicyRule>,
     /// How often a role handed in what it may not.
     pub violations: u32,
 }
@@ -463,7 +469,8 @@ pub struct Delivery {
     pub action: String,
     /// What it takes: for a pull request `title`, `body`, `base_branch`, `head_branch`, `draft` and `merge`; for a direct
     /// commit `branch`; for an archive and an export `name`; for a draft `slug` and `tags`; for a webhook `url`, and
-    /// `secret` as a reference, `{"env": "NAME"}` or `{"file": "/path"}`.
+    /// `secret` as a reference: `{"name": "…"}` for one of the tenant, and for the operator `{"env": "NAME"}` or
+    /// `{"file": "/path"}`.
     #[serde(default, deserialize_with = "crate::object::optional", skip_serializing_if = "Option::is_none")]
     pub config: Option<Map<String, Value>>,
     /// Merges the pull request without asking anybody.

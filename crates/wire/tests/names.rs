@@ -50,6 +50,7 @@ fn limits() -> Limits {
         session_micro_usd: Some(0),
         objective_tokens: Some(100_000_000),
         objective_micro_usd: Some(0),
+        deadline_secs: Some(0),
     }
 }
 
@@ -66,6 +67,7 @@ fn objective() -> Objective {
         model: Some("big".into()),
         priority: 0,
         limits: limits(),
+        deadline: None,
         tripped: None,
         used: usage(),
         created_at: at(1),

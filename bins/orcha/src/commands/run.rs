@@ -1,7 +1,7 @@
 //! `orcha run`: make an objective and follow it; and following one that is there.
 
 use super::{files, text_of};
-use crate::cli::{Run, limits};
+use crate::cli::{Run, by, limits};
 use crate::say::{Say, aside};
 use crate::tables;
 use anyhow::{Context, Result, bail};
@@ -41,7 +41,7 @@ pub async fn run(client: &Client, say: Say, options: Run) -> Result<ExitCode> {
         repo,
         base_branch: options.base,
         priority: options.priority,
-        limits: limits(&options.limit).map_err(anyhow::Error::msg)?,
+        limits: by(options.deadline, limits(&options.limit).map_err(anyhow::Error::msg)?),
         strategy: options.strategy,
         attachments: files::read(&options.attach)?,
     };

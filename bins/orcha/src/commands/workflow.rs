@@ -4,7 +4,7 @@ use super::fetch;
 use super::look::{collect, note_more};
 use super::run::{self, repository};
 use super::{files, text_of};
-use crate::cli::{Workflow, WorkflowRun, limits};
+use crate::cli::{Workflow, WorkflowRun, by, limits};
 use crate::say::{Say, aside};
 use crate::tables;
 use anyhow::{Context, Result, bail};
@@ -114,7 +114,7 @@ async fn make(client: &Client, say: Say, options: WorkflowRun) -> Result<ExitCod
         skip_refiner: options.no_refiner,
         template_id: options.template,
         priority: options.priority,
-        limits: limits(&options.limit).map_err(anyhow::Error::msg)?,
+        limits: by(options.deadline, limits(&options.limit).map_err(anyhow::Error::msg)?),
         attachments: files::read(&options.attach)?,
     };
     let made = client.create_workflow(&wish).await?;

@@ -129,6 +129,7 @@ pub(crate) fn handler(route: &Route) -> Option<MethodRouter<Api>> {
         at::LIST_CUSTOMIZATIONS => get(refine::list),
         at::SET_CUSTOMIZATION => put(refine::set),
         at::RESOLVE_CUSTOMIZATIONS => get(refine::resolve),
+        at::SCOPE_CUSTOMIZATIONS => get(refine::of_scope),
         at::GET_CUSTOMIZATION => get(refine::show),
         at::REVERT_CUSTOMIZATION => post(refine::revert),
         at::RETIRE_CUSTOMIZATION => post(refine::retire),

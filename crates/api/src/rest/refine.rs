@@ -7,6 +7,7 @@ use crate::input::{Id, Json, Nothing, OptionalJson, Query};
 use crate::list::{array, limit};
 use crate::problem::ApiError;
 use crate::shared::Api;
+use crate::translate;
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::response::Response;
@@ -53,7 +54,29 @@ pub(crate) async fn resolve(
         scope: asker.actor.scope.to_string(),
         chain: text::chain(&asker.actor.scope).iter().map(ToString::to_string).collect(),
         told: query.role.map(|it| orcha_plan::texts::said(&chosen.texts, role(it), &about)),
+        policy: translate::policy(&chosen.policy),
         customizations: chosen.texts.iter().map(|it| shown(it, true)).collect(),
+    }))
+}
+
+pub(crate) async fn of_scope(State(api): State<Api>, asker: Asker) -> Result<Answer<ScopeCustomizations>, ApiError> {
+    let chosen = api.orch.texts_for(&asker.actor).await?;
+    let of = |kind: Kind| {
+        let texts = chosen.texts.iter().filter(|it| it.surface.kind == kind);
+        let source = |it: &Text| CustomizationSource {
+            name: it.surface.name.clone(),
+            source: it.scope.to_string(),
+            path: orcha_wire::routes::GET_CUSTOMIZATION.at(&it.id.into()),
+            version: it.version,
+        };
+        texts.map(source).collect()
+    };
+    Ok(Answer(ScopeCustomizations {
+        scope_id: asker.actor.scope.to_string(),
+        skills: of(Kind::Skill),
+        agents: of(Kind::RoleOverlay),
+        prompts: of(Kind::PromptOverlay),
+        policy: translate::policy(&chosen.policy),
     }))
 }
 
@@ -178,6 +201,7 @@ fn surface(kind: CustomizationKind, name: &str) -> Result<Surface, ApiError> {
         CustomizationKind::RoleOverlay => Kind::RoleOverlay,
         CustomizationKind::PromptOverlay => Kind::PromptOverlay,
         CustomizationKind::Skill => Kind::Skill,
+        CustomizationKind::Policy => Kind::Policy,
     };
     Surface::new(kind, name).map_err(|wrong| orcha_model::Refusal::from(wrong).into())
 }
@@ -187,6 +211,7 @@ const fn kind(it: Kind) -> CustomizationKind {
         Kind::RoleOverlay => CustomizationKind::RoleOverlay,
         Kind::PromptOverlay => CustomizationKind::PromptOverlay,
         Kind::Skill => CustomizationKind::Skill,
+        Kind::Policy => CustomizationKind::Policy,
     }
 }
 

@@ -146,13 +146,14 @@ async fn wish(
             return Err(ApiError::invalid("delivery", &rule));
         }
         let config = delivery.config.clone().unwrap_or_default();
-        if config.contains_key("secret") && asker.operates().is_err() {
+        let of_tenant = |secret: &serde_json::Value| secret.get("name").is_some();
+        if config.get("secret").is_some_and(|it| !of_tenant(it)) && asker.operates().is_err() {
             // The variables and files of the daemon are not those of its tenants.
-            let rule = "only the operator may name a secret of the daemon";
+            let rule = "only the operator may name a variable or a file of the daemon; name a secret of the tenant";
             return Err(ApiError::new(Code::Forbidden, rule).at("delivery.config.secret"));
         }
         let refused = |it: orcha_orch::InvalidDelivery| ApiError::new(Code::Invalid, it.to_string()).at(it.field);
-        let wished = api.orch.wished_delivery(action, config).await.map_err(refused)?;
+        let wished = api.orch.wished_delivery(&asker.actor.tenant, action, config).await.map_err(refused)?;
         if delivery.merge && action != Action::PullRequest {
             return Err(ApiError::invalid("delivery.merge", "is for a pull request"));
         }

@@ -24,7 +24,7 @@ struct Hostile {
     body: Vec<u8>,
 }
 
-const FIELDS: [&str; 40] = [
+const FIELDS: [&str; 41] = [
     "title",
     "prompt",
     "agent",
@@ -55,6 +55,7 @@ const FIELDS: [&str; 40] = [
     "snapshot",
     "same_error",
     "session_tokens",
+    "deadline_secs",
     "id",
     "status",
     "tenant",

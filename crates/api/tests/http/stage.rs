@@ -130,6 +130,8 @@ impl Stage {
             ]),
         };
         let secrets = Lookup::new(|name| (name == "HOOK_SECRET").then(|| "canary-0123456789abcdef".to_owned()));
+        let named = serde_json::json!({"blue": {"hook": {"env": "HOOK_SECRET"}}});
+        let secrets = secrets.with(serde_json::from_value(named).unwrap());
         let made = DeliverySettings::new(folder.path().join("deliveries"), secrets, || 1_800_000_000);
         let deliveries = Deliveries::new(made, Outbound::new(vec!["127.0.0.1".parse().unwrap()]));
         let hands = Hands::new(Arc::new(forge.clone())).with_deliverer(Arc::new(deliveries)).with_models(Arc::new(Two));

@@ -422,3 +422,40 @@ async fn a_scope_goes_by_the_texts_above_it_and_by_no_others() {
         assert_eq!((refused.problem(), refused.json()["field"].as_str()), ((422, "invalid".into()), Some(field)));
     }
 }
+
+#[tokio::test]
+async fn what_a_scope_goes_by_is_told_in_the_published_shape_too() {
+    let stage = Stage::open().await;
+    let within = |method: Method, path: &str, scope: &str, body: Value| {
+        let request = request(method, path).header("x-scope-id", scope);
+        let request = request.header(header::CONTENT_TYPE, "application/json");
+        stage.send(request.body(Body::from(if body.is_null() { String::new() } else { body.to_string() })).unwrap())
+    };
+    let text = |kind: &str, name: &str, body: &str| json!({"kind": kind, "name": name, "body": body});
+    let mut at = Vec::new();
+    for (scope, body) in [
+        ("global", text("skill", "shell", "---\nname: Shell\ndescription: plain sh\n---\nQuote.")),
+        ("global", text("role_overlay", "qa", "Look.")),
+        ("org", text("role_overlay", "qa", "Look twice.")),
+        ("org", text("prompt_overlay", "house", "Be brief.")),
+        ("elsewhere", text("prompt_overlay", "foreign", "Be loud.")),
+        ("global", text("policy", "run", r#"{"approve_plan": true}"#)),
+    ] {
+        let made = within(Method::PUT, "/api/customizations", scope, body).await.ok(200);
+        at.push(format!("/api/customizations/{}", made["id"].as_str().unwrap()));
+    }
+    let source =
+        |name: &str, source: &str, path: &str| json!({"name": name, "source": source, "path": path, "version": 1});
+    let expected = json!({
+        "scope_id": "org/web",
+        "skills": [source("shell", "global", &at[0])],
+        "agents": [source("qa", "org", &at[2])],
+        "prompts": [source("house", "org", &at[3])],
+        "policy": [{"rule": "approve_plan", "value": true, "scope": "global", "version": 1}],
+    });
+    for path in ["/customizations/resolve", "/api/v1/customizations/resolve"] {
+        assert_eq!(within(Method::GET, path, "org/web", Value::Null).await.ok(200), expected, "{path}");
+    }
+    // The path leads to the words.
+    assert_eq!(stage.get(&at[2]).await.ok(200)["body"], "Look twice.");
+}

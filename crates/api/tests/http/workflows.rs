@@ -86,6 +86,33 @@ async fn c28_a_workflow_is_made_rests_goes_on_and_is_ended_and_all_of_it_is_told
 }
 
 #[tokio::test]
+async fn a_policy_is_written_shown_and_kept() {
+    let stage = Stage::open().await;
+    let policy = |body: &str| json!({"kind": "policy", "name": "run", "body": body});
+    let set = |body: &str| stage.call(Method::PUT, "/api/customizations", policy(body));
+    set(r#"{"deliveries": {"value": ["answer"], "locked": true}, "max_qa_retries": 1}"#).await.ok(200);
+    for wrong in ["nothing", "{\"rockets\": 1}", "{\"agents\": []}"] {
+        let refused = set(wrong).await;
+        assert_eq!((refused.problem().0, refused.json()["field"].clone()), (422, json!("body")));
+    }
+    let named = json!({"kind": "policy", "name": "other", "body": "{}"});
+    assert_eq!(stage.call(Method::PUT, "/api/customizations", named).await.json()["field"], "name");
+    let resolved = stage.get("/api/customizations/resolve").await.ok(200);
+    assert_eq!(resolved["customizations"], json!([]));
+    let rules = json!([
+        {"rule": "max_qa_retries", "value": 1, "scope": "global", "version": 1},
+        {"rule": "deliveries", "value": ["answer"], "scope": "global", "version": 1, "locked_by": "global"},
+    ]);
+    assert_eq!(resolved["policy"], rules);
+    let wish = |action: &str| json!({"request": "Say goodbye", "repo": repo(), "delivery": {"action": action}});
+    let refused = stage.post("/workflows", wish("github-pr")).await;
+    assert_eq!((refused.problem().0, refused.json()["field"].clone()), (422, json!("delivery")));
+    let made = stage.post("/workflows", wish("answer")).await.ok(201);
+    assert_eq!((&made["policy"], &made["execution"]["max_qa_retries"]), (&rules, &json!(1)));
+    stage.verb(&format!("/workflows/{}/cancel", text(&made["id"]))).await.ok(200);
+}
+
+#[tokio::test]
 async fn a_stream_that_is_asked_for_a_time_ends_by_it() {
     let stage = Stage::open().await;
     let id = make(&stage).await;
@@ -165,6 +192,18 @@ async fn c13_a_delivery_is_shown_as_it_was_wished_for_but_for_what_may_be_secret
         (refused.problem(), &refused.json()["field"]),
         ((403, "forbidden".into()), &json!("delivery.config.secret"))
     );
+    // A secret of its own is there for the tenant, and for nobody else, the operator in another tenant included.
+    let mut own = hook("http://127.0.0.1:9/in/secret-path", json!({"name": "hook"}));
+    own["request"] = json!("Say goodbye");
+    let refused = stage.post("/workflows", own.clone()).await;
+    assert_eq!(
+        (refused.problem(), &refused.json()["field"]),
+        ((422, "invalid".into()), &json!("delivery.config.secret"))
+    );
+    let request = bare(Method::POST, "/workflows").header("authorization", format!("Bearer {}", text(&token["token"])));
+    let request = request.header("content-type", "application/json").body(Body::from(own.to_string())).unwrap();
+    let made = stage.send(request).await.ok(201);
+    assert_eq!(made["delivery_config"]["secret"], json!({"name": "hook"}));
     let wish = json!({"request": "Say goodbye", "repo": repo(),
         "delivery": {"action": "github-pr", "config": {"title": "T", "head_branch": "f/x", "draft": true, "base_branch": "main"}}});
     let made = stage.post("/workflows", wish).await.ok(201);

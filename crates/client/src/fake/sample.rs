@@ -22,6 +22,7 @@ pub fn objective(status: ObjectiveStatus) -> Objective {
         model: None,
         priority: 0,
         limits: Limits::default(),
+        deadline: None,
         tripped: None,
         used: Usage::default(),
         created_at: at(0),

@@ -7,7 +7,7 @@ use orcha_base::{
     WorkspaceId,
 };
 use orcha_model::budget::{Scope, Unit};
-use orcha_model::guard::Usage;
+use orcha_model::guard::{LimitChanges, Usage};
 use orcha_model::permission::Mode;
 use orcha_model::session::{AgentChoice, Around, Evidence, Exit, FaultClass, Phase, Turn, TurnEnd, UserWait, Waiting};
 use orcha_model::{Amount, Limits, Provider, Role, Session, Trip};
@@ -117,6 +117,7 @@ pub(super) fn proposal() {
 
 pub(super) fn objective() {
     use objective::{Edit, Editable, Input, State};
+    let deadline = |secs: i64| LimitChanges { deadline_secs: Some(secs.unsigned_abs()), ..LimitChanges::default() };
     let states = every!(State;
         State::Active => [("active", State::Active)],
         State::WaitingUser => [("waiting_user", State::WaitingUser)],
@@ -149,6 +150,8 @@ pub(super) fn objective() {
             ("edit", Input::Edit(Box::new(Edit { title: Some("Other".into()), priority: Some(3), ..Edit::default() }))),
             ("edit with an empty title", Input::Edit(Box::new(Edit { title: Some(" ".into()), ..Edit::default() }))),
             ("edit of what was edited since", Input::Edit(Box::new(Edit { on: Some(Editable { priority: 99, ..make::objective().editable() }), ..Edit::default() }))),
+            ("edit of the deadline", Input::Edit(Box::new(Edit { limits: deadline(NOW + 1), ..Edit::default() }))),
+            ("edit of the deadline into the past", Input::Edit(Box::new(Edit { limits: deadline(NOW), ..Edit::default() }))),
         ],
     );
     Table {

@@ -62,7 +62,7 @@ pub(super) async fn run(
     };
     let delivered = tokio::select! {
         instead = called_off => return instead,
-        delivered = deliver(shared, it) => delivered,
+        delivered = deliver(shared, objective, it) => delivered,
     };
     match delivered {
         Ok(delivered) => Ok(fact(Input::Delivered { order: Some(order), delivered })),
@@ -97,7 +97,7 @@ fn wanted(world: &World, order: u32) -> Wanted {
     }
 }
 
-async fn deliver(shared: &Shared, it: &DeliverResult) -> Result<Delivered, Fault> {
+async fn deliver(shared: &Arc<Shared>, objective: ObjectiveId, it: &DeliverResult) -> Result<Delivered, Fault> {
     match (&it.source, it.action) {
         (Some(source), Action::DirectCommit) => push(shared, source).await,
         (None, Action::DirectCommit) | (_, Action::PullRequest | Action::Answer) => {
@@ -106,11 +106,11 @@ async fn deliver(shared: &Shared, it: &DeliverResult) -> Result<Delivered, Fault
         (
             _,
             Action::ArtifactBundle | Action::MarkdownExport | Action::BlogDraft | Action::DocDraft | Action::Webhook,
-        ) => make(shared, it).await,
+        ) => make(shared, objective, it).await,
     }
 }
 
-async fn make(shared: &Shared, it: &DeliverResult) -> Result<Delivered, Fault> {
+async fn make(shared: &Arc<Shared>, objective: ObjectiveId, it: &DeliverResult) -> Result<Delivered, Fault> {
     let deliverer = shared.hands.deliverer();
     let deliverer = deliverer.ok_or_else(|| never("nobody here delivers that"))?;
     let action = made(it.action, &it.settings).map_err(|invalid| never(&invalid.to_string()))?;
@@ -142,7 +142,9 @@ async fn make(shared: &Shared, it: &DeliverResult) -> Result<Delivered, Fault> {
         }
         Some((_, Take::Nothing)) | None => {}
     }
+    let tenant = shared.view(objective, |world| world.objective.tenant.clone()).await;
     let order = Order {
+        tenant: tenant.map_err(|fault| sorted(&fault, Retry::Later))?,
         // What a person sends back is delivered anew; the same order given again is not.
         key: format!("round-{}", it.round),
         workflow: it.workflow.to_string(),

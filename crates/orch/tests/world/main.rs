@@ -4,6 +4,7 @@
 
 mod attachments;
 mod confine;
+mod deadlines;
 mod guarantees;
 mod guards;
 mod keyboard;
@@ -13,6 +14,7 @@ mod limits;
 mod permits;
 mod pipeline;
 mod planted;
+mod policies;
 mod promises;
 mod stage;
 mod talk;

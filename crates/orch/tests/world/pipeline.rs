@@ -42,7 +42,7 @@ pub fn writes(path: &'static str, text: Option<&str>) -> Act {
     Act { writes: vec![(path, text.map(str::to_owned))], hands_in: vec![change()] }
 }
 
-fn direction() -> Value {
+pub fn direction() -> Value {
     json!({"mode": "software", "title": "Mend it", "delivery": "pull_request", "rationale": "code", "summary": "code", "questions": []})
 }
 
@@ -748,14 +748,14 @@ async fn without_a_repository_the_texts_are_the_result() {
 }
 
 /// What a person wishes of a delivery, read as the API reads it.
-async fn delivered_as(stage: &Stage, action: Action, config: Value) -> Wish {
+pub async fn delivered_as(stage: &Stage, action: Action, config: Value) -> Wish {
     let Value::Object(config) = config else { panic!("{config}") };
-    let wished = stage.orch.wished_delivery(action, config).await.unwrap();
+    let wished = stage.orch.wished_delivery(&Actor::default().tenant, action, config).await.unwrap();
     Wish { action: Some(action), delivery: wished.settings, ..Wish::default() }
 }
 
 /// A workflow that writes a post, without a repository.
-fn plays_a_post(script: &Script) {
+pub fn plays_a_post(script: &Script) {
     let mut content = direction();
     content["mode"] = json!("blog");
     content["delivery"] = json!("answer");
@@ -959,7 +959,7 @@ async fn a_pull_request_is_opened_as_it_was_wished_for() {
     let stage = open(&script).await;
     let config = json!({"title": "My title", "body": "My text", "head_branch": "feature/mine", "merge": true});
     let Value::Object(config) = config else { panic!() };
-    let wished = stage.orch.wished_delivery(Action::PullRequest, config).await.unwrap();
+    let wished = stage.orch.wished_delivery(&Actor::default().tenant, Action::PullRequest, config).await.unwrap();
     assert!(wished.merge);
     let wish =
         Wish { action: Some(Action::PullRequest), delivery: wished.settings, merge: wished.merge, ..Wish::default() };

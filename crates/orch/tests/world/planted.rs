@@ -186,7 +186,7 @@ async fn run(stage: &Stage, model: &str, client: reqwest::Client, scope: ScopeId
     let id = ObjectiveId::from_uuid(Uuid::now_v7());
     let tenant = TenantId::default();
     let in_use = stage.orch.store().texts_in_use(&tenant, chain(&scope)).await.unwrap();
-    let chosen = texts::choose(&scope, &in_use, |proposal| arm(id, proposal.uuid()));
+    let chosen = texts::choose(&scope, &in_use, |proposal| arm(id, proposal.uuid())).unwrap();
     let ticket = ticket(hardness);
     let told = format!("{}{}", brief::rules(Role::Implementer), texts::said(&chosen.texts, Role::Implementer, &ticket));
     let is_good = code(client, model.to_owned(), told, ticket).await == "good";

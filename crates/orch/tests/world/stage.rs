@@ -2,7 +2,7 @@
 
 use orcha_agent::fake::{FakeAgent, FakeRunner};
 use orcha_agent::{Event, Runner, Say, TurnEnd, Usage};
-use orcha_base::{BranchName, CheckRunId, ObjectiveId, RepoUrl, SessionId, TargetId, Timestamp};
+use orcha_base::{BranchName, CheckRunId, ObjectiveId, RepoUrl, SessionId, TargetId, TenantId, Timestamp};
 use orcha_delivery::fake::FakeDeliverer;
 use orcha_delivery::{Delivered, Deliverer, Delivery, DeliveryError, Invalid, Link, Order};
 use orcha_exec::{ExitStatus, fake::FakeHost};
@@ -439,8 +439,8 @@ impl HeldDeliverer {
 
 #[async_trait::async_trait]
 impl Deliverer for HeldDeliverer {
-    async fn check(&self, delivery: &Delivery) -> Result<(), Invalid> {
-        self.fake.check(delivery).await
+    async fn check(&self, tenant: &TenantId, delivery: &Delivery) -> Result<(), Invalid> {
+        self.fake.check(tenant, delivery).await
     }
 
     async fn deliver(&self, order: &Order) -> Result<Delivered, DeliveryError> {

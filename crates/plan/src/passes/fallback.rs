@@ -27,7 +27,7 @@ pub(super) fn wakes<'w>(
             Gate::Open => None,
             Gate::Shut { until, .. } => Some(until),
         };
-        alternatives(it, settings).into_iter().filter_map(move |kind| opens(&kind)).collect::<Vec<_>>()
+        alternatives(world, it, settings).into_iter().filter_map(move |kind| opens(&kind)).collect::<Vec<_>>()
     })
 }
 
@@ -48,7 +48,7 @@ fn another(world: &World, session: &Session, now: Timestamp, settings: &Settings
     if session.conversation.is_some() && until.since(now) < settings.fallback_after {
         return None;
     }
-    let kinds = alternatives(session, settings);
+    let kinds = alternatives(world, session, settings);
     let outlook = &world.outlook;
     let there = kinds.iter().filter(|it| outlook.kinds.contains(*it));
     let among = there.map(|it| (it.as_str(), outlook.providers.get(it)));
@@ -61,9 +61,9 @@ fn another(world: &World, session: &Session, now: Timestamp, settings: &Settings
     Some(AgentChoice { kind, program, model, fallback: Some(fallback) })
 }
 
-fn alternatives(session: &Session, settings: &Settings) -> Vec<String> {
+fn alternatives(world: &World, session: &Session, settings: &Settings) -> Vec<String> {
     let usual = || settings.fallback.get(&session.agent.kind).cloned().unwrap_or_default();
     let mut kinds = session.agent.fallback.clone().unwrap_or_else(usual);
-    kinds.retain(|it| *it != session.agent.kind);
+    kinds.retain(|it| *it != session.agent.kind && world.objective.policy.allows_agent(it));
     kinds
 }

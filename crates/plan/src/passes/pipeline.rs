@@ -65,7 +65,14 @@ pub(super) fn answered(world: &World, gate: &Gate, answer: &str) -> Vec<Stimulus
         Gate::Plan | Gate::Delivery if agreed => Input::Approved,
         Gate::Plan => Input::Back { to: Phase::Design, words: Some(answer.trim().to_owned()) },
         Gate::Delivery => Input::Rejected { words: answer.trim().to_owned() },
-        Gate::NoChecks { .. } if agreed || words == "without" => Input::Excused,
+        Gate::NoChecks { .. } if agreed || words == "without" => {
+            if world.objective.policy.allows_unchecked() {
+                Input::Excused
+            } else {
+                // It is asked again: somebody has to name a command.
+                Input::CheckAgain { with: None }
+            }
+        }
         Gate::NoChecks { .. } => {
             let command: Vec<String> = answer.split_whitespace().map(str::to_owned).collect();
             Input::CheckAgain { with: Some(CheckCommand { name: command.join(" "), command }) }
@@ -214,12 +221,29 @@ fn taken(world: &World, workflow: &Workflow, hand_in: HandInId) -> Vec<Stimulus>
         (Phase::Direct, Output::Direction(said)) => {
             let has_repo = world.objective.repo.is_some();
             let usual = if has_repo { Action::PullRequest } else { Action::Answer };
-            let possible = |it: &Action| has_repo || !it.needs_repository();
+            let policy = &world.objective.policy;
+            let possible = |it: &Action| (has_repo || !it.needs_repository()) && policy.allows_delivery(*it);
             let mode = workflow.wish.mode.unwrap_or(said.mode);
             // Changed code is delivered as such unless the user wants something else.
             let chosen = said.delivery.filter(|_| !(has_repo && mode.needs_checks()));
-            let action = workflow.wish.action.or(chosen).filter(possible).unwrap_or(usual);
-            let (cast, substitutions) = casting::cast(&said.agents, world.stock(workflow));
+            // What passes people by is nobody's choice but a person's.
+            let first = || policy.deliveries().find(|it| it.is_for_models() && possible(it));
+            let wanted = workflow.wish.action.or(chosen).filter(possible);
+            let Some(action) = wanted.or(Some(usual).filter(possible)).or_else(first) else {
+                let why = policy.delivery("delivery", usual).err().map_or_else(String::new, |it| it.to_string());
+                return vec![fail(format!(
+                    "nobody said how its result is delivered, and what is usual is barred: {why}"
+                ))];
+            };
+            let kinds = world.kinds();
+            let (cast, mut substitutions) = casting::cast(&said.agents, world.stock(workflow, &kinds));
+            for it in &mut substitutions {
+                let wanted =
+                    said.agents.iter().find(|wish| wish.role == it.role).and_then(|wish| wish.agent.as_deref());
+                if let Some(Err(barred)) = wanted.map(|kind| policy.agent("agent", kind)) {
+                    it.reason = barred.to_string();
+                }
+            }
             let mut proposals = vec![it(Input::Directed { hand_in, mode, action, cast, substitutions })];
             if !workflow.wish.titled {
                 let title = Some(head(&said.title, 120).to_owned());
@@ -234,7 +258,7 @@ fn taken(world: &World, workflow: &Workflow, hand_in: HandInId) -> Vec<Stimulus>
             let facts = GateFacts {
                 checks: brief::outcome(world, workflow),
                 verdict,
-                needs_checks: workflow.mode.is_none_or(|it| it.needs_checks()) && world.objective.repo.is_some(),
+                needs_checks: needs_checks(world, workflow) && world.objective.repo.is_some(),
                 excused: workflow.wish.without_checks,
                 asked: &asked_by_people(world),
             };
@@ -409,18 +433,30 @@ fn checks(world: &World, workflow: &Workflow) -> Vec<Stimulus> {
             (text, None, vec!["continue".into(), "cancel".into()])
         }),
         Some((run, check::State::Done { outcome })) => {
-            let needed = workflow.mode.is_none_or(|it| it.needs_checks()) && !workflow.wish.without_checks;
-            if outcome.receipts.is_empty() && needed {
+            if outcome.receipts.is_empty() && needs_checks(world, workflow) && !workflow.wish.without_checks {
+                let excusable = world.objective.policy.allows_unchecked();
                 return gate(world, Gate::NoChecks { run }, || {
-                    let text = "No command was found that checks this work. Answer with one (`make test`), with `without` to go \
-                                on unchecked, or with `cancel`."
-                        .to_owned();
-                    (text, None, vec!["without".into(), "cancel".into()])
+                    let (and, or) = if excusable {
+                        ("", ", with `without` to go on unchecked,")
+                    } else {
+                        (", and the policy of its scope wants one", "")
+                    };
+                    let text = format!(
+                        "No command was found that checks this work{and}. Answer with one (`make test`){or} or with `cancel`."
+                    );
+                    let without = excusable.then(|| "without".to_owned());
+                    (text, None, without.into_iter().chain(["cancel".to_owned()]).collect())
                 });
             }
             vec![it(Input::Checked { sha: Some(outcome.sha.clone()) })]
         }
     }
+}
+
+/// Tells whether commands have to check the result: by the kind of work, or because its scope lets nothing pass unchecked,
+/// whatever kind of work its Director calls it.
+fn needs_checks(world: &World, workflow: &Workflow) -> bool {
+    workflow.mode.is_none_or(|it| it.needs_checks()) || !world.objective.policy.allows_unchecked()
 }
 
 /// The result leaves the house, once.
@@ -444,8 +480,7 @@ fn deliver(world: &World, workflow: &Workflow) -> Vec<Stimulus> {
             _,
         ) => return hand_over(world, workflow, action),
     };
-    let own = world.pull_requests.values().filter(|it| it.session == session);
-    let Some(pr) = own.max_by_key(|it| (it.created_at, it.id)) else {
+    let Some(pr) = world.pull_request_of(workflow) else {
         let Some(Output::Finish(finish)) = brief::output(world, workflow.left.finish) else { return Vec::new() };
         let said = match &workflow.wish.delivery {
             DeliverySettings::PullRequest(said) => said.clone(),

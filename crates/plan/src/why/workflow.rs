@@ -1,10 +1,10 @@
 //! Why a workflow does not move: who is at its step, or what the house waits for itself.
 
 use super::Why;
-use crate::World;
+use crate::{World, brief};
 use orcha_model::delivery::Standing;
 use orcha_model::workflow::Phase;
-use orcha_model::{Session, Task, Workflow, check, pull_request, task};
+use orcha_model::{Session, Workflow, check, pull_request};
 
 /// Explains a workflow that is under way.
 pub(super) fn of_workflow(world: &World, workflow: &Workflow) -> Why {
@@ -41,7 +41,7 @@ fn by_role(world: &World, workflow: &Workflow) -> (String, String) {
     let mut live: Vec<&Session> = world.sessions.values().filter(plays).collect();
     live.sort_by_key(|it| (it.created_at, it.id));
     let role = workflow.phase.role().map_or("nobody", |it| it.name());
-    let progress = if workflow.phase == Phase::Implement { tasks(world, workflow) } else { String::new() };
+    let progress = brief::progress(world, workflow);
     if live.is_empty() {
         let reason = format!("it stands at {}{progress}; nobody is at it yet", workflow.phase);
         return (reason, format!("the {role} is sent by itself"));
@@ -49,15 +49,6 @@ fn by_role(world: &World, workflow: &Workflow) -> (String, String) {
     let who: Vec<String> = live.iter().map(|it| format!("\"{}\" is {}", it.title, it.state.name())).collect();
     let ask: Vec<String> = live.iter().map(|it| format!("`orcha why {}`", it.id.short())).collect();
     (format!("it stands at {}{progress}: {}", workflow.phase, who.join("; ")), ask.join(", "))
-}
-
-fn tasks(world: &World, workflow: &Workflow) -> String {
-    let of_now = |it: &&Task| it.round == workflow.round && it.cycle == workflow.cycle;
-    let all: Vec<&Task> = world.tasks.values().filter(of_now).collect();
-    let done = all.iter().filter(|it| matches!(it.state, task::State::Completed { .. })).count();
-    let skipped = all.iter().filter(|it| matches!(it.state, task::State::Skipped { .. })).count();
-    let skipped = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
-    format!(" ({done} of {} tasks done{skipped})", all.len())
 }
 
 fn by_checks(world: &World, workflow: &Workflow) -> (String, String) {
@@ -92,8 +83,7 @@ fn by_delivery(world: &World, workflow: &Workflow) -> (String, String) {
             }
         };
     }
-    let own = world.pull_requests.values().filter(|it| Some(it.session) == workflow.left.result);
-    match own.max_by_key(|it| (it.created_at, it.id)) {
+    match world.pull_request_of(workflow) {
         Some(pr) if matches!(pr.state, pull_request::State::Draft | pull_request::State::Open) => {
             let why = pr.refusal.as_ref().map_or_else(String::new, |it| format!("; its merge was refused: {it}"));
             let reason =

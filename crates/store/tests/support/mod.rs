@@ -45,6 +45,7 @@ pub fn objective(n: u64) -> Objective {
         agent: agent(),
         priority: 0,
         limits: Limits::default(),
+        policy: Default::default(),
         managers: Managers::default(),
         calls: Default::default(),
         used: Default::default(),
