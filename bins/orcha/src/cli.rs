@@ -154,6 +154,9 @@ pub enum Command {
     /// Look after the texts that steer roles; `--scope` names where.
     #[command(subcommand)]
     Customization(Customization),
+    /// Look at the tool servers that roles are lent, and approve of what they say of their tools.
+    #[command(subcommand)]
+    Mcp(Mcp),
     /// Look at what the Refiner proposes, and let it be tried.
     #[command(subcommand)]
     Proposals(Proposals),
@@ -717,6 +720,22 @@ pub enum Customization {
     },
     /// Take a text out of use; its versions stay.
     Rm { kind: CustomizationKind, name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Mcp {
+    /// List tool servers, and whether their tools are offered.
+    Ls,
+    /// Ask a server what it says of its tools now, and show what differs from what was approved of.
+    Show { name: String },
+    /// Approve of what `show` showed: sessions that are launched from now on get these tools.
+    Pin {
+        name: String,
+        /// The hash that `show` named. A server that says something else by then is not approved of.
+        hash: String,
+    },
+    /// Take that back: sessions that are launched from now on do not get them.
+    Unpin { name: String },
 }
 
 #[derive(Debug, Subcommand)]

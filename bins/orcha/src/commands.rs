@@ -6,6 +6,7 @@ mod doctor;
 mod fetch;
 mod files;
 mod look;
+mod mcp;
 mod place;
 mod refine;
 mod run;
@@ -69,6 +70,7 @@ pub async fn run(cli: Cli) -> Result<ExitCode> {
             say.answer(&client.providers().await?, |rows, out| tables::providers(rows, out))?
         }
         Command::Customization(command) => refine::customization(&client, say, command).await?,
+        Command::Mcp(command) => mcp::go(&client, say, command).await?,
         Command::Proposals(command) => refine::proposals(&client, say, command).await?,
         Command::Runs { limit } => refine::runs(&client, say, limit).await?,
         Command::Target(command) => return place::target(&client, say, command).await,

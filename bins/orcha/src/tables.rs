@@ -344,11 +344,67 @@ fn said(rule: &PolicyRule) -> String {
     }
 }
 
+pub fn mcp_servers(rows: &[McpServer], out: &mut dyn Write) -> io::Result<()> {
+    let mut table = Rows::new([
+        ("NAME", Nothing),
+        ("STATUS", Nothing),
+        ("SCOPE", Width),
+        ("BY", Nothing),
+        ("WRITES", Nothing),
+        ("ROLES", Width),
+        ("PLACE", Width),
+    ]);
+    for it in rows {
+        let roles = it.roles.iter().map(|it| it.as_str()).collect::<Vec<_>>();
+        table.row(vec![
+            foreign(&it.name, TITLE),
+            table.state(it.status.as_str()),
+            foreign(&it.scope, TITLE),
+            Cell::new(it.transport),
+            Cell::new(if it.writes { "yes" } else { "no" }),
+            foreign(&roles.join(", "), TITLE),
+            foreign(&it.place, TITLE),
+        ]);
+    }
+    table.write("no tool servers; the settings of the daemon name them as [[mcp_server]]", out)
+}
+
+pub fn mcp_server(it: &McpServerLook, out: &mut dyn Write) -> io::Result<()> {
+    mcp_servers(std::slice::from_ref(&it.server), out)?;
+    let (name, pinned) = (line(&it.server.name), it.pinned.as_deref());
+    for tool in &it.left_out {
+        writeln!(out, "no session gets `{}`: no model could name it", line(tool))?;
+    }
+    let (Some(tools), Some(hash)) = (&it.tools, &it.hash) else {
+        return writeln!(out, "\nit says nothing now: {}", line(it.fault.as_deref().unwrap_or_default()));
+    };
+    if it.server.hash.as_ref() == Some(hash) {
+        return writeln!(out, "\nit says what was approved of, {}:\n{}", line(hash), block(tools.trim_end()));
+    }
+    writeln!(out)?;
+    changes(pinned.unwrap_or_default(), tools, out)?;
+    match it.server.status {
+        McpServerStatus::PinnedBySettings => {
+            writeln!(
+                out,
+                "\nthe settings name another hash; to approve of this, write there: hash = \"{}\"",
+                line(hash)
+            )
+        }
+        _ => writeln!(out, "\nto approve of this: orcha mcp pin {name} {}", line(hash)),
+    }
+}
+
 /// Shows two versions line by line.
 pub fn difference(old: &Customization, new: &Customization, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "--- {} {} version {}", old.kind, old.name, old.version)?;
     writeln!(out, "+++ {} {} version {}", new.kind, new.name, new.version)?;
     let (before, after) = (old.body.as_deref().unwrap_or_default(), new.body.as_deref().unwrap_or_default());
+    changes(before, after, out)
+}
+
+/// Shows what changed between two texts, and what did not.
+fn changes(before: &str, after: &str, out: &mut dyn Write) -> io::Result<()> {
     for it in similar::TextDiff::from_lines(before, after).iter_all_changes() {
         writeln!(out, "{}{}", it.tag(), block(it.value().trim_end_matches('\n')))?;
     }

@@ -3,11 +3,15 @@
 //! It is read once, at the start. A field that is not known is an error that names it: a misspelt limit must not be a
 //! limit that is silently not there.
 
+mod tool_servers;
+
+use self::tool_servers::ToolServerTable;
 use anyhow::{Context, Result};
 use orcha_agent::llm::Providers;
 use orcha_delivery::NamedSecrets;
 use orcha_model::guard::Limits;
 use orcha_model::{Amount, Permissions};
+use orcha_orch::LentServer;
 use orcha_outbound::Allowed;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,6 +55,9 @@ pub struct Config {
     /// What a million tokens cost, by model. It goes before the table that comes with the program.
     #[serde(skip_serializing_if = "toml::Table::is_empty")]
     prices: toml::Table,
+    /// Tool servers that roles are lent.
+    #[serde(rename = "mcp_server", skip_serializing_if = "Vec::is_empty")]
+    tool_servers: Vec<ToolServerTable>,
 }
 
 /// What turns are expected to take: so much is set aside before one begins. And the caps over several objectives; those
@@ -235,6 +242,7 @@ impl Config {
         }
         config.delivery.hosts()?;
         config.secrets.check().map_err(anyhow::Error::msg)?;
+        config.tool_servers(&[])?;
         let refiner = &config.refiner;
         anyhow::ensure!(refiner.search_every_secs > 0, "refiner.search_every_secs must be at least 1");
         anyhow::ensure!((1..=10_000).contains(&refiner.search_runs), "refiner.search_runs must be between 1 and 10000");
@@ -275,6 +283,11 @@ impl Config {
         let text = |table| toml::to_string(table).context("the providers cannot be written as TOML");
         Providers::read(environment, &text(&self.providers)?, &text(&self.prices)?)
             .context("the providers of the settings file are not understood")
+    }
+
+    /// Returns the tool servers, with what they are given of an environment.
+    pub fn tool_servers(&self, environment: &[(String, String)]) -> Result<Vec<LentServer>> {
+        tool_servers::read(&self.tool_servers, environment)
     }
 
     /// Puts what it says into the settings of the wheel.

@@ -1,7 +1,7 @@
 //! The daemon. It reads the environment, wires the rooms together and serves; it decides nothing.
 //!
 //! The same program is also the keeper of each run, the bridge to a terminal, the agent over a model's API and, for demos and
-//! tests, an agent that follows a script.
+//! tests, an agent and a tool server that follow a script.
 
 use clap::{Parser, Subcommand};
 use orchad::{config, demo, models, serve};
@@ -59,6 +59,10 @@ fn main() -> ExitCode {
         Some("scripted-agent") => {
             let args = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
             return orcha_scripted_agent::main(args);
+        }
+        Some("scripted-tools") => {
+            let args: Vec<String> = args.map(|arg| arg.to_string_lossy().into_owned()).collect();
+            return orcha_scripted_model::tool_server::main(&args);
         }
         Some("llm-agent") => {
             let args = args.map(|arg| arg.to_string_lossy().into_owned()).collect();

@@ -12,7 +12,7 @@ use orcha_delivery::{Deliveries, Lookup, Settings as DeliverySettings};
 use orcha_exec::git::{Git, GitSettings};
 use orcha_exec::{Host, LocalHost, LocalSettings};
 use orcha_forge::LocalForge;
-use orcha_orch::{Actor, CheckSettings, Clock, Hands, Orch, ProjectChecks, Settings, SystemClock, TargetHands};
+use orcha_orch::{Actor, CheckSettings, Clock, Hands, Looker, Orch, ProjectChecks, Settings, SystemClock, TargetHands};
 use orcha_outbound::Outbound;
 use orcha_store::{Store, StoreOptions};
 use orcha_workspace::Workspaces;
@@ -123,6 +123,11 @@ async fn serve(options: Options) -> Result<()> {
     let agents = agents(&options, &config)?;
     warn_of_missing_agent(&agents, &Settings::default().agent.kind);
     warn_of_root(&options);
+    let myself = std::env::current_exe().context("the program does not know its own path")?.display().to_string();
+    let looker = Looker {
+        command: vec![myself, "llm-agent".to_owned(), orcha_llm_agent::LOOK.to_owned()],
+        env: agents.environment_of_providers(),
+    };
     let hears_once = agents.hear_once().map(str::to_owned).collect();
     let local = this_machine(agents, &work_root).await?;
     let hands = Hands::new(Arc::new(LocalForge::new(Arc::clone(&local.host), git())));
@@ -146,6 +151,8 @@ async fn serve(options: Options) -> Result<()> {
     };
     let kinds: Vec<&str> = local.runners.keys().map(String::as_str).collect();
     config.known(&kinds)?;
+    settings.tool_servers = config.tool_servers(&environment())?;
+    settings.looker = looker;
     config.apply(&mut settings);
     settings.own_folders = vec![data.clone()];
     settings.home = std::env::var_os("HOME").map(PathBuf::from);

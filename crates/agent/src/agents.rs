@@ -93,10 +93,15 @@ impl Agents {
                 });
             }
             // Keys do not travel in the environment: what the agent runs would inherit them.
-            let base_env = pick(&self.environment, &LLM_SEES);
+            let base_env = self.environment_of_providers();
             self.insert(kind, Arc::new(Llm { program: program.to_vec(), provider: provider.clone(), base_env }));
         }
         Ok(())
+    }
+
+    /// Returns what an agent over a model's API sees of the environment. No key is in it.
+    pub fn environment_of_providers(&self) -> Vec<(String, String)> {
+        pick(&self.environment, &LLM_SEES)
     }
 
     /// Returns the environment that the agents see parts of.

@@ -76,6 +76,13 @@ pub enum Event {
         /// Whether a person has it now.
         by_person: bool,
     },
+    /// The tools of a server are not offered, or no longer.
+    ToolsWithheld {
+        /// The server.
+        server: String,
+        /// Why, for people.
+        why: String,
+    },
     /// The turn is over.
     TurnEnded(TurnEnd),
     /// A line that is not of the protocol; kept as it was, broken UTF-8 replaced.

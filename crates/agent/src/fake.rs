@@ -356,6 +356,7 @@ mod tests {
             opening: Some(prompt("1")),
             env: Vec::new(),
             local_tools: Vec::new(),
+            servers: Vec::new(),
             output: None,
         }
     }

@@ -4,9 +4,13 @@
 //! the run's private file, the lines of its input, and that each line of its output is one [`Event`].
 
 mod provider;
+mod server;
 mod settings;
 
 pub use provider::{Provider, ProviderError, Providers};
+pub use server::{
+    Definition, Definitions, LONGEST_TOOLS, MOST_TOOLS, Reach, Server, Unusable, hash_of, is_of_a_server,
+};
 pub use settings::{Api, Behaviour, Call, Price, Settings, Structured, Tools};
 
 use crate::spec::{self, unsupported};

@@ -1,5 +1,6 @@
 //! Where conversations take place: the trait that `orch` drives.
 
+use crate::llm::Server;
 use crate::{Event, TurnEnd};
 use async_trait::async_trait;
 use orcha_base::{Confinement, Redacted, Retry, Timestamp};
@@ -39,6 +40,8 @@ pub struct Launch {
     pub env: Vec<(String, String)>,
     /// The local tools that it may use, by name. Only agents that have none of their own look at it.
     pub local_tools: Vec<String>,
+    /// The tool servers that it may use. Only agents over a model's API look at it.
+    pub servers: Vec<Server>,
     /// What every turn must end in; agents with a mind of their own are told so in their prompt instead.
     pub output: Option<Output>,
 }

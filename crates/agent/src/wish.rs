@@ -2,6 +2,7 @@
 //!
 //! Agents name these in their own words; here is the one table of them. Nothing is judged.
 
+use crate::llm::is_of_a_server;
 use serde_json::Value;
 
 /// The part of a request that rules look at.
@@ -33,7 +34,7 @@ const FILES: usize = 64;
 /// a tool by its name alone.
 pub fn wish(tool: &str, input: &str) -> Wish {
     let Ok(Value::Object(input)) = serde_json::from_str::<Value>(input) else { return Wish::default() };
-    if tool.starts_with("mcp__") {
+    if is_of_a_server(tool) {
         return Wish::default();
     }
     let command = match input.get("command") {
@@ -84,6 +85,7 @@ mod tests {
             Some("bash -lc 'git status; rm'")
         );
         assert_eq!(command("mcp__hub__run", r#"{"command":"git status"}"#), None);
+        assert_eq!(command("hub__run", r#"{"command":"git status"}"#), None);
         assert_eq!(command("Bash", "no JSON"), None);
         let paths = |input| wish("edit", input).paths;
         assert_eq!(paths(r#"{"file_path":"/w/a.txt","content":"x"}"#), ["/w/a.txt"]);

@@ -37,6 +37,7 @@ fn launch() -> Launch {
         opening: Some(Say::Prompt { key: KEY.to_owned(), text: "line one\nline two".to_owned() }),
         env: vec![("HOME".to_owned(), "/home/b".to_owned())],
         local_tools: Vec::new(),
+        servers: Vec::new(),
         output: None,
     }
 }

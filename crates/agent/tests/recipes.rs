@@ -45,6 +45,7 @@ fn launch() -> Launch {
         opening: Some(Say::Prompt { key: "p1".to_owned(), text: "line one\nline two".to_owned() }),
         env: Vec::new(),
         local_tools: Vec::new(),
+        servers: Vec::new(),
         output: None,
     }
 }

@@ -127,6 +127,7 @@ impl Stage {
             opening: Some(prompt("p1", "begin")),
             env: Vec::new(),
             local_tools: Vec::new(),
+            servers: Vec::new(),
             output: None,
         }
     }

@@ -108,6 +108,7 @@ impl Stage {
             opening: Some(prompt("p1", words)),
             env: Vec::new(),
             local_tools: Vec::new(),
+            servers: Vec::new(),
             output: None,
         }
     }

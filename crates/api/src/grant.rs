@@ -83,7 +83,7 @@ pub(crate) const NAME_RULE: &str = "must be given once, as 1 to 64 lower-case le
      scope may be several of these with `/` between them";
 
 /// Tells whether a text may be the name of a tenant, a scope or a token.
-pub(crate) fn is_name(text: &str) -> bool {
+pub fn is_name(text: &str) -> bool {
     let plain = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit();
     (1..=64).contains(&text.len())
         && text.bytes().all(|it| plain(it) || b"-_.".contains(&it))
@@ -91,7 +91,7 @@ pub(crate) fn is_name(text: &str) -> bool {
 }
 
 /// Tells whether a text may be the name of a scope: names, each below the one before, such as `org/acme/team/web`.
-pub(crate) fn is_scope(text: &str) -> bool {
+pub fn is_scope(text: &str) -> bool {
     text.split('/').all(is_name) && text.split('/').count() <= orcha_model::text::DEEPEST
 }
 

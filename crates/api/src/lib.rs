@@ -29,6 +29,7 @@ mod translate;
 mod workflow;
 
 pub use auth::Asker;
+pub use grant::{is_name, is_scope};
 pub use serve::serve;
 pub use shared::{ApiSettings, Connect};
 pub use translate::session_reason;

@@ -291,6 +291,7 @@ impl Teller {
                 It::AgentSubstituted,
                 json!({"role": data("role"), "wanted": data("wanted"), "given": data("given"), "reason": data("reason")}),
             ),
+            NoteKind::ToolsWithheld => of(It::ToolsWithheld, json!({"server": data("server"), "says": line.summary})),
             NoteKind::RoleViolation => of(It::RoleViolation, json!({"fields": data("fields"), "says": line.summary})),
             NoteKind::TaskCreated => of(It::TaskCreated, task()),
             NoteKind::TaskStarted => of(It::TaskStarted, task()),

@@ -107,6 +107,7 @@ impl Place {
             opening: Some(Say::Prompt { key: Uuid::now_v7().to_string(), text: "Do nothing.".into() }),
             env: Vec::new(),
             local_tools: Vec::new(),
+            servers: Vec::new(),
             output: None,
         };
         Ok(self.claude().run_spec(&launch)?)

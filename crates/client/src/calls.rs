@@ -206,6 +206,8 @@ calls! {
     at revert_customization() -> Customization = REVERT_CUSTOMIZATION;
     /// Takes a text out of use.
     at retire_customization() -> Customization = RETIRE_CUSTOMIZATION;
+    /// Lists tool servers.
+    plain mcp_servers() -> Vec<McpServer> = LIST_MCP_SERVERS;
     /// Lists proposals, newest first.
     list proposals(ListProposals) -> Proposal = LIST_PROPOSALS;
     /// Returns a proposal with its trial.
@@ -253,6 +255,21 @@ impl Client {
     /// Asks a provider which models it has now.
     pub async fn models(&self, provider: &str) -> Result<ProviderModels, ClientError> {
         self.take(self.ask_named(&routes::LIST_MODELS, provider)).await
+    }
+
+    /// Asks a tool server what it says of its tools now.
+    pub async fn look_at_mcp_server(&self, name: &str) -> Result<McpServerLook, ClientError> {
+        self.take(self.ask_named(&routes::LOOK_AT_MCP_SERVER, name)).await
+    }
+
+    /// Approves of what a tool server says of its tools.
+    pub async fn pin_mcp_server(&self, name: &str, pin: &PinMcpServer) -> Result<McpServer, ClientError> {
+        self.take(self.ask_named(&routes::PIN_MCP_SERVER, name).json(pin)).await
+    }
+
+    /// Takes that back.
+    pub async fn unpin_mcp_server(&self, name: &str) -> Result<McpServer, ClientError> {
+        self.take(self.ask_named(&routes::UNPIN_MCP_SERVER, name)).await
     }
 
     /// Lists workflows, newest first.

@@ -150,7 +150,8 @@ impl Waiting {
     }
 }
 
-fn said(result: &CallToolResult) -> (String, bool) {
+/// Returns what a tool said, and whether it failed.
+pub(crate) fn said(result: &CallToolResult) -> (String, bool) {
     let texts = result.content.iter().filter_map(|it| it.as_text()).map(|it| it.text.as_str());
     let mut text = texts.collect::<Vec<_>>().join("\n");
     if let Some(structured) = &result.structured_content

@@ -203,6 +203,7 @@ impl Agent {
             model: Some(self.model.clone()),
             tools_connected,
         })?;
+        self.say_withheld()?;
         while let Some((key, text)) = self.desk.prompt().await {
             let end = match self.turn(key, text).await {
                 Ok(end) => end,
@@ -464,11 +465,20 @@ impl Agent {
                 outcome = &mut work => Some(outcome),
             }
         };
+        self.say_withheld()?;
         let outcome = outcome.ok_or(Cut::Interrupted)?;
         if let Some((path, change)) = outcome.changed {
             self.voice.say(&Event::FileChange(FileChange { id: call.id.clone(), path, change }))?;
         }
         Ok(Given { id: call.id.clone(), name: call.name.clone(), output: outcome.text, failed: outcome.failed })
+    }
+
+    /// Says which tool servers are not used.
+    fn say_withheld(&mut self) -> Result<(), Unheard> {
+        for (server, why) in self.toolbox.withheld() {
+            self.voice.say(&Event::ToolsWithheld { server, why })?;
+        }
+        Ok(())
     }
 
     /// Keeps what a tool gave, and says it.

@@ -1,10 +1,11 @@
-//! All the tools of a run under the names that the model knows: local ones, and the daemon's.
+//! All the tools of a run under the names that the model knows: local ones, the daemon's, and those of tool servers.
 //!
 //! What may be called without asking is known here; who is asked is not.
 
 use crate::StartError;
 use crate::conversation::{Offer, ToolUse};
 use crate::daemon_tools::{Away, DaemonTools};
+use crate::tool_server::ToolServer;
 use orcha_agent::llm::Settings;
 use orcha_agent::{Change, Output, Permissions};
 use orcha_local_tools::{Limits, LocalTools, Surroundings};
@@ -26,6 +27,9 @@ const WRITERS: [&str; 3] = ["write", "edit", "patch"];
 pub(crate) struct Toolbox {
     local: LocalTools,
     daemon: Option<DaemonTools>,
+    servers: Vec<ToolServer>,
+    /// Why servers are not used: what was not said yet.
+    withheld: Vec<(String, String)>,
     permissions: Permissions,
     dir: PathBuf,
     output: Option<Output>,
@@ -46,6 +50,8 @@ impl Toolbox {
         let env: Vec<(String, String)> = std::env::vars().collect();
         let path = env.iter().find(|(key, _)| key == "PATH").map(|(_, value)| value.clone());
         let usual = Surroundings::default();
+        let servers = settings.servers.iter().map(|it| ToolServer::new(it.clone(), settings.dir.clone(), env.clone()));
+        let servers = servers.collect();
         let surroundings = Surroundings { path: path.unwrap_or(usual.path), env };
         let local =
             LocalTools::within(&settings.dir, &settings.local_tools, Limits::default(), surroundings, Vec::new())?;
@@ -53,6 +59,8 @@ impl Toolbox {
         Ok(Self {
             local,
             daemon,
+            servers,
+            withheld: Vec::new(),
             permissions: settings.permissions,
             dir: settings.dir.clone(),
             output: settings.output.clone(),
@@ -66,6 +74,11 @@ impl Toolbox {
         self.offers = local
             .map(|it| Offer { name: it.name.to_owned(), description: it.description.to_owned(), schema: it.schema })
             .collect();
+        let refused = futures::future::join_all(self.servers.iter_mut().map(ToolServer::connect)).await;
+        for (server, refused) in self.servers.iter().zip(refused) {
+            self.withheld.extend(refused.map(|why| (server.name().to_owned(), why)));
+            self.offers.extend(server.offers().cloned());
+        }
         let Some(daemon) = &mut self.daemon else { return Ok(None) };
         let mut offers = daemon.offers().await?;
         if let Some(output) = &self.output {
@@ -77,6 +90,11 @@ impl Toolbox {
         }
         self.offers.extend(offers);
         Ok(Some(true))
+    }
+
+    /// Returns which servers are not used and why, each once.
+    pub(crate) fn withheld(&mut self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.withheld)
     }
 
     /// Returns all tools as the model is told of them.
@@ -96,6 +114,13 @@ impl Toolbox {
             return !self.daemon.as_ref().is_some_and(|it| it.allows(tool))
                 && self.permissions != Permissions::Everything;
         }
+        if let Some(server) = self.servers.iter().find(|it| it.has(&call.name)) {
+            return match self.permissions {
+                Permissions::Everything => false,
+                Permissions::Edits => server.writes(),
+                Permissions::Ask => true,
+            };
+        }
         match self.permissions {
             Permissions::Everything => false,
             Permissions::Edits => !READERS.contains(&call.name.as_str()) && !WRITERS.contains(&call.name.as_str()),
@@ -103,10 +128,12 @@ impl Toolbox {
         }
     }
 
-    /// Tells whether a call may be made again when nobody knows whether it was made: reading, and what the daemon
-    /// knows by the id of the call.
+    /// Tells whether a call may be made again when nobody knows whether it was made: what changes nothing, and what the
+    /// daemon knows by the id of the call.
     pub(crate) fn may_repeat(&self, call: &ToolUse) -> bool {
-        READERS.contains(&call.name.as_str()) || self.daemon.as_ref().is_some_and(|it| it.plain(&call.name).is_some())
+        READERS.contains(&call.name.as_str())
+            || self.servers.iter().any(|it| it.has(&call.name) && !it.writes())
+            || self.daemon.as_ref().is_some_and(|it| it.plain(&call.name).is_some())
     }
 
     /// Makes a call.
@@ -120,6 +147,15 @@ impl Toolbox {
         {
             let (text, failed) = daemon.call(tool, args, &call.id).await;
             return Outcome { text: bounded(text), failed, changed: None };
+        }
+        if let Some(server) = self.servers.iter_mut().find(|it| it.has(&call.name)) {
+            let called = server.call(&call.name, args).await;
+            if let Some(why) = called.withheld {
+                let name = server.name().to_owned();
+                self.offers.retain(|it| !it.name.starts_with(&format!("{name}__")));
+                self.withheld.push((name, why));
+            }
+            return Outcome { text: bounded(called.text), failed: called.failed, changed: None };
         }
         if !self.offers.iter().any(|it| it.name == call.name) {
             let names: Vec<&str> = self.offers.iter().map(|it| it.name.as_str()).collect();

@@ -133,6 +133,7 @@ pub enum NoteKind {
     HandedIn,
     RoleViolation,
     AgentSubstituted,
+    ToolsWithheld,
     TaskCreated,
     TaskStarted,
     TaskCompleted,

@@ -33,6 +33,7 @@ pub mod session;
 pub mod target;
 pub mod task;
 pub mod text;
+pub mod tool_server;
 pub mod workflow;
 pub mod workspace;
 
@@ -63,5 +64,6 @@ pub use session::Session;
 pub use target::Target;
 pub use task::Task;
 pub use text::Text;
+pub use tool_server::ToolServer;
 pub use workflow::Workflow;
 pub use workspace::Workspace;

@@ -1,5 +1,6 @@
 //! Roles: one row says what a role may do. Nothing else in the system asks "is it a manager?".
 
+use crate::tool_server::Lends;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumIter, EnumString, IntoStaticStr};
 
@@ -161,6 +162,8 @@ pub struct RoleTraits {
     pub tools: &'static [Tool],
     /// The tools that it has in its workspace, if its agent brings none of its own.
     pub local_tools: &'static [LocalTool],
+    /// What it may have of tool servers, if the operator lends it some and its agent brings no tools of its own.
+    pub servers: Lends,
     /// Its checkout.
     pub checkout: Checkout,
     /// Whether it takes a place of its target and of the cap.
@@ -210,6 +213,7 @@ const REVIEWER_TOOLS: &[Tool] = &[Tool::SubmitReview, Tool::ReportResult, Tool::
 const WORKER: RoleTraits = RoleTraits {
     tools: WORKER_TOOLS,
     local_tools: WORK,
+    servers: Lends::Everything,
     checkout: Checkout::Own,
     counts: true,
     stays: false,
@@ -225,28 +229,47 @@ impl Role {
             Self::Manager => RoleTraits {
                 tools: MANAGER_TOOLS,
                 local_tools: LOOK,
+                servers: Lends::Looking,
                 counts: false,
                 stays: true,
                 spawnable: false,
                 ..WORKER
             },
             Self::Implementer | Self::Custom => RoleTraits { produces_commits: true, ..WORKER },
-            Self::Reviewer => RoleTraits { tools: REVIEWER_TOOLS, local_tools: LOOK, ..WORKER },
+            Self::Reviewer => {
+                RoleTraits { tools: REVIEWER_TOOLS, local_tools: LOOK, servers: Lends::Looking, ..WORKER }
+            }
             Self::Validator | Self::Researcher => WORKER,
-            Self::Director | Self::ProjectManager => RoleTraits {
+            Self::Director => RoleTraits {
                 tools: PART_TOOLS,
                 local_tools: &[],
+                servers: Lends::Nothing,
                 checkout: Checkout::Nothing,
                 spawnable: false,
                 ..WORKER
             },
-            Self::Architect => RoleTraits { tools: PART_TOOLS, local_tools: LOOK, spawnable: false, ..WORKER },
-            Self::Qa | Self::Finalizer => {
-                RoleTraits { tools: LOOKER_TOOLS, local_tools: LOOK, spawnable: false, ..WORKER }
+            Self::ProjectManager => RoleTraits {
+                tools: PART_TOOLS,
+                local_tools: &[],
+                servers: Lends::Looking,
+                checkout: Checkout::Nothing,
+                spawnable: false,
+                ..WORKER
+            },
+            Self::Architect => {
+                RoleTraits { tools: PART_TOOLS, local_tools: LOOK, servers: Lends::Looking, spawnable: false, ..WORKER }
             }
+            Self::Qa | Self::Finalizer => RoleTraits {
+                tools: LOOKER_TOOLS,
+                local_tools: LOOK,
+                servers: Lends::Looking,
+                spawnable: false,
+                ..WORKER
+            },
             Self::Refiner => RoleTraits {
                 tools: LOOKER_TOOLS,
                 local_tools: &[],
+                servers: Lends::Nothing,
                 checkout: Checkout::Nothing,
                 spawnable: false,
                 ..WORKER

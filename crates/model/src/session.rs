@@ -639,6 +639,15 @@ pub enum Input {
         /// How.
         confinement: Confinement,
     },
+    /// It does not get the tools of a server, or no longer.
+    ToolsWithheld {
+        /// The attempt.
+        attempt: Attempt,
+        /// The server.
+        server: String,
+        /// Why.
+        why: String,
+    },
     /// It changed files although it may only look.
     Trespassed {
         /// The attempt.
@@ -889,6 +898,7 @@ pub fn decide(session: &Session, input: Input, limits: &Limits, now: Timestamp) 
         }
         Input::PermissionWithdrawn { attempt, request } => Ok(asking::withdrawn(session, attempt, &request, now)),
         Input::Confined { attempt, confinement } => Ok(confined(session, attempt, confinement)),
+        Input::ToolsWithheld { attempt, server, why } => Ok(tools_withheld(session, attempt, &server, &why)),
         Input::Trespassed { attempt, files } => Ok(trespassed(session, attempt, files)),
         Input::Follow { pull_request } => follow(session, pull_request, now),
     }
@@ -1683,6 +1693,15 @@ fn confined(session: &Session, of: Attempt, confinement: Confinement) -> Decisio
     let mut next = session.clone();
     next.confinement = Some(confinement);
     Decision::become_(next)
+}
+
+/// It goes on without; that it does is told.
+fn tools_withheld(session: &Session, of: Attempt, server: &str, why: &str) -> Decision<Session> {
+    if session.attempt != of || session.state.is_over() {
+        return Decision::ignore(session.clone(), "of another attempt, or over");
+    }
+    let note = crate::tool_server::withheld(&session.title, server, why).of(session.id).with("attempt", of);
+    Decision::become_(session.clone()).note(note)
 }
 
 /// Whatever it was, nobody goes on with it; that it happened is kept and told.

@@ -15,6 +15,8 @@ use strum::{Display, EnumIter, EnumString, IntoEnumIterator, IntoStaticStr};
 
 /// How long a text may be, in bytes.
 pub const LONGEST: usize = 32 * 1024;
+/// How long what a tool server says of its tools may be, in bytes.
+const LONGEST_OF_A_SERVER: usize = 256 * 1024;
 /// How many texts of one scope may be in use.
 pub const MOST_OF_A_SCOPE: usize = 40;
 /// How many names a scope may be made of.
@@ -48,6 +50,8 @@ pub enum Kind {
     Skill,
     /// What runs may do; no role is told it. Its text is a JSON object, its name `run`.
     Policy,
+    /// What a person approved of a tool server's tools. Its name is the server; no role is told it as such.
+    ToolServer,
 }
 
 /// One text, whatever its version: in JSON and SQL `skill/shell`.
@@ -258,10 +262,14 @@ fn roles() -> impl Iterator<Item = Role> {
 
 /// Looks whether words can be used for a kind.
 pub fn usable(kind: Kind, body: &str) -> Result<(), WrongText> {
+    let (longest, too_long) = match kind {
+        Kind::RoleOverlay | Kind::PromptOverlay | Kind::Skill | Kind::Policy => (LONGEST, "it is longer than 32 KiB"),
+        Kind::ToolServer => (LONGEST_OF_A_SERVER, "it is longer than 256 KiB"),
+    };
     let rule = if body.trim().is_empty() {
         "it is empty"
-    } else if body.len() > LONGEST {
-        "it is longer than 32 KiB"
+    } else if body.len() > longest {
+        too_long
     } else if body.chars().any(|it| it.is_control() && it != '\n' && it != '\t') {
         "it has control characters"
     } else if kind == Kind::Skill && front_matter(body).is_none() {

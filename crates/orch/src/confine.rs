@@ -91,7 +91,7 @@ pub(crate) async fn sandbox(
 }
 
 /// Reads a path of the settings: `~/` is the home folder. Without one there is nothing there.
-fn at_home(path: &str, home: Option<&Path>) -> Option<PathBuf> {
+pub(crate) fn at_home(path: &str, home: Option<&Path>) -> Option<PathBuf> {
     match path.strip_prefix("~/") {
         Some(below) => home.map(|it| it.join(below)),
         None => Some(PathBuf::from(path)),

@@ -275,6 +275,10 @@ impl Reader {
                     stimuli.extend(heard.take().map(|it| it.input(attempt)).map(of_session));
                     stimuli.push(of_session(Input::Keyboard { attempt, by_person: *by_person }));
                 }
+                Event::ToolsWithheld { server, why } => {
+                    let (server, why) = (server.clone(), why.clone());
+                    stimuli.push(of_session(Input::ToolsWithheld { attempt, server, why }));
+                }
                 Event::PermissionRequest { .. }
                 | Event::Text { .. }
                 | Event::Thinking { .. }
@@ -351,6 +355,7 @@ impl Heard {
             | Event::Limit(_)
             | Event::Background { .. }
             | Event::Held { .. }
+            | Event::ToolsWithheld { .. }
             | Event::TurnEnded(_)
             | Event::Raw { .. } => self.anything = true,
         }
@@ -453,6 +458,9 @@ fn entry(source: Source, event: &Event, at: Timestamp) -> Option<NewEntry> {
         }
         Event::Held { by_person: true } => line("system", "status", "a person took the keyboard".into(), None),
         Event::Held { by_person: false } => line("system", "status", "the person gave the keyboard back".into(), None),
+        Event::ToolsWithheld { server, why } => {
+            line("system", "status", format!("the tools of `{server}` are not there: {why}"), None)
+        }
         Event::TurnEnded(end @ (TurnEnd::Completed | TurnEnd::Interrupted | TurnEnd::Quiet)) => {
             line("system", "status", format!("the turn {end}"), None)
         }

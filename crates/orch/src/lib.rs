@@ -33,6 +33,7 @@ mod purses;
 mod relics;
 mod settings;
 mod texts;
+mod tool_servers;
 mod watch;
 
 pub use attachments::Files;
@@ -51,3 +52,4 @@ pub use project_checks::ProjectChecks;
 pub use purses::SharedCaps;
 pub use settings::Settings;
 pub use texts::{RefinerSettings, tally};
+pub use tool_servers::{KnownServer, LentServer, Looked, Looker};

@@ -7,6 +7,7 @@
 use crate::execute::{chain, delivery_of};
 use crate::hands::TargetHands;
 use crate::orch::Shared;
+use crate::tool_servers;
 use orcha_base::{Attempt, ObjectiveId, SessionId, TargetId};
 use orcha_exec::RunState;
 use orcha_model::check;
@@ -38,6 +39,7 @@ pub(crate) async fn forget(shared: Arc<Shared>, wanted: Wanted) {
     for target in &targets {
         let Some(hands) = shared.hands.target(target.id) else { continue };
         forget_checks(&shared, target.id).await;
+        tool_servers::forget_looks(&shared, &*hands.host).await;
         forget_deliveries(&shared, &hands).await;
         let runs = match hands.host.runs().await {
             Ok(runs) => runs,

@@ -2,6 +2,7 @@
 
 use crate::purses::SharedCaps;
 use crate::texts::RefinerSettings;
+use crate::tool_servers::{LentServer, Looker};
 use data_encoding::BASE64URL_NOPAD;
 use orcha_agent::Permissions;
 use orcha_base::Redacted;
@@ -52,6 +53,10 @@ pub struct Settings {
     pub probe_every: Duration,
     /// What learning from runs goes by.
     pub refiner: RefinerSettings,
+    /// The tool servers that sessions may be lent.
+    pub tool_servers: Vec<LentServer>,
+    /// What looks at them, when a person wants to see what they say.
+    pub looker: Looker,
 }
 
 impl Default for Settings {
@@ -75,6 +80,8 @@ impl Default for Settings {
             parallel_effects: 32,
             probe_every: Duration::from_secs(30),
             refiner: RefinerSettings::default(),
+            tool_servers: Vec::new(),
+            looker: Looker::default(),
         }
     }
 }

@@ -126,6 +126,18 @@ impl Outbound {
         Ok(())
     }
 
+    /// Returns the client itself for an address, to whoever speaks a protocol of its own over HTTP. It goes to checked
+    /// addresses only and follows no redirect; what it is asked for and what comes back are the caller's business.
+    pub fn client_for(&self, url: &str) -> Result<reqwest::Client, OutboundError> {
+        self.checked(url)?;
+        Ok(self.client()?.clone())
+    }
+
+    /// Says whether an address is one that could be gone to. A name is looked up only when it is gone to.
+    pub fn takes(&self, url: &str) -> Result<(), OutboundError> {
+        self.checked(url).map(|_| ())
+    }
+
     /// Sends a request and reads the answer, whatever its status.
     pub async fn send(&self, request: &Request, limits: Limits) -> Result<Answer, OutboundError> {
         let late = |_| OutboundError::TimedOut { after: limits.time };

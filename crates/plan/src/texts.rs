@@ -72,7 +72,8 @@ pub fn policy_of(chain: &[ScopeId], all: &[Text]) -> Result<Policy, Refusal> {
 /// The narrowest version of each text, among those that are in use or tried here.
 fn narrowest<'t>(chain: &[ScopeId], all: &'t [Text], is_tried: impl Fn(ProposalId) -> bool) -> Vec<&'t Text> {
     let mut best: BTreeMap<&Surface, (usize, bool, &Text)> = BTreeMap::new();
-    for it in all.iter().filter(|it| it.surface.kind != Kind::Policy) {
+    // What was approved of tool servers is looked up where they are lent.
+    for it in all.iter().filter(|it| !matches!(it.surface.kind, Kind::Policy | Kind::ToolServer)) {
         let tried = match it.state {
             State::Active => false,
             State::Trial if it.proposal().is_some_and(&is_tried) => true,

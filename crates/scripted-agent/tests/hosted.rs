@@ -72,6 +72,7 @@ impl Target {
             opening: Some(Say::Prompt { key: KEY.to_owned(), text: "begin".to_owned() }),
             env: Vec::new(),
             local_tools: Vec::new(),
+            servers: Vec::new(),
             output: None,
         }
     }

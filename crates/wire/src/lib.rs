@@ -23,6 +23,7 @@ pub mod doctor;
 pub mod event;
 pub mod health;
 pub mod id;
+pub mod mcp_server;
 pub mod objective;
 pub mod openapi;
 pub mod problem;
@@ -46,6 +47,7 @@ pub use doctor::{CheckGrade, Doctor, DoctorCheck, TargetDoctor};
 pub use event::{Activity, Event};
 pub use health::{Health, HealthStatus, LoginLink, Whoami};
 pub use id::{IdRef, InvalidIdRef};
+pub use mcp_server::{McpServer, McpServerLook, McpServerStatus, McpTransport, PinMcpServer};
 pub use names::UnknownName;
 pub use objective::{
     Artifact, ArtifactKind, Cancel, CreateObjective, CreatedObjective, EditObjective, Limits, Objective,

@@ -14,6 +14,7 @@ names! {
     PromptOverlay = "prompt_overlay",
     Skill = "skill",
     Policy = "policy",
+    ToolServer = "tool_server",
 }
 
 names! {

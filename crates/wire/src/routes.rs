@@ -333,6 +333,14 @@ routes! {
     REVERT_CUSTOMIZATION = Post "/api/customizations/{id}/revert" => 200 Customization;
     /// Takes a text out of use; its versions stay. For the operator.
     RETIRE_CUSTOMIZATION = Post "/api/customizations/{id}/retire" => 200 Customization;
+    /// Lists the tool servers that the settings lend to roles: of the scope, or of all that the token opens.
+    LIST_MCP_SERVERS = Get "/api/mcp-servers" => 200 [McpServer];
+    /// Asks a tool server what it says of its tools now. Its id is its name. For the operator.
+    LOOK_AT_MCP_SERVER = Post "/api/mcp-servers/{id}/look" => 200 McpServerLook;
+    /// Approves of what a tool server says of its tools: sessions that are launched from now on get them. For the operator.
+    PIN_MCP_SERVER = Post "/api/mcp-servers/{id}/pin" body PinMcpServer => 200 McpServer;
+    /// Takes that back: sessions that are launched from now on do not get them. For the operator.
+    UNPIN_MCP_SERVER = Post "/api/mcp-servers/{id}/unpin" => 200 McpServer;
     /// Lists proposals to change texts, newest first.
     LIST_PROPOSALS = Get "/api/proposals" query ListProposals => 200 [Proposal];
     /// Searches finished runs now for what comes again, as it is done once a day. For the operator.

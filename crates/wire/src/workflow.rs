@@ -681,6 +681,7 @@ names! {
     PersonaRetrying = "persona.retrying",
     RoleViolation = "role.violation",
     AgentSubstituted = "agent.substituted",
+    ToolsWithheld = "tools.withheld",
     TaskCreated = "task.created",
     TaskStarted = "task.started",
     TaskCompleted = "task.completed",

@@ -72,7 +72,7 @@ const HOUSE: &[Room] = &[
         ]),
     ),
     // A program of its own beside the wheel: decision 0014.
-    room("orcha-llm-agent", 3, Only(&["orcha-base", "orcha-agent", "orcha-local-tools"])),
+    room("orcha-llm-agent", 3, Only(&["orcha-base", "orcha-agent", "orcha-local-tools", "orcha-outbound"])),
     // Words of the mind and of code hosts, without a decision: decision 0004.
     room(
         "orcha-api",

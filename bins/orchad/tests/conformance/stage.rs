@@ -180,6 +180,7 @@ impl Stage {
             opening: None,
             env,
             local_tools: Vec::new(),
+            servers: Vec::new(),
             output: None,
         };
         let runner = HostedRunner::new(Arc::clone(&host), Arc::clone(&dialect));

@@ -49,6 +49,7 @@ impl Provider {
                 allowed: mcp.tools.clone(),
             }),
             local_tools: launch.local_tools.clone(),
+            servers: launch.servers.clone(),
             output: launch.output.clone(),
         })
     }

@@ -2,6 +2,7 @@
 //!
 //! It is written into a private file and read once. Data only.
 
+use super::server::Server;
 use crate::{Output, Permissions};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,6 +33,8 @@ pub struct Settings {
     pub tools: Option<Tools>,
     /// The local tools that it has.
     pub local_tools: Vec<String>,
+    /// The tool servers that it may use.
+    pub servers: Vec<Server>,
     /// What every turn must end in.
     pub output: Option<Output>,
 }

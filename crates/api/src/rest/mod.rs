@@ -6,6 +6,7 @@ mod daemon;
 mod doctor;
 mod download;
 mod events;
+mod mcp_servers;
 mod objectives;
 mod projects;
 mod providers;
@@ -133,6 +134,10 @@ pub(crate) fn handler(route: &Route) -> Option<MethodRouter<Api>> {
         at::GET_CUSTOMIZATION => get(refine::show),
         at::REVERT_CUSTOMIZATION => post(refine::revert),
         at::RETIRE_CUSTOMIZATION => post(refine::retire),
+        at::LIST_MCP_SERVERS => get(mcp_servers::list),
+        at::LOOK_AT_MCP_SERVER => post(mcp_servers::look),
+        at::PIN_MCP_SERVER => post(mcp_servers::pin),
+        at::UNPIN_MCP_SERVER => post(mcp_servers::unpin),
         at::LIST_PROPOSALS => get(refine::proposals),
         at::SEARCH_RUNS => post(refine::search),
         at::GET_PROPOSAL => get(refine::proposal),

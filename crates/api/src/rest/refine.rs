@@ -87,6 +87,9 @@ pub(crate) async fn set(
 ) -> Result<Answer<Customization>, ApiError> {
     asker.operates()?;
     deep_enough(&asker.actor)?;
+    if body.kind == CustomizationKind::ToolServer {
+        return Err(ApiError::invalid("kind", "what a tool server says is approved of by `/api/mcp-servers/{id}/pin`"));
+    }
     let surface = surface(body.kind, &body.name)?;
     Ok(Answer(shown(&api.orch.set_text(&asker.actor, &asker.name, surface, body.body).await?, true)))
 }
@@ -202,6 +205,7 @@ fn surface(kind: CustomizationKind, name: &str) -> Result<Surface, ApiError> {
         CustomizationKind::PromptOverlay => Kind::PromptOverlay,
         CustomizationKind::Skill => Kind::Skill,
         CustomizationKind::Policy => Kind::Policy,
+        CustomizationKind::ToolServer => Kind::ToolServer,
     };
     Surface::new(kind, name).map_err(|wrong| orcha_model::Refusal::from(wrong).into())
 }
@@ -212,6 +216,7 @@ const fn kind(it: Kind) -> CustomizationKind {
         Kind::PromptOverlay => CustomizationKind::PromptOverlay,
         Kind::Skill => CustomizationKind::Skill,
         Kind::Policy => CustomizationKind::Policy,
+        Kind::ToolServer => CustomizationKind::ToolServer,
     }
 }
 

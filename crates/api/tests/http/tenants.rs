@@ -170,6 +170,7 @@ fn body_for(route: &Route) -> Option<Value> {
         routes::APPROVE_WORKFLOW => json!({"approve": true}),
         routes::SET_CUSTOMIZATION => json!({"kind": "prompt_overlay", "name": "mine", "body": "mine"}),
         routes::DECLINE_PROPOSAL | routes::REVERT_PROPOSAL => json!({"reason": "mine"}),
+        routes::PIN_MCP_SERVER => json!({"hash": "sha256:0"}),
         routes::EDIT_WORKFLOW => json!({"step": "charter", "document": {}}),
         _ => return None,
     })

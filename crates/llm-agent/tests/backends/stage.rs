@@ -64,6 +64,7 @@ impl Stage {
             permissions: Permissions::Everything,
             tools: None,
             local_tools: Vec::new(),
+            servers: Vec::new(),
             output: None,
         };
         Self { folder, model, settings }

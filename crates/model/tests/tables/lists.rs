@@ -417,6 +417,9 @@ fn session_inputs() -> Vec<(String, session::Input)> {
             ("a request is withdrawn", Input::PermissionWithdrawn { attempt: this, request: "r0".into() }),
         ],
         Input::Confined { .. } => [("its sandbox is known", Input::Confined { attempt: this, confinement: make::confinement() })],
+        Input::ToolsWithheld { .. } => [
+            ("a tool server is withheld", Input::ToolsWithheld { attempt: this, server: "tickets".into(), why: "gone".into() }),
+        ],
         Input::Trespassed { .. } => [
             ("it changed what it may only look at", Input::Trespassed { attempt: this, files: vec!["a".into()] }),
         ],

@@ -5,6 +5,7 @@ use crate::confine::{self, Confined, OfProjects};
 use crate::hands::TargetHands;
 use crate::orch::Shared;
 use crate::providers;
+use crate::tool_servers::Lent;
 use data_encoding::BASE64URL_NOPAD;
 use orcha_agent::{Begun, Launch, LaunchError, Mcp, Output, Say};
 use orcha_base::{Attempt, MessageId, ObjectiveId, Redacted, SessionId, TargetId};
@@ -32,6 +33,7 @@ pub(super) async fn run(
         .target(it.target)
         .ok_or_else(|| Executed::Again { detail: "the target is not connected".into() })?;
     let alive = runner.alive(&label).await.map_err(|fault| sorted(&fault, fault.retry()))?;
+    let mut withheld = Vec::new();
     let confinement = if alive {
         match hands.host.look(&label).await.map_err(|fault| sorted(&fault, fault.retry()))? {
             RunState::Running(started) => started.confinement,
@@ -52,9 +54,11 @@ pub(super) async fn run(
         let session = it.session;
         let seen = shared.view(objective, move |world| {
             let it = world.sessions.get(&session);
-            (it.and_then(|it| it.pull_request), it.and_then(|it| it.opened_at))
+            let of = (world.objective.tenant.clone(), world.objective.scope.clone());
+            (it.and_then(|it| it.pull_request), it.and_then(|it| it.opened_at), of)
         });
-        let (follows, opened) = seen.await.map_err(|fault| Executed::Again { detail: chain(&fault) })?;
+        let (follows, opened, (tenant, scope)) =
+            seen.await.map_err(|fault| Executed::Again { detail: chain(&fault) })?;
         if let Some(pull_request) = follows {
             env.push(("ORCHA_PULL_REQUEST".into(), pull_request.to_string()));
         }
@@ -62,6 +66,13 @@ pub(super) async fn run(
             Ok(sandbox) => sandbox,
             Err(lack) => return Ok(Facts::of([lack])),
         };
+        // Agents with tools of their own know their own servers.
+        let lent = match shared.hands.models().is_some_and(|them| them.kinds().contains(&it.agent.kind)) {
+            true => shared.lent(&tenant, &scope, it.role).await,
+            false => Ok(Lent::default()),
+        };
+        let lent = lent.map_err(|fault| Executed::Again { detail: chain(&fault) })?;
+        withheld = lent.withheld;
         let launch = Launch {
             label,
             dir: PathBuf::from(&it.dir),
@@ -79,6 +90,7 @@ pub(super) async fn run(
                 .as_ref()
                 .map(|opening| Say::Prompt { key: opening.key.clone(), text: opening.text.clone() }),
             env,
+            servers: lent.servers,
             local_tools: it.role.traits().local_tools.iter().map(ToString::to_string).collect(),
             output: it
                 .part
@@ -94,7 +106,9 @@ pub(super) async fn run(
     };
     let started = Input::Started { attempt: it.attempt, spoken_to: it.opening.is_some() };
     let confined = confinement.map(|confinement| Input::Confined { attempt: it.attempt, confinement });
-    Ok(Facts::of([started].into_iter().chain(confined).map(|input| Stimulus::Session(it.session, input))))
+    let withheld = withheld.into_iter().map(|(server, why)| Input::ToolsWithheld { attempt: it.attempt, server, why });
+    let facts = [started].into_iter().chain(confined).chain(withheld);
+    Ok(Facts::of(facts.map(|input| Stimulus::Session(it.session, input))))
 }
 
 /// How long a session waits whose target lost its sandboxes between the placement and the launch.

@@ -18,4 +18,5 @@ mod policies;
 mod promises;
 mod stage;
 mod talk;
+mod tool_servers;
 mod work;
