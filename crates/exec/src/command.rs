@@ -126,6 +126,14 @@ pub enum CommandError {
         #[source]
         source: std::io::Error,
     },
+    /// The folder that it is to work in is not there, or not any more.
+    #[error("`{program}` did not start: there is no folder {}", dir.display())]
+    NoFolder {
+        /// The program.
+        program: String,
+        /// The folder.
+        dir: PathBuf,
+    },
     /// It ran longer than it may and was killed with its process group.
     #[error("`{program}` was ended after {} s", after.as_secs())]
     TimedOut {
@@ -150,7 +158,8 @@ impl CommandError {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Spawn { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Retry::AskHuman,
-            Self::Spawn { .. } | Self::TimedOut { .. } | Self::Streams { .. } => Retry::Later,
+            // Whoever asks again makes the folder first, or learns that it is gone.
+            Self::Spawn { .. } | Self::NoFolder { .. } | Self::TimedOut { .. } | Self::Streams { .. } => Retry::Later,
         }
     }
 }

@@ -46,8 +46,15 @@ pub struct Ended {
 
 /// Runs a command to its end and keeps, beside the first bytes of each stream, this many of its last.
 pub(crate) async fn execute_keeping(command: &Command, keep_end: usize) -> Result<Ended, CommandError> {
-    let mut group =
-        Group::spawn(command).map_err(|source| CommandError::Spawn { program: command.program.clone(), source })?;
+    let mut group = Group::spawn(command).map_err(|source| {
+        let program = command.program.clone();
+        // The system says the same of both.
+        if source.kind() == io::ErrorKind::NotFound && !command.dir.is_dir() {
+            CommandError::NoFolder { program, dir: command.dir.clone() }
+        } else {
+            CommandError::Spawn { program, source }
+        }
+    })?;
     let broke = |source| CommandError::Streams { program: command.program.clone(), source };
     let mut output = Sink::new(group.child.stdout.take().map(OwnedFd::from), command.keep, keep_end).map_err(broke)?;
     let mut error = Sink::new(group.child.stderr.take().map(OwnedFd::from), command.keep, keep_end).map_err(broke)?;

@@ -4,6 +4,7 @@
 
 mod world;
 
+use orcha_base::Retry;
 use orcha_exec::{Command, CommandError, ExitStatus, Host};
 use std::time::Duration;
 use world::*;
@@ -46,7 +47,7 @@ async fn much_input_and_much_output_do_not_block_each_other() {
 }
 
 #[tokio::test]
-async fn a_missing_program_is_told_from_a_failing_one() {
+async fn a_missing_program_is_told_from_a_failing_one_and_from_a_missing_folder() {
     let world = World::plain();
     let error = world.host.run(&Command::new("no-such-program", world.root.path())).await.unwrap_err();
     assert!(
@@ -61,7 +62,9 @@ async fn a_missing_program_is_told_from_a_failing_one() {
         "{error:?}"
     );
     let gone = Command::new("true", world.root.path().join("gone")).env("PATH", "/usr/bin:/bin");
-    assert!(matches!(world.host.run(&gone).await, Err(CommandError::Spawn { .. })));
+    let error = world.host.run(&gone).await.unwrap_err();
+    assert!(matches!(&error, CommandError::NoFolder { dir, .. } if dir.ends_with("gone")), "{error:?}");
+    assert_eq!(error.retry(), Retry::Later);
 }
 
 /// Starts children of the same group, says their ids, and waits.

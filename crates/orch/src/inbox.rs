@@ -32,8 +32,29 @@ const LINGER: Duration = Duration::from_secs(120);
 pub struct Receipt {
     /// The noun that was made on request.
     pub made: Option<NounId>,
-    /// The number of the last line that the journal got; zero if it got none.
+    /// The number of the last line of the journal by then; zero if there was nothing to store.
     pub seq: i64,
+    /// What it did now, which is not what is remembered of it.
+    #[serde(skip, default = "Did::before")]
+    pub did: Did,
+}
+
+/// What a stimulus did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Did {
+    /// There was nothing to do.
+    #[default]
+    Nothing,
+    /// Something was changed or ordered.
+    Something,
+    /// It was submitted before, and has done then what it does.
+    Before,
+}
+
+impl Did {
+    const fn before() -> Self {
+        Self::Before
+    }
 }
 
 /// Why a stimulus did not take effect.
@@ -321,8 +342,10 @@ impl Desk {
             let commit = self.commit_of(&world, &changes, letters, now);
             if commit.is_empty() {
                 self.settle(world, now);
-                return Ok(Receipt { made: changes.made, seq: 0 });
+                return Ok(Receipt { made: changes.made, ..Receipt::default() });
             }
+            let idle = changes.before.is_empty() && changes.effects.is_empty();
+            let did = if idle { Did::Nothing } else { Did::Something };
             let ended = !commit.runs.is_empty();
             let stored = self.shared.store(commit).await;
             if stored.is_err() {
@@ -341,7 +364,8 @@ impl Desk {
                     if ended {
                         self.shared.learning.nudge();
                     }
-                    return Ok(Receipt { made: changes.made, seq: committed.journal.end.saturating_sub(1) });
+                    let seq = committed.journal.end.saturating_sub(1);
+                    return Ok(Receipt { made: changes.made, seq, did });
                 }
                 // Somebody else wrote these rows: look again, once.
                 Err(CommitError::Conflict { noun, .. }) if !second => {

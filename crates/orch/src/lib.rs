@@ -43,7 +43,7 @@ pub use clock::{Clock, SystemClock};
 pub use delivery::WishedDelivery;
 pub use feed::Activity;
 pub use hands::{Hands, TargetHands};
-pub use inbox::{Receipt, SubmitError};
+pub use inbox::{Did, Receipt, SubmitError};
 pub use orch::{Actor, NewObjective, Orch, PublishRequest, StartError, UpdateRequest};
 pub use orcha_checks::Settings as CheckSettings;
 pub use orcha_delivery::{Deliverer, Invalid as InvalidDelivery};

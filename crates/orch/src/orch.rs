@@ -9,7 +9,7 @@ use crate::execute::RunningChecks;
 use crate::feed::{self, Activity, Feed};
 use crate::fleet::{self, Fleet};
 use crate::hands::Hands;
-use crate::inbox::{Inbox, Letter, Receipt, Stimuli, SubmitError, rows};
+use crate::inbox::{Did, Inbox, Letter, Receipt, Stimuli, SubmitError, rows};
 use crate::ingest::Ingests;
 use crate::lanes::Lanes;
 use crate::learning::{self, Learning};
@@ -917,14 +917,13 @@ impl Orch {
         let before =
             before.ok_or_else(|| Refusal::Unknown { noun: "pull request", id: id.to_string(), hint: String::new() })?;
         let receipt = self.submit(objective, Stimulus::PullRequest(id, input)).await?;
-        if receipt.seq == 0
-            && self.view(objective, move |world| world.pull_requests.get(&id).map(|it| it.revision)).await?
-                == Some(before.revision)
-        {
-            // There was nothing to do.
-            return Ok(before);
+        let now = || self.view(objective, move |world| world.pull_requests.get(&id).cloned());
+        match receipt.did {
+            Did::Something => self.settled(objective, id, before.answered, before).await,
+            // No answer follows: it is what it has become since.
+            Did::Nothing => Ok(now().await?.unwrap_or(before)),
+            Did::Before => unless_refused(now().await?.unwrap_or(before)),
         }
-        self.settled(objective, id, before.answered, before).await
     }
 
     /// Waits until a pull request answered one more request; a refusal becomes an error.
@@ -938,12 +937,7 @@ impl Orch {
         let (reply, answer) = oneshot::channel();
         self.shared.put(objective, Letter::AwaitPullRequest { id, above, reply }).await?;
         match tokio::time::timeout(PATIENCE, answer).await {
-            Ok(Ok(pr)) => match &pr.refusal {
-                Some(reason) => {
-                    Err(Refusal::Invalid { field: "pull_request", rule: format!("was refused: {reason}") }.into())
-                }
-                None => Ok(pr),
-            },
+            Ok(Ok(pr)) => unless_refused(pr),
             Ok(Err(_)) => Err(SubmitError::ShuttingDown),
             // It is ordered and goes on; whoever asked sees it as it is.
             Err(_) => Ok(pending),
@@ -1097,6 +1091,14 @@ impl Orch {
         commit.removed_projects.push(id);
         self.shared.store(commit).await?;
         Ok(())
+    }
+}
+
+/// Makes an error of the refusal of the newest request.
+fn unless_refused(pr: PullRequest) -> Result<PullRequest, SubmitError> {
+    match &pr.refusal {
+        Some(reason) => Err(Refusal::Invalid { field: "pull_request", rule: format!("was refused: {reason}") }.into()),
+        None => Ok(pr),
     }
 }
 

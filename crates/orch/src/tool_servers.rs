@@ -137,7 +137,7 @@ impl Orch {
     /// Returns the tool server that a name means in a scope.
     pub async fn tool_server(&self, actor: &Actor, name: &str) -> Result<KnownServer, SubmitError> {
         let all = self.tool_servers(&actor.tenant, Some(&actor.scope)).await?;
-        let hint = format!("the settings of the daemon name none as [[mcp_server]] for the scope {}", actor.scope);
+        let hint = format!("; the settings of the daemon name none as [[mcp_server]] for the scope {}", actor.scope);
         let unknown = || Refusal::Unknown { noun: "tool server", id: name.chars().take(80).collect(), hint };
         Ok(all.into_iter().find(|it| it.server.name == name).ok_or_else(unknown)?)
     }
@@ -283,6 +283,6 @@ async fn put_away(host: &dyn Host, label: &RunLabel) {
         host.forget(label).await
     };
     if let Err(fault) = gone.await {
-        warn!(run = %label, error = %chain(&fault), "what looked at a tool server could not be put away: {fault}");
+        warn!(run = %label, error = %chain(&fault), "what looked at a tool server could not be put away");
     }
 }

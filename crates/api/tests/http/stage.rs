@@ -157,8 +157,9 @@ impl Stage {
 
     /// Makes a request as it is given. Of a stream only the head is read.
     pub async fn send_unseen(&self, request: Request<Body>) -> Reply {
-        let answer = tokio::time::timeout(PATIENCE, self.app.clone().oneshot(request)).await.unwrap().unwrap();
-        let (head, body) = answer.into_parts();
+        let asked = format!("{} {} {:?}", request.method(), request.uri(), request.headers());
+        let answer = tokio::time::timeout(PATIENCE, self.app.clone().oneshot(request)).await;
+        let (head, body) = answer.unwrap_or_else(|_| panic!("no answer to {asked}")).unwrap().into_parts();
         let streams = head.headers.get(header::CONTENT_TYPE).is_some_and(|it| it == "text/event-stream");
         let body = if streams { Bytes::new() } else { axum::body::to_bytes(body, 64 << 20).await.unwrap() };
         Reply { status: head.status, headers: head.headers, text: String::from_utf8(body.to_vec()).unwrap() }

@@ -118,8 +118,8 @@ async fn what_a_person_paused_ends_by_its_deadline_too() {
     stage.close().await;
 }
 
-#[tokio::test]
-async fn what_is_leaving_the_house_at_its_deadline_is_waited_for_and_nobody_looks_back() {
+/// Begins a post whose delivery is under way and does not come to an end by itself.
+async fn leaving() -> (Stage, ObjectiveId) {
     let script = Script::default();
     plays_a_post(&script);
     let stage = open(&script).await;
@@ -127,6 +127,12 @@ async fn what_is_leaving_the_house_at_its_deadline_is_waited_for_and_nobody_look
     let wish = delivered_as(&stage, Action::BlogDraft, json!({})).await;
     let id = begin(&stage, wish, false).await;
     stage.deliverer.made(1).await;
+    (stage, id)
+}
+
+#[tokio::test]
+async fn what_is_leaving_the_house_at_its_deadline_is_waited_for_and_nobody_looks_back() {
+    let (stage, id) = leaving().await;
     stage.clock.advance(2 * HOUR + Duration::from_secs(60));
     // It is over time, and still at it: an edit is decided with all passes.
     let input = Input::Edit(Box::new(Edit { priority: Some(3), ..Edit::default() }));
@@ -140,13 +146,7 @@ async fn what_is_leaving_the_house_at_its_deadline_is_waited_for_and_nobody_look
 
 #[tokio::test]
 async fn a_delivery_that_does_not_come_to_an_end_is_not_waited_for_for_ever() {
-    let script = Script::default();
-    plays_a_post(&script);
-    let stage = open(&script).await;
-    stage.deliverer.hold(true);
-    let wish = delivered_as(&stage, Action::BlogDraft, json!({})).await;
-    let id = begin(&stage, wish, false).await;
-    stage.deliverer.made(1).await;
+    let (stage, id) = leaving().await;
     stage.clock.advance(2 * HOUR + Duration::from_secs(600));
     let (world, reason) = failed(&stage, id).await;
     assert_eq!(reason, "its time of 2 h is over. It stood at deliver");
