@@ -363,6 +363,20 @@ async fn pull_requests_are_commented_reviewed_checked_merged_closed_and_opened_a
 }
 
 #[tokio::test]
+async fn closing_what_is_closed_is_answered_at_once_with_a_key_and_without() {
+    let stage = Stage::open().await;
+    let (_, pr) = stage.pull_request().await;
+    for key in [None, Some("one"), Some("two"), None] {
+        let mut wish = request(Method::POST, &format!("/api/pull-requests/{pr}/close"));
+        if let Some(key) = key {
+            wish = wish.header("idempotency-key", key);
+        }
+        // There is only so long that an answer is waited for.
+        assert_eq!(stage.send(wish.body(Body::empty()).unwrap()).await.ok(200)["status"], "closed", "{key:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_comment_with_a_key_is_written_once() {
     let stage = Stage::open().await;
     let (_, pr) = stage.pull_request().await;
