@@ -240,6 +240,7 @@ impl Config {
         for (field, value) in [("watch_every_secs", its.watch_every_secs), ("probe_every_secs", its.probe_every_secs)] {
             anyhow::ensure!(value > 0, "supervision.{field} must be at least 1");
         }
+        config.limits.check()?;
         config.delivery.hosts()?;
         config.secrets.check().map_err(anyhow::Error::msg)?;
         config.tool_servers(&[])?;
@@ -371,6 +372,7 @@ mod tests {
     fn p17_a_misspelt_field_is_refused_by_its_name() {
         for (text, name) in [
             ("[limits]\nsame_eror = 3\n", "same_eror"),
+            ("[limits]\ndeadline_secs = 31536001\n", "deadline_secs must be at most 31536000"),
             ("[limit]\n", "limit"),
             ("[supervision]\npokes = \"many\"\n", "many"),
             ("[supervision]\nwatch_every_secs = 0\n", "watch_every_secs"),

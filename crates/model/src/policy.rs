@@ -282,6 +282,9 @@ pub fn read(body: &str) -> Result<Said, String> {
     for (name, value) in pairs {
         said.take(&name, value)?;
     }
+    if said.deadline_secs.as_ref().is_some_and(|it| it.value.0 > Limits::LONGEST) {
+        return Err(format!("`deadline_secs` must be at most {}", Limits::LONGEST));
+    }
     Ok(said)
 }
 
@@ -497,6 +500,7 @@ mod tests {
             (r#"{"max_qa_retries": 1, "max_qa_retries": 9}"#, "`max_qa_retries` is said twice"),
             (r#"{"objective_tokens": 0}"#, "`objective_tokens` must be at least 1"),
             (r#"{"deadline_secs": 1e9}"#, "`deadline_secs` must be a whole number"),
+            (r#"{"deadline_secs": 31536001}"#, "`deadline_secs` must be at most 31536000"),
             (r#"{"agents": []}"#, "`agents` must name at least one"),
             (r#"{"deliveries": ["rocket"]}"#, "`deliveries` must be a list of names: unknown variant `rocket`"),
             (r#"{"approve_plan": "yes"}"#, "`approve_plan` must be `true` or `false`"),

@@ -298,8 +298,9 @@ pub struct NewText {
 /// writes is in use at once; what was proposed is tried. Returns every row that changes, the new one first.
 pub fn write(new: NewText, versions: &[Text], in_use: usize, now: Timestamp) -> Result<Vec<Text>, Refusal> {
     usable(new.surface.kind, &new.body)?;
-    if let (Kind::Policy, Author::Proposal { .. }) = (new.surface.kind, &new.author) {
-        return Err(Refusal::Invalid { field: "kind", rule: "must not be policy: only a person writes one".into() });
+    if let (Kind::Policy | Kind::ToolServer, Author::Proposal { .. }) = (new.surface.kind, &new.author) {
+        let rule = format!("must not be {}: only a person writes one", new.surface.kind);
+        return Err(Refusal::Invalid { field: "kind", rule });
     }
     if let Some(tried) = versions.iter().find(|it| it.state == State::Trial) {
         let rule = "it is being tried; decline its proposal before anything else is written there";
@@ -434,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_is_written_by_a_person_and_called_run() {
+    fn a_policy_is_written_by_a_person_and_called_run_and_no_proposal_approves_of_tools() {
         let new = |author: Author, body: &str| NewText {
             id: TextId::fixed(1),
             tenant: TenantId::default(),
@@ -446,9 +447,12 @@ mod tests {
         let person = || Author::Person { name: "operator".into() };
         let at = Timestamp::from_secs(1);
         assert!(write(new(person(), r#"{"merge": false}"#), &[], 0, at).is_ok());
-        let proposal = Author::Proposal { proposal: ProposalId::fixed(1) };
-        let refused = write(new(proposal, r#"{"merge": true}"#), &[], 0, at).unwrap_err().to_string();
-        assert!(refused.contains("only a person writes one"), "{refused}");
+        let proposal = || Author::Proposal { proposal: ProposalId::fixed(1) };
+        let refused = write(new(proposal(), r#"{"merge": true}"#), &[], 0, at).unwrap_err().to_string();
+        assert!(refused.contains("must not be policy: only a person writes one"), "{refused}");
+        let sly = NewText { surface: Surface::new(Kind::ToolServer, "tickets").unwrap(), ..new(proposal(), "[]") };
+        let refused = write(sly, &[], 0, at).unwrap_err().to_string();
+        assert!(refused.contains("must not be tool_server"), "{refused}");
         let refused = write(new(person(), r#"{"merges": true}"#), &[], 0, at).unwrap_err().to_string();
         assert!(refused.contains("`merges` is no rule"), "{refused}");
         assert_eq!(Surface::new(Kind::Policy, "other"), Err(WrongText::PolicyName));
