@@ -344,8 +344,7 @@ impl Desk {
                 self.settle(world, now);
                 return Ok(Receipt { made: changes.made, ..Receipt::default() });
             }
-            let idle = changes.before.is_empty() && changes.effects.is_empty();
-            let did = if idle { Did::Nothing } else { Did::Something };
+            let did = if changes.did { Did::Something } else { Did::Nothing };
             let ended = !commit.runs.is_empty();
             let stored = self.shared.store(commit).await;
             if stored.is_err() {
@@ -406,6 +405,7 @@ impl Desk {
                         all.effects.extend(more.effects);
                         all.notes.extend(more.notes);
                         all.made = more.made.or(all.made);
+                        all.did |= more.did;
                         world = Some(next);
                     }
                     Err(refusal) if letter.intent => return Err(refusal),

@@ -10,6 +10,7 @@ use orcha_model::attachment::{PART, Shown};
 use orcha_model::casting::OfferedModel;
 use orcha_model::check::{Outcome, Receipt};
 use orcha_model::contract::{Charter, Contract, DesignAndTasks, Finish, Issue, Output, Requirement};
+use orcha_model::delivery::Action;
 use orcha_model::workflow::{Delivered, Mode, Phase, Workflow};
 use orcha_model::{HandIn, Role, Session, Task, session, task};
 use std::fmt::Write;
@@ -235,6 +236,14 @@ pub fn direct(world: &World, workflow: &Workflow) -> String {
     }
     if let Some(action) = workflow.wish.action {
         brief.say(&format!("The user has said that it is delivered by `{action}`: that is not yours to change."));
+    } else {
+        let has_repo = world.objective.repo.is_some();
+        let barred = |it: &Action| it.needs_repository() && !has_repo;
+        let allowed = world.objective.policy.deliveries().filter(|it| it.is_for_models() && !barred(it));
+        let allowed: Vec<String> = allowed.map(|it| format!("`{it}`")).collect();
+        if !allowed.is_empty() {
+            brief.say(&format!("The policy of its scope lets it be delivered by {} only.", allowed.join(" or ")));
+        }
     }
     brief.say(&agents(world, workflow));
     brief.words(workflow);

@@ -260,6 +260,8 @@ pub struct Changes {
     pub notes: Vec<Note>,
     /// The newest noun made on request: what the asker wants to know.
     pub made: Option<NounId>,
+    /// Whether the stimulus itself changed or ordered something, whatever the passes did behind it.
+    pub did: bool,
 }
 
 /// How many rounds of passes one turn may take; more means that two passes undo each other.
@@ -278,20 +280,26 @@ pub fn step_from(world: &World, stimulus: Stimulus, mind: &mut Mind<'_>) -> Resu
     let mut turn = Turn { world: &mut next, mind, changes: Changes::default() };
     turn.meet(stimulus)?;
     let made = turn.changes.made;
+    let did = !turn.changes.before.is_empty() || !turn.changes.effects.is_empty();
     for _ in 0..ROUNDS {
         let proposals = passes::propose(turn.world, turn.mind.now, turn.mind.settings);
-        if proposals.is_empty() {
-            break;
-        }
+        let mut taken = false;
         for proposal in proposals {
-            if let Err(refusal) = turn.meet(proposal.clone()) {
-                let note = Note::new(NoteKind::StaleFactIgnored, format!("a proposal was refused: {refusal}"));
-                turn.changes.notes.push(note);
+            match turn.meet(proposal) {
+                Ok(()) => taken = true,
+                Err(refusal) => {
+                    let note = Note::new(NoteKind::StaleFactIgnored, format!("a proposal was refused: {refusal}"));
+                    turn.changes.notes.push(note);
+                }
             }
+        }
+        // What was refused would be proposed again, and refused again.
+        if !taken {
+            break;
         }
     }
     let mut changes = turn.changes;
-    changes.made = made;
+    (changes.made, changes.did) = (made, did);
     for note in &mut changes.notes {
         note.objective = Some(next.objective.id);
     }

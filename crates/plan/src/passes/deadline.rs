@@ -84,11 +84,11 @@ fn leaving(world: &World, workflow: &Workflow) -> Leaving {
         Some(Action::PullRequest) => match world.pull_request_of(workflow) {
             Some(pr) => match pr.state {
                 pull_request::State::Merged { .. } => Leaving::Gone,
+                pull_request::State::Opening { .. } => Leaving::Now,
                 pull_request::State::Open if pr.refusal.is_none() && is_ordered(workflow, pr) => Leaving::Now,
-                pull_request::State::Opening { .. }
-                | pull_request::State::Draft
-                | pull_request::State::Open
-                | pull_request::State::Closed { .. } => Leaving::Not,
+                pull_request::State::Draft | pull_request::State::Open | pull_request::State::Closed { .. } => {
+                    Leaving::Not
+                }
             },
             None => Leaving::Not,
         },

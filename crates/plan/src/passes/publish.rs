@@ -1,8 +1,10 @@
-//! Without a manager, finished work becomes a pull request by itself: nobody else would ask for it.
+//! Without a manager, finished work becomes a pull request by itself: nobody else would ask for it. Where the policy of its
+//! scope lets no pull request be, it stays where it is.
 
 use crate::prompt::head;
 use crate::{NewPublication, Stimulus, World};
-use orcha_base::SessionId;
+use orcha_base::{BranchName, SessionId};
+use orcha_model::delivery::Action;
 use orcha_model::session::{State, Verdict};
 use orcha_model::{PullRequest, Role, Session, objective};
 use std::collections::BTreeSet;
@@ -11,9 +13,7 @@ use std::collections::BTreeSet;
 const BODY: usize = 32 * 1024;
 
 pub(super) fn publish(world: &World) -> Vec<Stimulus> {
-    let unsteered = world.objective.strategy == objective::Strategy::Direct
-        && world.sessions.values().all(|it| it.role != Role::Manager);
-    if !unsteered || world.objective.state != objective::State::Active {
+    if world.objective.state != objective::State::Active || !may_publish(world) {
         return Vec::new();
     }
     let publication = |it: &Session| {
@@ -28,6 +28,22 @@ pub(super) fn publish(world: &World) -> Vec<Stimulus> {
         })
     };
     world.sessions.values().filter(|it| is_ripe(world, it)).map(publication).collect()
+}
+
+/// The branches of finished work that may not be published, and is kept where it is.
+pub(super) fn kept(world: &World) -> impl Iterator<Item = &BranchName> {
+    let barred = is_unsteered(world) && !may_publish(world);
+    let sessions = world.sessions.values().filter(move |it| barred && is_ripe(world, it));
+    sessions.filter_map(|it| world.workspaces.get(&it.workspace?)?.branch.as_ref())
+}
+
+fn is_unsteered(world: &World) -> bool {
+    world.objective.strategy == objective::Strategy::Direct
+        && world.sessions.values().all(|it| it.role != Role::Manager)
+}
+
+fn may_publish(world: &World) -> bool {
+    is_unsteered(world) && world.objective.policy.allows_delivery(Action::PullRequest)
 }
 
 /// Tells whether a session's work is complete, and nobody else's pull request will carry it.

@@ -214,5 +214,9 @@ fn what_came_of_it(world: &World) -> String {
             _ => {}
         }
     }
+    let kept: Vec<String> = publish::kept(world).map(|it| format!("`{it}`")).collect();
+    if !kept.is_empty() {
+        said.push(format!("its policy lets no pull request be: the work is kept on {}", kept.join(", ")));
+    }
     said.join("; ")
 }

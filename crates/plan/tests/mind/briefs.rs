@@ -4,9 +4,10 @@ use orcha_base::{HandInId, ObjectiveId, Revision, ScopeId, SessionId, TaskId, Te
 use orcha_model::contract::{
     ArtifactDraft, Change, Charter, Constitution, Design, DesignAndTasks, Output, Requirements,
 };
+use orcha_model::delivery::Action;
 use orcha_model::task::{Source, State};
 use orcha_model::workflow::{Phase, Wish};
-use orcha_model::{HandIn, Task, Workflow};
+use orcha_model::{HandIn, Task, Workflow, policy};
 use orcha_plan::{World, brief};
 use orcha_testkit::make::{self, at};
 
@@ -120,4 +121,26 @@ fn c27_a_brief_is_bounded_whatever_others_wrote_and_says_what_it_leaves_out() {
         assert!(text.contains("bytes are left out here]"), "{name}");
         assert!(part.is_none_or(|it| text.contains(it)), "{name} lacks {part:?}");
     }
+}
+
+#[test]
+fn a_director_is_told_which_deliveries_there_may_be() {
+    let mut world = World::new(make::objective());
+    let scope = ScopeId::default();
+    let said = policy::read(r#"{"deliveries": ["pull_request", "answer", "blog_draft", "webhook"]}"#).unwrap();
+    *world.objective.policy = policy::resolve([(&scope, 1, &said)]);
+    let mut told = |repo: bool, action| {
+        if !repo {
+            world.objective.repo = None;
+        }
+        let workflow = Workflow::new(&world.objective, Wish { action, ..Wish::default() }, at(0));
+        brief::direct(&world, &workflow)
+            .lines()
+            .find(|it| it.contains("deliver") && it.contains('`'))
+            .map(str::to_owned)
+    };
+    let words = |all: &str| Some(format!("The policy of its scope lets it be delivered by {all} only."));
+    assert_eq!(told(true, None), words("`pull_request` or `blog_draft` or `answer`"));
+    assert_eq!(told(false, None), words("`blog_draft` or `answer`"));
+    assert!(told(false, Some(Action::Webhook)).unwrap().contains("The user has said"));
 }

@@ -5,7 +5,7 @@ use orcha_base::{PullRequestId, SessionId, Timestamp, WorkspaceId};
 use orcha_model::guard::Usage;
 use orcha_model::session::{Exit, FaultClass, Input, State, TurnEnd, UserWait, Waiting};
 use orcha_model::{
-    NoteKind, NounId, Role, Session, Trip, feedback, message, objective, pull_request, question, workspace,
+    NoteKind, NounId, Role, Session, Trip, feedback, message, objective, policy, pull_request, question, workspace,
 };
 use orcha_plan::{
     NewFeedback, NewMessage, NewPublication, NewSession, Published, Stimulus, first_sessions, published, why,
@@ -752,6 +752,17 @@ mod closed {
     }
 
     #[test]
+    fn a_request_that_has_nothing_to_do_did_nothing_whatever_the_passes_do_in_its_turn() {
+        let mut stage = with_follow_up();
+        assert!(stage.step(on_pr(pull_request::Input::Closed)).did);
+        // By now a guard stops the follow-up.
+        stage.now = at(100_000);
+        let changes = stage.step(on_pr(pull_request::Input::Close));
+        assert!(!changes.before.is_empty() && !changes.did, "{changes:?}");
+        assert!(stage.step(on_pr(pull_request::Input::Reopen)).did);
+    }
+
+    #[test]
     fn promise_6_reopen_opens_it_and_then_pushes_what_waited() {
         let mut stage = with_follow_up();
         stage.step(on_pr(pull_request::Input::Closed));
@@ -857,6 +868,56 @@ mod closed {
     }
 }
 
+mod deadline {
+    use super::*;
+    use orcha_model::delivery::Action;
+    use orcha_model::workflow::{Phase, Wish};
+
+    const PR: PullRequestId = PullRequestId::fixed(1);
+
+    /// A workflow with an hour, whose result is just being pushed.
+    fn opening() -> Stage {
+        let mut stage = Stage::empty();
+        stage.world.objective.strategy = objective::Strategy::Pipeline;
+        stage.world.objective.limits.deadline_secs = 3600;
+        stage.add(ended(1, Role::Implementer, succeeded()));
+        let mut workflow = orcha_model::Workflow::new(&stage.world.objective, Wish::default(), at(0));
+        (workflow.phase, workflow.action) = (Phase::Deliver, Some(Action::PullRequest));
+        workflow.left.result = Some(SessionId::fixed(1));
+        stage.world.workflow = Some(workflow);
+        stage.world.pull_requests.insert(PR, make::pull_request(1));
+        stage
+    }
+
+    fn failed(stage: &Stage) -> Option<&str> {
+        match &stage.world.objective.state {
+            objective::State::Failed { reason } => Some(reason),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_pull_request_that_is_being_opened_is_waited_for_and_then_told_as_it_stands() {
+        let mut stage = opening();
+        stage.pass(3600);
+        assert_eq!(failed(&stage), None);
+        let opened = pull_request::Input::Opened { number: 7, url: "/pr/7".into(), head: make::sha(1) };
+        stage.step(Stimulus::PullRequest(PR, opened));
+        let said = failed(&stage).unwrap();
+        assert!(said.starts_with("its time of 1 h is over. It stood at deliver"), "{said}");
+        assert!(said.ends_with("Pull request #7 is open"), "{said}");
+    }
+
+    #[test]
+    fn one_that_is_never_opened_is_not_waited_for_for_ever() {
+        let mut stage = opening();
+        stage.pass(3600 + 599);
+        assert_eq!(failed(&stage), None);
+        stage.pass(1);
+        assert!(failed(&stage).unwrap().ends_with("is opening"), "{:?}", failed(&stage));
+    }
+}
+
 mod direct {
     use super::*;
 
@@ -935,6 +996,35 @@ mod direct {
             }
         }
         assert_eq!(stage.world.pull_requests.values().next().unwrap().session, SessionId::fixed(2));
+    }
+
+    #[test]
+    fn where_no_pull_request_may_be_it_ends_all_the_same_and_says_where_the_work_is_kept() {
+        let mut stage = direct();
+        let (scope, said) = (orcha_base::ScopeId::default(), policy::read(r#"{"deliveries": ["answer"]}"#).unwrap());
+        *stage.world.objective.policy = policy::resolve([(&scope, 1, &said)]);
+        stage.hears_and_ends_its_turn(1);
+        assert!(stage.world.pull_requests.is_empty());
+        assert_eq!(stage.world.objective.state, objective::State::Succeeded);
+        let said = stage.world.objective.summary.clone().unwrap();
+        assert_eq!(
+            said,
+            "1 session succeeded; its policy lets no pull request be: the work is kept on `orcha/implementer-1`"
+        );
+    }
+
+    #[test]
+    fn what_is_refused_is_not_proposed_again_and_again_in_one_turn() {
+        let mut stage = direct();
+        // Somebody else's pull request comes from the same branch.
+        let (session, workspace) = (SessionId::fixed(7), WorkspaceId::fixed(7));
+        let taken = orcha_model::PullRequest { session, workspace, ..make::open_pull_request(1) };
+        stage.world.pull_requests.insert(taken.id, taken);
+        let (session, end) = (SessionId::fixed(1), TurnEnd::Completed);
+        let changes = stage.step(Stimulus::TurnEnded { session, attempt: attempt(1), end });
+        assert_eq!(stage.state(1), "succeeded");
+        let refused = changes.notes.iter().filter(|it| it.summary.contains("a proposal was refused")).count();
+        assert_eq!(refused, 1, "{:?}", changes.notes);
     }
 
     #[test]
