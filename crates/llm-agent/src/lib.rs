@@ -7,6 +7,7 @@
 //! of the error.
 
 mod backend;
+mod bounded;
 pub mod catalog;
 mod conversation;
 mod daemon_tools;

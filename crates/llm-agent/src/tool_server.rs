@@ -4,6 +4,7 @@
 //! are not those that a person approved of is not used. What it says is cut, its secrets are blotted out, and a call
 //! that goes wrong is an answer for the model. Who may use which server is not known here.
 
+use crate::bounded::{Bounded, Excess};
 use crate::conversation::Offer;
 use crate::daemon_tools::said;
 use orcha_agent::llm::{Definition, Definitions, MOST_TOOLS, Reach, Server, Unusable};
@@ -25,7 +26,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
-/// The longest message of a server; a longer one is dropped, and its call runs out of time.
+/// The longest message of a server. One that sends a longer one is cut off.
 const MESSAGE: usize = 4 << 20;
 
 /// How many pages a list of tools may have.
@@ -70,6 +71,8 @@ impl ClientHandler for Guest {}
 #[derive(Debug)]
 struct Connection {
     service: RunningService<RoleClient, Guest>,
+    /// Whether a message of a process was too long.
+    excess: Excess,
     /// Held for its end.
     _process: Option<Process>,
 }
@@ -193,6 +196,14 @@ impl ToolServer {
                     self.connection = Some(connection);
                     return failed(self.veiled(refusal.message.into_owned()));
                 }
+                // It was done, and would come to the same again.
+                Ok(Err(_)) if connection.excess.is_there() => {
+                    return failed(format!(
+                        "`{}` answered with more than {} MiB at once, which is not taken in: ask it for less",
+                        self.server.name,
+                        MESSAGE >> 20
+                    ));
+                }
                 Ok(Err(_)) if !self.server.writes && !reopened => {}
                 Ok(Err(fault)) => {
                     let why = self.veiled(crate::chain(&fault));
@@ -211,8 +222,11 @@ impl ToolServer {
         let within = Duration::from_secs(self.server.connect_secs);
         let opened = tokio::time::timeout(within, async {
             let connection = self.reach().await?;
-            let definitions = listed(&connection.service).await?;
-            Ok((connection, definitions))
+            match listed(&connection.service).await {
+                Ok(definitions) => Ok((connection, definitions)),
+                Err(_) if connection.excess.is_there() => Err(Unusable::TooLong.into()),
+                Err(fault) => Err(fault),
+            }
         });
         let (connection, definitions) = opened.await.unwrap_or(Err(Fault::Late(self.server.connect_secs)))?;
         let now = definitions.hash();
@@ -234,9 +248,9 @@ impl ToolServer {
                 let spawned = Process::spawn(command);
                 let (mut process, read, write) =
                     spawned.map_err(|source| Fault::Spawn { program: program.clone(), source })?;
-                let transport = AsyncRwTransport::new(read, write).with_max_line_length(MESSAGE);
-                match Guest.serve(transport).await {
-                    Ok(service) => Ok(Connection { service, _process: Some(process) }),
+                let (read, excess) = Bounded::new(read, MESSAGE);
+                match Guest.serve(AsyncRwTransport::new(read, write)).await {
+                    Ok(service) => Ok(Connection { service, excess, _process: Some(process) }),
                     Err(fault) => {
                         let why = crate::chain(&fault);
                         let words = process.last_words().await;
@@ -252,7 +266,7 @@ impl ToolServer {
                 config.custom_headers = headers.iter().map(header).collect::<Result<HashMap<_, _>, _>>()?;
                 let transport = StreamableHttpClientTransport::with_client(client, config);
                 let service = Guest.serve(transport).await.map_err(|fault| Fault::Protocol(crate::chain(&fault)))?;
-                Ok(Connection { service, _process: None })
+                Ok(Connection { service, excess: Excess::default(), _process: None })
             }
         }
     }

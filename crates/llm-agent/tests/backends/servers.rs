@@ -45,13 +45,17 @@ fn lend(stage: &mut Stage, writes: bool, tools: &[Value]) -> PathBuf {
     script
 }
 
+/// Lets the server be started by a shell, which knows a file as `$0`.
+fn through(stage: &mut Stage, script: &str, file: &Path) {
+    let Reach::Stdio { command, .. } = &mut stage.settings.servers[0].reach else { panic!() };
+    command.splice(0..0, ["sh".to_owned(), "-c".to_owned(), script.to_owned(), file.display().to_string()]);
+}
+
 /// Lets the server hold the end of a pipe; what is returned ends when nobody holds it any more.
 fn watch(stage: &mut Stage) -> tokio::task::JoinHandle<()> {
     let pipe = stage.folder.path().join("alive");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let Reach::Stdio { command, .. } = &mut stage.settings.servers[0].reach else { panic!() };
-    let words = ["sh".to_owned(), "-c".to_owned(), r#"exec 9>"$0"; exec "$@""#.to_owned(), pipe.display().to_string()];
-    command.splice(0..0, words);
+    through(stage, r#"exec 9>"$0"; exec "$@""#, &pipe);
     tokio::task::spawn_blocking(move || {
         assert_eq!(std::fs::read(pipe).unwrap(), b"");
     })
@@ -230,6 +234,37 @@ async fn a_server_that_hangs_raves_or_floods_is_an_answer_and_the_session_goes_o
     assert!(given[2].1 && given[2].0.contains("no answer within 5 s"), "{given:?}");
     assert_eq!(given[3], ("here again", false));
     assert_eq!(text(&events), "done");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_is_told_at_once_and_not_asked_for_again() {
+    let mut stage =
+        Stage::new("anthropic", &calls(&[("tickets__flood", json!({})), ("tickets__say", json!({}))], "done"));
+    lend(&mut stage, false, &[tool("flood", &json!({"repeat": 5 << 20})), tool("say", &json!({"say": "here again"}))]);
+    let starts = stage.folder.path().join("starts");
+    through(&mut stage, r#"echo started >> "$0"; exec "$@""#, &starts);
+    // Nobody waits for this.
+    stage.settings.servers[0].call_secs = 3600;
+    let mut agent = stage.start("r-1").await;
+    let events = turn(&mut agent).await;
+    let given = results(&events);
+    assert!(given[0].1 && given[0].0.contains("more than 4 MiB at once"), "{given:?}");
+    assert_eq!(given[1], ("here again", false));
+    // Once at the beginning, and once behind the answer that cut it off.
+    assert_eq!(std::fs::read_to_string(starts).unwrap().lines().count(), 2);
+}
+
+#[tokio::test]
+async fn a_list_of_tools_that_is_too_long_is_told_at_once() {
+    let mut stage = Stage::new("anthropic", &json!({"replies": [{"text": "without it"}]}));
+    let mut long = tool("say", &json!({"say": "here"}));
+    lend(&mut stage, false, &[long.clone()]);
+    long["description"] = json!("x".repeat(5 << 20));
+    std::fs::write(stage.folder.path().join("tools.json"), json!({"tools": [long]}).to_string()).unwrap();
+    stage.settings.servers[0].connect_secs = 3600;
+    let mut agent = stage.start("r-1").await;
+    let events = turn(&mut agent).await;
+    assert_eq!(withheld(&events), [("tickets", "what it says of its tools is longer than 256 KiB")]);
 }
 
 #[tokio::test]
