@@ -18,9 +18,7 @@ pub(crate) struct OfProjects(Vec<Project>);
 
 impl OfProjects {
     pub(crate) async fn read(shared: &Shared) -> Result<Self, ReadError> {
-        let mut all = shared.store.every_project().await?;
-        all.retain(|it| !it.permissions.sandbox.is_empty());
-        Ok(Self(all))
+        Ok(Self(shared.store.confining_projects().await?))
     }
 
     /// Tells whether the repository of a session matters.

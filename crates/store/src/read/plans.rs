@@ -17,6 +17,7 @@ const SHORT: &[&str] = &[
     "outbox_of_objective",
     "finished_runs_not_taken_in",
     "proposals_open",
+    "projects_that_confine",
 ];
 
 #[test]

@@ -124,7 +124,7 @@ const TAKEN: &str = "SELECT target_id, count(*) FROM sessions WHERE holds = 1 AN
 const TARGETS: &str = "SELECT body FROM targets ORDER BY tenant, name";
 const HEARD: &str = "SELECT body FROM messages WHERE session_id = ?1 AND state = 'acknowledged' \
     ORDER BY created_at DESC, id DESC LIMIT ?2";
-const EVERY_PROJECT: &str = "SELECT body FROM projects";
+const CONFINING: &str = "SELECT body FROM projects WHERE body ->> '$.permissions.sandbox' IS NOT NULL";
 const EVERY_OBJECTIVE: &str = "SELECT body FROM objectives";
 const PROVIDERS: &str = "SELECT body FROM providers ORDER BY name";
 const WATCHED: &str =
@@ -157,6 +157,7 @@ pub(super) const PLANNED: &[&str] = &[
     CURSOR,
     LIVE,
     CANDIDATES,
+    CONFINING,
     NEXT_CANDIDATE,
     TAKEN,
     WATCHED,
@@ -278,9 +279,9 @@ impl Store {
         self.read(|conn| bodies(conn, "objective", EVERY_OBJECTIVE, &[])).await
     }
 
-    /// Returns the projects of all tenants: some say by what their sessions must be confined.
-    pub async fn every_project(&self) -> Result<Vec<Project>, ReadError> {
-        self.read(|conn| bodies(conn, "project", EVERY_PROJECT, &[])).await
+    /// Returns the projects of all tenants that say by what their sessions are confined.
+    pub async fn confining_projects(&self) -> Result<Vec<Project>, ReadError> {
+        self.read(|conn| bodies(conn, "project", CONFINING, &[])).await
     }
 
     /// Returns what a session was told and took up, the last so many, oldest first.
