@@ -6,6 +6,7 @@
 mod agents;
 mod demo;
 mod house;
+mod model;
 
 use crate::shell;
 use anyhow::{Context, Result, bail, ensure};
@@ -36,6 +37,8 @@ pub struct Args {
 enum What {
     /// Holds real agent programs against the list of what every agent must be able to do.
     Agents(agents::Args),
+    /// Holds an agent of ours against a model server that really exists: one of this machine, or any other.
+    Model(model::Args),
     /// Plays the demo with real agent programs, in a namespace without a network.
     Demo(demo::Args),
 }
@@ -44,6 +47,7 @@ enum What {
 pub fn run(args: &Args) -> Result<ExitCode> {
     match &args.what {
         Some(What::Agents(args)) => return agents::run(args),
+        Some(What::Model(args)) => return model::run(args),
         Some(What::Demo(args)) => return demo::run(args),
         None => {}
     }

@@ -179,7 +179,8 @@ fn by_name(name: Option<&str>, until: Option<Timestamp>) -> Option<Class> {
             Some(Class::Billing)
         }
         "not_found_error" | "model_not_found" => Some(Class::ModelMissing),
-        "context_length_exceeded" | "request_too_large" => Some(Class::ContextFull),
+        // The last one is llama.cpp's.
+        "context_length_exceeded" | "request_too_large" | "exceed_context_size_error" => Some(Class::ContextFull),
         _ => None,
     }
 }
@@ -326,6 +327,14 @@ mod tests {
                 Class::ContextFull,
             ),
             (400, json!({"error": {"code": "context_length_exceeded"}}), Class::ContextFull),
+            (
+                400,
+                json!({"error": {
+                    "code": 400, "message": "request (33020 tokens) exceeds the available context size (4096 tokens), try increasing it",
+                    "type": "exceed_context_size_error", "n_prompt_tokens": 33020, "n_ctx": 4096,
+                }}),
+                Class::ContextFull,
+            ),
             (404, json!({"error": "model \"x\" not found, try pulling it first"}), Class::ModelMissing),
             (404, json!("nothing here"), Class::ModelMissing),
             (529, json!({"error": {"type": "overloaded_error"}}), Class::Overloaded { until: None }),

@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
+mod live;
 mod servers;
 mod stage;
 
@@ -51,6 +52,28 @@ async fn c17_an_answer_streams_and_costs_what_the_price_table_says() {
         assert!(asked.body["stream"] != json!(false) && asked.asked.as_ref().unwrap().stream, "{api}");
         let (rest, code) = agent.close().await;
         assert_eq!((rest.len(), code), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn how_hard_it_thinks_is_asked_for_in_every_language() {
+    for api in APIS {
+        let at = match api {
+            "openai-responses" => "/reasoning/effort",
+            "anthropic" => "/output_config/effort",
+            "ollama" => "/think",
+            _ => "/reasoning_effort",
+        };
+        let none = if api == "ollama" { json!(false) } else { json!("none") };
+        for (effort, said) in [(None, None), (Some("high"), Some(json!("high"))), (Some("none"), Some(none))] {
+            let mut stage = Stage::new(api, &json!({"replies": [{"text": "hello"}]}));
+            stage.settings.call.behaviour.effort = effort.map(str::to_owned);
+            let mut agent = stage.start("r-1").await;
+            agent.prompt("p-1", "hello").await;
+            assert_eq!(agent.turn().await.1, TurnEnd::Completed, "{api}");
+            let body = stage.model.requests().iter().find(|it| it.asked.is_some()).unwrap().body.clone();
+            assert_eq!(body.pointer(at), said.as_ref(), "{api}: {body:#}");
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The agent as a real process, with a scripted model and a scripted MCP server, and what it says.
 
-use orcha_agent::llm::{Line, Providers, SETTINGS, Settings, Tools};
+use orcha_agent::llm::{Line, Provider, Providers, SETTINGS, Settings, Tools};
 use orcha_agent::{Event, Output, Permissions, TurnEnd, Usage};
 use orcha_scripted_model::{Options, Scenario, ScriptedModel};
 use serde_json::{Value, json};
@@ -49,13 +49,17 @@ impl Stage {
         scenario["main"] = json!("all");
         scenario["require_key"] = json!("sesame");
         let model = ScriptedModel::start(Scenario::parse(&scenario.to_string()).unwrap(), Options::default()).unwrap();
+        let providers = providers(&model, api, more);
+        Self::of(model, providers.get("test").unwrap())
+    }
+
+    /// An agent that asks a provider; of the scripted model it has the tools.
+    pub fn of(model: ScriptedModel, provider: &Provider) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("work")).unwrap();
-        let providers = providers(&model, api, more);
-        let provider = providers.get("test").unwrap();
         let settings = Settings {
             key: provider.key().unwrap(),
-            price: provider.price("m-1"),
+            price: provider.price(&provider.call.model),
             call: provider.call.clone(),
             rules: "Be brief.".into(),
             dir: folder.path().join("work"),
