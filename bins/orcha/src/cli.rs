@@ -1,9 +1,9 @@
 //! What can be typed. No behaviour: see `commands`.
 
 use crate::commands::workflow::{check, persona};
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
-use orcha_base::{BranchName, RepoUrl, Sha};
+use orcha_base::{BranchName, Effort, RepoUrl, Sha};
 use orcha_wire::workflow::Check;
 use orcha_wire::{
     CheckVerdict, CustomizationKind, IdRef, Limits, MergeMethod, Persona, PersonaChoice, ProposalStatus, ReviewVerdict,
@@ -227,6 +227,11 @@ fn seconds(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Reads how hard a model thinks; the words stand in the help and in completions.
+fn effort() -> impl TypedValueParser<Value = Effort> {
+    PossibleValuesParser::new(Effort::ALL.map(Effort::name)).try_map(|word| word.parse::<Effort>())
+}
+
 /// Adds a deadline to limits.
 pub fn by(deadline: Option<u64>, limits: Option<Limits>) -> Option<Limits> {
     match deadline {
@@ -261,6 +266,9 @@ pub struct Run {
     /// The model.
     #[arg(long)]
     pub model: Option<String>,
+    /// How hard the model thinks [default: as its kind usually does].
+    #[arg(long, value_parser = effort())]
+    pub effort: Option<Effort>,
     /// A kind of agent that may take over while the provider of this one refuses; may be given several times, and `none`
     /// forbids it [default: what the daemon's settings say].
     #[arg(long, value_name = "KIND")]
@@ -411,8 +419,12 @@ pub struct WorkflowRun {
     /// Its model.
     #[arg(long)]
     pub model: Option<String>,
-    /// Another agent for a role, `ROLE=KIND` or `ROLE=KIND:MODEL`. May be given several times.
-    #[arg(long, value_name = "ROLE=KIND[:MODEL]", value_parser = persona)]
+    /// How hard it thinks [default: as its kind usually does].
+    #[arg(long, value_parser = effort())]
+    pub effort: Option<Effort>,
+    /// Another agent for a role: `qa=codex`, `qa=codex:MODEL`, `qa=@high` for the same one that thinks harder, or all of it,
+    /// `qa=codex:MODEL@high`. May be given several times.
+    #[arg(long, value_name = "ROLE=[KIND][:MODEL][@EFFORT]", value_parser = persona)]
     pub persona: Vec<(Persona, PersonaChoice)>,
     /// How the result is delivered: `pull_request`, `direct_commit`, `artifact_bundle`, `markdown_export`, `blog_draft`,
     /// `doc_draft`, `webhook` or `answer` [default: the Director says].

@@ -5,7 +5,7 @@ mod rows;
 
 use crate::say::now;
 use comfy_table::Cell;
-use orcha_base::Timestamp;
+use orcha_base::{Effort, Timestamp};
 use orcha_client::text::{self, age, amount, block, cut, line, toned};
 use orcha_wire::*;
 use rows::Gives::{Nothing, Place, Width};
@@ -618,6 +618,7 @@ pub fn session(session: &Session, out: &mut dyn Write) -> io::Result<()> {
     facts.text("activity", session.current_activity.as_deref().filter(|_| !session.status.is_over()))?;
     facts.text("agent", Some(&session.agent))?;
     facts.text("model", session.model.as_deref())?;
+    facts.text("effort", session.effort.map(Effort::name))?;
     facts.fact("attempt", session.attempt)?;
     facts.fact("workspace", session.workspace_id.map_or_else(String::new, |it| it.to_string()))?;
     facts.text("sandbox", session.sandbox.as_ref().map(ToString::to_string).as_deref())?;

@@ -161,6 +161,7 @@ pub fn objective_for(program: &std::path::Path, sample: &Sample) -> Result<Creat
         agent: Some("claude".into()),
         agent_program: Some(agent.map(str::to_owned).to_vec()),
         model: None,
+        effort: None,
         fallback: None,
         project_id: None,
         repo: Some(sample.origin.display().to_string().parse::<RepoUrl>()?),

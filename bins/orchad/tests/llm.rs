@@ -71,6 +71,7 @@ async fn c18_a_model_edits_a_file_runs_it_commits_and_reports() {
             agent: Some("mine".into()),
             agent_program: None,
             model: None,
+            effort: None,
             project_id: None,
             repo: Some(sample.origin.display().to_string().parse::<RepoUrl>().unwrap()),
             base_branch: None,

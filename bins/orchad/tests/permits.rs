@@ -54,6 +54,7 @@ async fn what_an_agent_asks_is_answered_by_a_person_once_and_reaches_it_over_a_c
         agent: Some("claude".into()),
         agent_program: Some(program.map(str::to_owned).to_vec()),
         model: None,
+        effort: None,
         fallback: None,
         project_id: None,
         repo: None,

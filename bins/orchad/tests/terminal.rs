@@ -60,6 +60,7 @@ async fn begin(client: &Client) -> SessionId {
         agent: Some("tui".into()),
         agent_program: None,
         model: None,
+        effort: None,
         fallback: None,
         project_id: None,
         repo: None,

@@ -61,6 +61,10 @@ impl Dialect for Acp {
         spec::is_confined(launch) && self.recipe.has_own_sandbox()
     }
 
+    fn takes_effort(&self) -> bool {
+        !(self.recipe.effort_args.is_empty() && self.recipe.effort_env.is_empty())
+    }
+
     fn run_spec(&self, launch: &Launch) -> Result<RunSpec, LaunchError> {
         let recipe = &self.recipe;
         if recipe.file_by_minute {
@@ -83,6 +87,11 @@ impl Dialect for Acp {
             let fill = |text: &String| text.replace("{model}", model);
             args.extend(recipe.model_args.iter().map(fill));
             recipe_env.extend(recipe.model_env.iter().map(|(key, text)| (key.clone(), fill(text))));
+        }
+        if let Some(effort) = launch.effort {
+            let fill = |text: &String| text.replace("{effort}", effort.name());
+            args.extend(recipe.effort_args.iter().map(fill));
+            recipe_env.extend(recipe.effort_env.iter().map(|(key, text)| (key.clone(), fill(text))));
         }
         let env = spec::layered(self.base_env.iter().chain(&recipe_env).chain(&launch.env));
         let login = recipe.login.iter().find(|(key, _)| env.iter().any(|(known, _)| known == *key));

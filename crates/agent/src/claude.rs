@@ -46,6 +46,10 @@ impl Dialect for Claude {
         ["$CLAUDE_CONFIG_DIR/", ".claude/", ".claude.json"].map(str::to_owned).to_vec()
     }
 
+    fn takes_effort(&self) -> bool {
+        true
+    }
+
     fn run_spec(&self, launch: &Launch) -> Result<RunSpec, LaunchError> {
         let (program, mut args) = spec::command(launch, &self.program)?;
         let mut files = Vec::new();
@@ -62,6 +66,7 @@ impl Dialect for Claude {
             // One token, so that a name beginning with a dash stays a name.
             args.push(format!("--model={model}"));
         }
+        args.extend(launch.effort.map(|it| format!("--effort={it}")));
         args.extend(
             ["--permission-mode", mode(launch.permissions), "--permission-prompt-tool", "stdio"].map(str::to_owned),
         );

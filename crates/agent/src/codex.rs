@@ -57,6 +57,10 @@ impl Dialect for Codex {
         spec::is_confined(launch)
     }
 
+    fn takes_effort(&self) -> bool {
+        true
+    }
+
     fn run_spec(&self, launch: &Launch) -> Result<RunSpec, LaunchError> {
         let (program, mut args) = spec::command(launch, &self.program)?;
         args.push("app-server".to_owned());
@@ -114,6 +118,9 @@ fn brief(launch: &Launch) -> Result<Brief, LaunchError> {
         params["developerInstructions"] = json!(launch.rules);
     }
     let mut config = json!({});
+    if let Some(effort) = launch.effort {
+        config["model_reasoning_effort"] = json!(effort);
+    }
     if sandbox == OWN_SANDBOX {
         config["sandbox_workspace_write"] = json!({"writable_roots": [git_folder(launch)?]});
     }

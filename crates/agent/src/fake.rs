@@ -26,6 +26,7 @@ const BATCH: usize = 1000;
 #[derive(Clone)]
 pub struct FakeRunner {
     behaviour: Arc<Behaviour>,
+    takes_effort: bool,
     runs: Arc<Mutex<HashMap<RunLabel, Arc<Run>>>>,
 }
 
@@ -61,7 +62,12 @@ impl FakeRunner {
         F: Fn(FakeAgent) -> L + Send + Sync + 'static,
         L: Future<Output = ExitStatus> + Send + 'static,
     {
-        Self { behaviour: Arc::new(move |agent| Box::pin(behaviour(agent))), runs: Arc::default() }
+        Self { behaviour: Arc::new(move |agent| Box::pin(behaviour(agent))), takes_effort: false, runs: Arc::default() }
+    }
+
+    /// Lets its agents be told how hard to think.
+    pub fn with_effort(self) -> Self {
+        Self { takes_effort: true, ..self }
     }
 
     /// Makes a runner whose agents complete every turn at once and do nothing.
@@ -156,6 +162,10 @@ impl FakeAgent {
 
 #[async_trait]
 impl Runner for FakeRunner {
+    fn takes_effort(&self) -> bool {
+        self.takes_effort
+    }
+
     async fn launch(&self, launch: &Launch) -> Result<Started, LaunchError> {
         let mut runs = lock(&self.runs);
         if runs.contains_key(&launch.label) {
@@ -346,6 +356,7 @@ mod tests {
             dir: "/".into(),
             program: None,
             model: None,
+            effort: None,
             resume: None,
             begun: None,
             conversation: "c".to_owned(),

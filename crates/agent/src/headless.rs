@@ -98,6 +98,11 @@ impl Dialect for Headless {
         self.program.keeps().iter().map(|it| (*it).to_owned()).collect()
     }
 
+    /// The others have no word for it.
+    fn takes_effort(&self) -> bool {
+        self.program == Program::Opencode
+    }
+
     fn run_spec(&self, launch: &Launch) -> Result<RunSpec, LaunchError> {
         let (program, mut args) = spec::command(launch, &self.command)?;
         let prompt = once::prompt(launch)?;

@@ -26,6 +26,11 @@ pub trait Dialect: Send + Sync + fmt::Debug {
     /// Returns the program that is run, where a launch names no other.
     fn program(&self) -> Program;
 
+    /// Tells whether it can be told how hard to think.
+    fn takes_effort(&self) -> bool {
+        false
+    }
+
     /// Tells whether a person can see its runs in a terminal and type there; see [`crate::terminal`].
     fn shows_terminal(&self) -> bool {
         false
@@ -232,7 +237,14 @@ impl Runner for HostedRunner {
         Some(examine::examine(&*self.host, kind, &self.dialect.program()).await)
     }
 
+    fn takes_effort(&self) -> bool {
+        self.dialect.takes_effort()
+    }
+
     async fn launch(&self, launch: &Launch) -> Result<Started, LaunchError> {
+        if launch.effort.is_some() && !self.takes_effort() {
+            return Err(spec::unsupported("it cannot be told how hard to think"));
+        }
         let mut spec = self.dialect.run_spec(launch)?;
         spec.sandbox = spec::confined(launch, &self.dialect.keeps(launch), &spec.env, &self.folder(&launch.label));
         spec.sandbox.run_dir = self.dialect.uses_run_dir();

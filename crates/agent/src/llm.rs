@@ -75,6 +75,10 @@ impl Dialect for Llm {
         true
     }
 
+    fn takes_effort(&self) -> bool {
+        true
+    }
+
     fn run_spec(&self, launch: &Launch) -> Result<RunSpec, LaunchError> {
         let (program, mut args) = spec::command(launch, &self.program)?;
         let settings = self.provider.settings(launch).map_err(unsupported)?;

@@ -3,7 +3,7 @@
 use crate::llm::Server;
 use crate::{Event, TurnEnd};
 use async_trait::async_trait;
-use orcha_base::{Confinement, Redacted, Retry, Timestamp};
+use orcha_base::{Confinement, Effort, Redacted, Retry, Timestamp};
 use orcha_exec::{CommandError, ExitStatus, Finding, Grace, RunError, RunLabel, Sandbox};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -20,6 +20,8 @@ pub struct Launch {
     pub program: Option<Vec<String>>,
     /// The model, if one is asked for.
     pub model: Option<String>,
+    /// How hard it thinks, if that is asked for; only for agents that [take it](Runner::takes_effort).
+    pub effort: Option<Effort>,
     /// The conversation to go on with; `None` opens a new one.
     pub resume: Option<String>,
     /// When that conversation was opened last, where it is known: some programs must not go on with one too soon.
@@ -224,6 +226,11 @@ pub trait Runner: Send + Sync + fmt::Debug {
     /// Tells where a person can see a run in a terminal and type there; `None` for agents without one.
     fn window(&self, _label: &RunLabel) -> Option<Window> {
         None
+    }
+
+    /// Tells whether it can be told how hard to think.
+    fn takes_effort(&self) -> bool {
+        false
     }
 
     /// Opens a conversation, or finds it running: a label is never started twice.

@@ -42,6 +42,9 @@ pub struct TerminalRecipe {
     /// Arguments that choose a model: `{model}` stands for its name.
     #[serde(default)]
     pub model_args: Vec<String>,
+    /// Arguments that say how hard it thinks: `{effort}` stands for the word. Without them nobody can choose that.
+    #[serde(default)]
+    pub effort_args: Vec<String>,
     /// What it may see of the daemon's environment, besides what every program needs: prefixes of names.
     #[serde(default)]
     pub sees: Vec<String>,
@@ -93,6 +96,10 @@ impl Dialect for Terminal {
         true
     }
 
+    fn takes_effort(&self) -> bool {
+        !self.recipe.effort_args.is_empty()
+    }
+
     fn run_spec(&self, launch: &Launch) -> Result<RunSpec, LaunchError> {
         let recipe = &self.recipe;
         let mut program = launch.program.clone().unwrap_or_else(|| recipe.program.clone());
@@ -101,6 +108,9 @@ impl Dialect for Terminal {
         }
         if let Some(model) = &launch.model {
             program.extend(recipe.model_args.iter().map(|it| it.replace("{model}", model)));
+        }
+        if let Some(effort) = launch.effort {
+            program.extend(recipe.effort_args.iter().map(|it| it.replace("{effort}", effort.name())));
         }
         program.extend(recipe.args_for.get(launch.permissions).iter().cloned());
         let own = recipe.env.iter().map(|(key, value)| (key.clone(), value.clone())).collect::<Vec<_>>();

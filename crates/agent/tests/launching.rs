@@ -22,6 +22,7 @@ fn launch() -> Launch {
         dir: "/work".into(),
         program: None,
         model: Some("opus".to_owned()),
+        effort: None,
         resume: None,
         begun: None,
         conversation: CONVERSATION.to_owned(),

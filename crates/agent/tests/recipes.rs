@@ -4,8 +4,9 @@
 
 use expect_test::{Expect, expect};
 use orcha_agent::acp::RecipeError;
+use orcha_agent::llm::Providers;
 use orcha_agent::{Agents, Begun, Launch, LaunchError, Mcp, Permissions, RunnerError, Say};
-use orcha_base::{Redacted, Retry, Timestamp};
+use orcha_base::{Effort, Redacted, Retry, Timestamp};
 use orcha_exec::{RunLabel, RunSpec};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -30,6 +31,7 @@ fn launch() -> Launch {
         dir: "/checkout".into(),
         program: None,
         model: Some("big-one".to_owned()),
+        effort: None,
         resume: None,
         begun: None,
         conversation: "33333333-3333-4333-8333-333333333333".to_owned(),
@@ -327,13 +329,51 @@ fn a_configuration_that_says_nonsense_is_refused_with_its_place() {
         refusal("a = 1"),
     ];
     expect![[r#"
-        unknown field `colour`, expected one of `command`, `args`, `args_for`, `args_confined`, `sees`, `env`, `env_for`, `model_args`, `model_env`, `modes`, `login`, `keeps`, `late_history`, `file_by_minute`, `files`, `opens_with`, `mcp_calls`, `errors`
+        unknown field `colour`, expected one of `command`, `args`, `args_for`, `args_confined`, `sees`, `env`, `env_for`, `model_args`, `model_env`, `effort_args`, `effort_env`, `modes`, `login`, `keeps`, `late_history`, `file_by_minute`, `files`, `opens_with`, `mcp_calls`, `errors`
         ---
         agent `a` has no `command`
         ---
         unknown variant `bad_mood`, expected one of `interrupted`, `refused`, `rate_limited`, `usage_exhausted`, `overloaded`, `auth`, `billing`, `model_missing`, `context_full`, `conversation_missing`, `network`, `over_budget`
         ---
         invalid type: integer `1`, expected struct Recipe"#]].assert_eq(&refusals.join("\n---\n"));
+}
+
+#[test]
+fn how_hard_it_thinks_is_said_to_each_program_that_has_a_word_for_it() {
+    let mut agents = agents();
+    let key = [("OPENAI_API_KEY".to_owned(), "o".to_owned())];
+    let providers = Providers::read(&key, "[openai]\neffort = \"low\"\n", "").unwrap();
+    agents.add_providers(&["orchad".to_owned()], &providers).unwrap();
+    agents.bridge_by(vec!["/bridge".to_owned()]);
+    agents
+        .configure(
+            "[tui]\nterminal = { program = [\"tui\"], ready = \"^> \", effort_args = [\"--think\", \"{effort}\"] }\n",
+        )
+        .unwrap();
+    let said = |kind: &str, effort| {
+        let dialect = agents.dialect(kind).unwrap();
+        assert!(dialect.takes_effort(), "{kind}");
+        let opening =
+            Some(Say::Prompt { key: "11111111-1111-4111-8111-111111111111".to_owned(), text: "begin".to_owned() });
+        show(&dialect.run_spec(&Launch { effort, opening, ..launch() }).unwrap())
+    };
+    for (kind, words) in [
+        ("claude", r#""--effort=high""#),
+        ("codex", r#""model_reasoning_effort":"high""#),
+        ("codex-exec", r#"model_reasoning_effort=\"high\""#),
+        ("codex-acp", r#"model_reasoning_effort=\"high\""#),
+        ("claude-agent-acp", "CLAUDE_CODE_EFFORT_LEVEL=high"),
+        ("opencode-run", r#""--variant=high""#),
+        ("openai", r#""effort":"high""#),
+        ("tui", r#""--think","high""#),
+    ] {
+        let (high, usual) = (said(kind, Some(Effort::High)), said(kind, None));
+        assert!(high.contains(words), "{kind}: {high}");
+        assert!(!usual.contains(words) && usual.contains(r#""effort":"low""#) == (kind == "openai"), "{kind}: {usual}");
+    }
+    for kind in ["gemini", "gemini-headless", "opencode", "qwen", "qwen-headless"] {
+        assert!(!agents.dialect(kind).unwrap().takes_effort(), "{kind}");
+    }
 }
 
 #[test]

@@ -112,6 +112,7 @@ impl Stage {
             dir: self.folder.path().join("work"),
             program: Some(vec!["/bin/sh".to_owned(), text(&script)]),
             model: None,
+            effort: None,
             resume: None,
             begun: None,
             conversation: "00000000-0000-4000-8000-000000000000".to_owned(),

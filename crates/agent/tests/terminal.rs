@@ -94,6 +94,7 @@ impl Stage {
             dir: self.path("work"),
             program: None,
             model: None,
+            effort: None,
             resume: None,
             conversation: "c".to_owned(),
             mcp: Some(Mcp {

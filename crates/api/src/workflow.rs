@@ -6,6 +6,7 @@ use orcha_base::{HandInId, TaskId};
 use orcha_model::contract::{Issue, Output};
 use orcha_model::delivery::{Delivered, Settings};
 use orcha_model::hand_in::HandIn;
+use orcha_model::session::AgentChoice;
 use orcha_model::workflow::Phase;
 use orcha_model::{Objective, Role, Workflow, check, objective, task};
 use orcha_store::Loaded;
@@ -144,9 +145,12 @@ pub(crate) fn begun(world: &Loaded) -> bool {
 pub(crate) fn whole(world: &Loaded, workflow: &Workflow) -> Result<orcha_wire::Workflow, ApiError> {
     let documents = Documents { world, workflow };
     let (wish, agents) = (&workflow.wish, workflow.agents());
-    let names = |kind: fn(&orcha_model::session::AgentChoice) -> Option<String>| -> BTreeMap<String, String> {
-        agents.iter().filter_map(|(role, agent)| Some((role.name().to_owned(), kind(agent)?))).collect()
-    };
+    fn of_roles<T>(
+        agents: &BTreeMap<Role, AgentChoice>,
+        of: impl Fn(&AgentChoice) -> Option<T>,
+    ) -> BTreeMap<String, T> {
+        agents.iter().filter_map(|(role, agent)| Some((role.name().to_owned(), of(agent)?))).collect()
+    }
     Ok(orcha_wire::Workflow {
         row: row(workflow, &world.objective, begun(world)),
         started_at: world.sessions.iter().filter_map(|it| it.started_at).min(),
@@ -170,8 +174,10 @@ pub(crate) fn whole(world: &Loaded, workflow: &Workflow) -> Result<orcha_wire::W
             .collect(),
         provider_name: world.objective.agent.kind.clone(),
         model_name: world.objective.agent.model.clone(),
-        persona_models: names(|it| it.model.clone()),
-        persona_providers: names(|it| Some(it.kind.clone())),
+        effort: world.objective.agent.effort,
+        persona_models: of_roles(&agents, |it| it.model.clone()),
+        persona_efforts: of_roles(&agents, |it| it.effort),
+        persona_providers: of_roles(&agents, |it| Some(it.kind.clone())),
         delivery_action: workflow.action.map(|it| it.to_string()).unwrap_or_default(),
         delivery_config: delivery_config(&wish.delivery),
         execution: documents.execution(),

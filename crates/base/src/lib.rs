@@ -4,6 +4,7 @@
 //! number or touches the world: a new id or the present instant is handed in by the caller.
 
 mod backoff;
+mod effort;
 mod git;
 mod ids;
 mod redact;
@@ -13,6 +14,7 @@ mod schema;
 mod time;
 
 pub use backoff::{Backoff, Retry};
+pub use effort::{Effort, UnknownEffort};
 pub use git::{BranchName, InvalidName, RepoUrl, Sha};
 pub use ids::{
     ArtifactId, AttachmentId, Attempt, CheckRunId, FeedbackId, HandInId, InvalidId, MessageId, ObjectiveId, ProjectId,

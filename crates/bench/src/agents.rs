@@ -97,6 +97,7 @@ impl Place {
             dir: self.folder.clone(),
             program: None,
             model: None,
+            effort: None,
             resume: None,
             begun: None,
             conversation: Uuid::now_v7().to_string(),

@@ -14,8 +14,8 @@ use crate::permission::Grant;
 use crate::workflow::Part;
 use crate::{Decision, Note, NoteKind, Refusal, Role};
 use orcha_base::{
-    Attempt, Backoff, BranchName, Confinement, HandInId, MessageId, ObjectiveId, PullRequestId, RepoUrl, Revision,
-    ScopeId, SessionId, TargetId, TenantId, Timestamp, WorkspaceId,
+    Attempt, Backoff, BranchName, Confinement, Effort, HandInId, MessageId, ObjectiveId, PullRequestId, RepoUrl,
+    Revision, ScopeId, SessionId, TargetId, TenantId, Timestamp, WorkspaceId,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -142,6 +142,9 @@ pub struct AgentChoice {
     /// The model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// How hard it thinks; none: as the kind usually does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<Effort>,
     /// The kinds that may take over while this one's provider refuses; `None`: those of the settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Vec<String>>,
@@ -150,7 +153,7 @@ pub struct AgentChoice {
 impl AgentChoice {
     /// An agent of a kind, and nothing else said about it.
     pub fn of(kind: impl Into<String>) -> Self {
-        Self { kind: kind.into(), program: None, model: None, fallback: None }
+        Self { kind: kind.into(), program: None, model: None, effort: None, fallback: None }
     }
 }
 

@@ -62,6 +62,7 @@ impl Target {
             dir: self.path("work"),
             program: None,
             model: Some("scripted".to_owned()),
+            effort: None,
             resume: None,
             begun: None,
             conversation: ID.to_owned(),

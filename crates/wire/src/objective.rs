@@ -2,7 +2,7 @@
 
 use crate::names::names;
 use crate::{IdRef, PullRequest, Question, Session, SessionRole, SessionRow};
-use orcha_base::{ArtifactId, BranchName, ObjectiveId, ProjectId, RepoUrl, SessionId, Timestamp};
+use orcha_base::{ArtifactId, BranchName, Effort, ObjectiveId, ProjectId, RepoUrl, SessionId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +89,9 @@ pub struct Objective {
     /// The model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// How hard it thinks; as its kind usually does if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<Effort>,
     /// Higher goes first.
     pub priority: i32,
     /// Its limits, all of them.
@@ -311,6 +314,9 @@ pub struct CreateObjective {
     /// The model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// How hard it thinks; as its kind usually does if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<Effort>,
     /// The kinds of agents that may take over while the provider of this one refuses; those of the daemon's settings if
     /// nothing is said, and an empty list for none.
     #[schemars(length(max = 20), inner(length(min = 1, max = 60)))]

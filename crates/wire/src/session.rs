@@ -3,7 +3,8 @@
 use crate::names::names;
 use crate::objective::Usage;
 use orcha_base::{
-    Attempt, BranchName, Confinement, ObjectiveId, PullRequestId, RepoUrl, SessionId, TargetId, Timestamp, WorkspaceId,
+    Attempt, BranchName, Confinement, Effort, ObjectiveId, PullRequestId, RepoUrl, SessionId, TargetId, Timestamp,
+    WorkspaceId,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -143,6 +144,9 @@ pub struct Session {
     /// The model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// How hard it thinks; as its kind usually does if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<Effort>,
     /// Whether it stays after a turn.
     pub mode: SessionMode,
     /// Where it stands.

@@ -5,7 +5,7 @@
 
 use crate::names::names;
 use crate::{IdRef, Usage};
-use orcha_base::{BranchName, ObjectiveId, PullRequestId, RepoUrl, SessionId, Sha, TaskId, Timestamp};
+use orcha_base::{BranchName, Effort, ObjectiveId, PullRequestId, RepoUrl, SessionId, Sha, TaskId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -160,8 +160,13 @@ pub struct Workflow {
     /// Its model, if one is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_name: Option<String>,
+    /// How hard it thinks, if that is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<Effort>,
     /// The models of roles that have their own.
     pub persona_models: BTreeMap<String, String>,
+    /// How hard the agents of roles think that are told so.
+    pub persona_efforts: BTreeMap<String, Effort>,
     /// The kinds of agents of roles that have their own.
     pub persona_providers: BTreeMap<String, String>,
     /// How the result is delivered; empty while nobody has said.
@@ -397,6 +402,9 @@ pub struct CreateWorkflow {
     /// Its model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// How hard it thinks; as its kind usually does if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<Effort>,
     /// Other agents, by role.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub personas: BTreeMap<Persona, PersonaChoice>,
@@ -454,9 +462,12 @@ pub struct PersonaChoice {
     /// Another program than the kind's usual one, with leading arguments. For the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program: Option<Vec<String>>,
-    /// The model.
+    /// The model; the workflow's if none is named and the kind is the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// How hard it thinks; as in the workflow if nothing is said and the kind is the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<Effort>,
 }
 
 /// How a result is delivered.

@@ -36,6 +36,7 @@ pub async fn run(client: &Client, say: Say, options: Run) -> Result<ExitCode> {
         agent: options.agent,
         agent_program: program,
         model: options.model,
+        effort: options.effort,
         fallback: fallback(options.fallback),
         project_id: options.project,
         repo,

@@ -9,6 +9,7 @@ use crate::say::{Say, aside};
 use crate::tables;
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
+use orcha_base::Effort;
 use orcha_client::{Client, Page};
 use orcha_wire::workflow::{Check, Delivery};
 use orcha_wire::*;
@@ -102,6 +103,7 @@ async fn make(client: &Client, say: Say, options: WorkflowRun) -> Result<ExitCod
         mode: options.mode,
         provider: options.agent,
         model: options.model,
+        effort: options.effort,
         personas,
         repo: options.repo.as_deref().map(repository).transpose()?,
         project_id: options.project,
@@ -170,13 +172,19 @@ async fn events(client: &Client, say: Say, id: IdRef, follow: bool) -> Result<()
     Ok(())
 }
 
-/// Reads `ROLE=KIND`, `ROLE=KIND:MODEL` or `ROLE=:MODEL`.
+/// Reads `ROLE=[KIND][:MODEL][@EFFORT]`. What follows the last `@` of a model and is no effort belongs to its name.
 pub fn persona(text: &str) -> Result<(Persona, PersonaChoice), String> {
-    let (role, agent) = text.split_once('=').ok_or("a role is written ROLE=KIND or ROLE=KIND:MODEL")?;
+    let (role, agent) =
+        text.split_once('=').ok_or("a role is written ROLE=KIND, with :MODEL and @EFFORT if need be")?;
     let role = role.parse::<Persona>().map_err(|it| it.to_string())?;
+    let (agent, effort) = match agent.rsplit_once('@').map(|(agent, word)| (agent, word.parse::<Effort>())) {
+        Some((agent, Ok(effort))) => (agent, Some(effort)),
+        Some((agent, Err(fault))) if !agent.contains(':') => return Err(fault.to_string()),
+        Some((_, Err(_))) | None => (agent, None),
+    };
     let (kind, model) = agent.split_once(':').unwrap_or((agent, ""));
     let said = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    Ok((role, PersonaChoice { provider: said(kind), program: None, model: said(model) }))
+    Ok((role, PersonaChoice { provider: said(kind), program: None, model: said(model), effort }))
 }
 
 /// Reads `NAME=PROGRAM ARGUMENTS…`; no shell takes part, so there is nothing to quote.
@@ -193,6 +201,10 @@ pub fn check(text: &str) -> Result<Check, String> {
 mod tests {
     use super::*;
 
+    fn none() -> PersonaChoice {
+        PersonaChoice { provider: None, program: None, model: None, effort: None }
+    }
+
     #[test]
     fn roles_and_checks_are_read() {
         let (role, choice) = persona("qa=openai:gpt-5").unwrap();
@@ -200,7 +212,15 @@ mod tests {
             (role, choice.provider.as_deref(), choice.model.as_deref()),
             (Persona::Qa, Some("openai"), Some("gpt-5"))
         );
-        assert_eq!(persona("qa=claude").unwrap().1.model, None);
+        assert_eq!(persona("qa=claude").unwrap().1, PersonaChoice { provider: Some("claude".into()), ..none() });
+        let high = PersonaChoice { effort: Some(Effort::High), ..none() };
+        assert_eq!(persona("qa=@high").unwrap().1, high);
+        let mine = PersonaChoice { provider: Some("openai".into()), model: Some("gpt-5".into()), ..high.clone() };
+        assert_eq!(persona("qa=openai:gpt-5@high").unwrap().1, mine);
+        let dated = PersonaChoice { model: Some("sonnet@20250514".into()), ..high };
+        assert_eq!(persona("qa=:sonnet@20250514@high").unwrap().1, dated);
+        assert_eq!(persona("qa=:sonnet@20250514").unwrap().1, PersonaChoice { effort: None, ..dated });
+        assert!(persona("qa=codex@turbo").unwrap_err().contains("xhigh"));
         assert!(persona("chef=claude").unwrap_err().contains("project_manager"));
         assert!(persona("qa").is_err());
         assert_eq!(check("test=cargo test --all").unwrap().command, ["cargo", "test", "--all"]);

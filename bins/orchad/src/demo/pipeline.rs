@@ -67,11 +67,13 @@ pub fn request_for(program: &Path, sample: &Sample) -> Result<CreateWorkflow> {
         provider: Some("claude".to_owned()),
         program: Some(agent.map(str::to_owned).to_vec()),
         model: None,
+        effort: None,
     };
     let model = |provider: &str, model: &str| PersonaChoice {
         provider: Some(provider.to_owned()),
         program: None,
         model: Some(model.to_owned()),
+        effort: None,
     };
     let played = CAST.iter().map(|(persona, provider, name)| (*persona, model(provider, name)));
     Ok(CreateWorkflow {

@@ -170,6 +170,7 @@ impl Stage {
             dir: checkout,
             program: Some(command),
             model: None,
+            effort: None,
             resume: None,
             begun: None,
             conversation: "01890a5d-ac96-774b-bcce-b302099a8057".to_owned(),

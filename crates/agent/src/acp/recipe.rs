@@ -32,6 +32,11 @@ pub struct Recipe {
     pub model_args: Vec<String>,
     /// Variables that choose a model.
     pub model_env: BTreeMap<String, String>,
+    /// Arguments that say how hard it thinks: `{effort}` stands for the word. Without them and [`Self::effort_env`] nobody
+    /// can choose that.
+    pub effort_args: Vec<String>,
+    /// Variables that say how hard it thinks.
+    pub effort_env: BTreeMap<String, String>,
     /// The agent's modes for our levels of permissions.
     pub modes: Levels<Option<String>>,
     /// How to log in when the agent wants it: a variable that is set, and the method that uses it.

@@ -54,6 +54,10 @@ impl Dialect for CodexExec {
         spec::is_confined(launch)
     }
 
+    fn takes_effort(&self) -> bool {
+        true
+    }
+
     fn run_spec(&self, launch: &Launch) -> Result<RunSpec, LaunchError> {
         let (program, mut args) = spec::command(launch, &self.program)?;
         let prompt = once::prompt(launch)?;
@@ -89,6 +93,9 @@ impl Dialect for CodexExec {
         }
         if let Some(model) = &launch.model {
             setting(format!("model={}", quoted(model)));
+        }
+        if let Some(effort) = launch.effort {
+            setting(format!("model_reasoning_effort={}", quoted(effort.name())));
         }
         args.extend(launch.resume.clone());
         args.push("-".to_owned());

@@ -23,6 +23,7 @@ pub(super) fn words(launch: &Launch) -> Words {
     args.extend((level(launch.permissions, ["--auto", "", ""]) == "--auto").then(|| "--auto".to_owned()));
     args.extend(launch.resume.as_ref().map(|known| option("--session", known)));
     args.extend(launch.model.as_ref().map(|model| option("--model", model)));
+    args.extend(launch.effort.map(|it| option("--variant", it.name())));
     let mut env = pairs(&[
         ("OPENCODE_DISABLE_AUTOUPDATE", "1"),
         ("OPENCODE_DISABLE_MODELS_FETCH", "1"),

@@ -30,6 +30,9 @@ impl Provider {
         if let Some(model) = &launch.model {
             call.model.clone_from(model);
         }
+        if let Some(effort) = launch.effort {
+            call.behaviour.effort = Some(effort.to_string());
+        }
         if call.model.is_empty() {
             return Err("no model is named, and its provider has no usual one".to_owned());
         }

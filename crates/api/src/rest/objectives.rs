@@ -71,11 +71,12 @@ pub(super) async fn wish(api: &Api, asker: &Asker, body: CreateObjective) -> Res
     new.title = body.title;
     new.priority = body.priority.unwrap_or(0);
     new.limits = body.limits.map(|it| settings.limits.with(&translate::limit_changes(&it)));
-    if body.agent.is_some() || body.agent_program.is_some() || body.model.is_some() || body.fallback.is_some() {
+    let chosen = body.agent.is_some() || body.agent_program.is_some() || body.model.is_some() || body.effort.is_some();
+    if chosen || body.fallback.is_some() {
         let kind = body.agent.unwrap_or_else(|| settings.agent.kind.clone());
         let usual = settings.agent.program.clone().filter(|_| kind == settings.agent.kind);
-        let agent =
-            AgentChoice { kind, program: body.agent_program.or(usual), model: body.model, fallback: body.fallback };
+        let program = body.agent_program.or(usual);
+        let agent = AgentChoice { kind, program, model: body.model, effort: body.effort, fallback: body.fallback };
         check_agent(api, asker, &agent).await?;
         new.agent = Some(agent);
     }
@@ -133,6 +134,10 @@ pub(super) async fn check_agent(api: &Api, asker: &Asker, agent: &AgentChoice) -
             let kind: String = kind.chars().take(80).collect();
             return Err(ApiError::invalid(field, &format!("names `{kind}`, a kind of agent that no target has")));
         }
+    }
+    let mut players = targets.iter().filter_map(|it| api.orch.hands().runner(it.target.id, &agent.kind)).peekable();
+    if agent.effort.is_some() && players.peek().is_some() && !players.any(|it| it.takes_effort()) {
+        return Err(ApiError::invalid("effort", &format!("is nothing that `{}` can be told", agent.kind)));
     }
     Ok(())
 }

@@ -105,6 +105,7 @@ pub(crate) async fn create(
             prompt: body.request,
             agent: body.provider,
             model: body.model,
+            effort: body.effort,
             project_id: body.project_id,
             repo: body.repo,
             base_branch: body.base_branch,
@@ -192,7 +193,10 @@ async fn wish(
     for (persona, choice) in &body.personas {
         let kind = choice.provider.clone().or_else(|| body.provider.clone()).unwrap_or_else(|| usual.kind.clone());
         let program = choice.program.clone().or_else(|| usual.program.clone().filter(|_| kind == usual.kind));
-        let agent = AgentChoice { kind, program, model: choice.model.clone(), fallback: None };
+        let same = *kind == *body.provider.as_ref().unwrap_or(&usual.kind);
+        let model = choice.model.clone().or_else(|| body.model.clone().filter(|_| same));
+        let effort = choice.effort.or(body.effort.filter(|_| same));
+        let agent = AgentChoice { kind, program, model, effort, fallback: None };
         objectives::check_agent(api, asker, &agent).await.map_err(|it| it.at("personas"))?;
         wish.agents.insert(project::role(*persona), agent);
     }

@@ -126,7 +126,7 @@ impl Stage {
             checkouts: Arc::clone(&checkouts) as _,
             runners: HashMap::from([
                 ("claude".to_owned(), agents),
-                (crate::roles::KIND.to_owned(), Arc::new(roles.runner()) as Arc<dyn Runner>),
+                (crate::roles::KIND.to_owned(), Arc::new(roles.runner().with_effort()) as Arc<dyn Runner>),
             ]),
         };
         let secrets = Lookup::new(|name| (name == "HOOK_SECRET").then(|| "canary-0123456789abcdef".to_owned()));

@@ -113,6 +113,34 @@ async fn a_policy_is_written_shown_and_kept() {
 }
 
 #[tokio::test]
+async fn a_role_has_its_own_model_and_effort_and_the_workflows_where_it_says_nothing() {
+    let stage = Stage::open().await;
+    let personas = json!({
+        "qa": {"effort": "max"},
+        "architect": {"model": "small"},
+        "implementer": {"provider": "claude"},
+    });
+    let wish =
+        json!({"request": "Say goodbye", "provider": "roles", "model": "big", "effort": "low", "personas": personas});
+    let made = stage.post("/workflows", wish).await.ok(201);
+    let id = text(&made["id"]);
+    stage.verb(&format!("/workflows/{id}/pause")).await.ok(200);
+    let shown = stage.get(&format!("/workflows/{id}")).await.ok(200);
+    let said = |field: &str| shown[field].clone();
+    assert_eq!(
+        (said("provider_name"), said("model_name"), said("effort")),
+        (json!("roles"), json!("big"), json!("low"))
+    );
+    assert_eq!(said("persona_providers"), json!({"architect": "roles", "implementer": "claude", "qa": "roles"}));
+    assert_eq!(said("persona_models"), json!({"architect": "small", "qa": "big"}));
+    assert_eq!(said("persona_efforts"), json!({"architect": "low", "qa": "max"}));
+    let first = stage.get(&format!("/api/objectives/{id}")).await.ok(200)["sessions"][0]["id"].clone();
+    let director = stage.get(&format!("/api/sessions/{}", text(&first))).await.ok(200);
+    assert_eq!((&director["role"], &director["effort"]), (&json!("director"), &json!("low")));
+    stage.verb(&format!("/workflows/{id}/cancel")).await.ok(200);
+}
+
+#[tokio::test]
 async fn a_stream_that_is_asked_for_a_time_ends_by_it() {
     let stage = Stage::open().await;
     let id = make(&stage).await;
@@ -254,6 +282,9 @@ async fn c20_what_is_wrong_with_a_wish_is_named() {
         (json!({"checks": [{"name": "x", "command": []}]}), "checks", "program"),
         (json!({"personas": {"chef": {}}}), "personas", "chef"),
         (json!({"personas": {"qa": {"provider": "nobody"}}}), "personas", "nobody"),
+        (json!({"personas": {"qa": {"effort": "turbo"}}}), "personas", "xhigh"),
+        (json!({"personas": {"qa": {"effort": "high"}}}), "personas", "is nothing that `claude` can be told"),
+        (json!({"effort": "high"}), "effort", "is nothing that `claude` can be told"),
         (json!({"template_id": "none"}), "template_id", "software-default"),
         (json!({"title": "two\nlines"}), "title", ""),
     ] {

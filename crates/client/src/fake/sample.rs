@@ -20,6 +20,7 @@ pub fn objective(status: ObjectiveStatus) -> Objective {
         strategy: Strategy::Manager,
         agent: "claude".into(),
         model: None,
+        effort: None,
         priority: 0,
         limits: Limits::default(),
         deadline: None,

@@ -34,7 +34,8 @@ impl Backend for Ollama {
         if let Some(form) = request.form {
             body["format"] = form.schema.clone();
         }
-        put(&mut body, "think", call.behaviour.effort.clone());
+        let think = |word: &String| if word == "none" { json!(false) } else { json!(word) };
+        put(&mut body, "think", call.behaviour.effort.as_ref().map(think));
         let mut options = json!({});
         put(&mut options, "num_ctx", call.behaviour.context_tokens);
         put(&mut options, "num_predict", call.behaviour.max_output_tokens);

@@ -78,6 +78,7 @@ pub(super) async fn run(
             dir: PathBuf::from(&it.dir),
             program: it.agent.program.clone(),
             model: it.agent.model.clone(),
+            effort: it.agent.effort,
             resume: it.resume.clone(),
             begun: opened.map(|opened| Begun { opened, now: shared.clock.now() }),
             conversation: it.conversation.clone(),

@@ -5,7 +5,7 @@ use crate::stage::{Stage, receipt, repo, workspace_label};
 use futures::future::BoxFuture;
 use orcha_agent::fake::FakeAgent;
 use orcha_agent::{Say, TurnEnd};
-use orcha_base::{Attempt, BranchName, ObjectiveId, SessionId, WorkflowId};
+use orcha_base::{Attempt, BranchName, Effort, ObjectiveId, SessionId, WorkflowId};
 use orcha_delivery::DeliveryError;
 use orcha_exec::ExitStatus;
 use orcha_model::delivery::{Action, Delivered, Link};
@@ -89,6 +89,8 @@ pub struct Script {
     acts: Arc<Mutex<HashMap<String, VecDeque<Act>>>>,
     /// What was refused, in order.
     refused: Arc<Mutex<Vec<String>>>,
+    /// With which model each session was launched, and how hard it was to think.
+    launched: Arc<Mutex<HashMap<SessionId, (Option<String>, Option<Effort>)>>>,
     /// What each role was told, in order.
     heard: Arc<Mutex<Vec<(String, String)>>>,
     pub orch: watch::Sender<Option<Orch>>,
@@ -141,6 +143,8 @@ impl Script {
         let label = agent.launch().label.as_str().to_owned();
         let session: SessionId = label[..36].parse().unwrap();
         let attempt = Attempt(label[37..].parse().unwrap());
+        let launch = agent.launch();
+        self.launched.lock().unwrap().insert(session, (launch.model.clone(), launch.effort));
         agent.ready();
         while let Some(say) = agent.hear().await {
             let Say::Prompt { text, .. } = say else { continue };
@@ -984,22 +988,21 @@ async fn a_director_chooses_models_that_there_are_and_what_it_cannot_have_is_rep
     let stage = open(&script).await;
     stage.models.give("claude", &[("big", None), ("small", Some(true)), ("mute", Some(false))]);
     stage.orch.ask_models("claude").await.unwrap();
-    let mine = AgentChoice { model: Some("mine".into()), ..AgentChoice::of("claude") };
+    let mine = AgentChoice { model: Some("mine".into()), effort: Some(Effort::High), ..AgentChoice::of("claude") };
     let wish = Wish { agents: [(Role::Finalizer, mine)].into(), ..wish() };
     let id = begin(&stage, "Mend the code.", wish, true).await;
     let world = succeeds(&stage, id).await;
     let played = |role| {
         let of = |it: &&session::Session| it.role == role;
-        let model = |it: &session::Session| (it.agent.kind.clone(), it.agent.model.clone());
-        world.sessions.values().filter(of).map(model).collect::<Vec<_>>()
+        world.sessions.values().filter(of).map(|it| script.launched.lock().unwrap()[&it.id].clone()).collect::<Vec<_>>()
     };
-    let usual = || ("claude".to_owned(), None);
-    let with = |model: &str| ("claude".to_owned(), Some(model.to_owned()));
+    let usual = || (None, None);
+    let with = |model: &str| (Some(model.to_owned()), None);
     assert_eq!(played(Role::ProjectManager), [usual()]);
     assert_eq!(played(Role::Architect), [with("small")]);
     assert_eq!(played(Role::Implementer), [usual()]);
     assert_eq!(played(Role::Qa), [usual()]);
-    assert_eq!(played(Role::Finalizer), [with("mine")]);
+    assert_eq!(played(Role::Finalizer), [(Some("mine".to_owned()), Some(Effort::High))]);
     // It was told what there is, and of no model that calls no tools.
     let director = world.sessions.values().find(|it| it.role == Role::Director).unwrap();
     assert!(director.goal.contains("with one of: big, small\n"), "{}", director.goal);

@@ -54,11 +54,11 @@ fn another(world: &World, session: &Session, now: Timestamp, settings: &Settings
     let among = there.map(|it| (it.as_str(), outlook.providers.get(it)));
     let kind = provider::choose(among, session.id, now)?.to_owned();
     let back = session.handover.as_ref().map(|it| &it.from).filter(|it| it.kind == kind);
-    let (program, model) = back.map_or((None, None), |it| (it.program.clone(), it.model.clone()));
+    let back = back.cloned().unwrap_or_else(|| AgentChoice::of(kind.as_str()));
     // It may come back to where it was when the next one refuses, too.
     let mut fallback: Vec<String> = kinds.into_iter().filter(|it| *it != kind).collect();
     fallback.push(session.agent.kind.clone());
-    Some(AgentChoice { kind, program, model, fallback: Some(fallback) })
+    Some(AgentChoice { fallback: Some(fallback), ..back })
 }
 
 fn alternatives(world: &World, session: &Session, settings: &Settings) -> Vec<String> {
