@@ -69,27 +69,39 @@ pub(crate) async fn sandbox(
     if level == SandboxLevel::None {
         return Ok(Sandbox::default());
     }
+    let earlier = (1..it.attempt.0).filter_map(|n| RunLabel::new(&format!("{}-{}", it.session, Attempt(n))).ok());
+    let lent = it.repo.and_then(|repo| hands.checkouts.lends(repo));
+    Ok(Sandbox {
+        read_only: it.role.only_looks(),
+        read: earlier.map(|label| hands.host.run_dir(&label)).chain(lent).collect(),
+        ..of_all(shared, &*hands.host, level, strict).await?
+    })
+}
+
+/// Says what everything that we start may touch, whoever it is for: nothing of the daemon, and nothing of any session.
+pub(crate) async fn of_all(
+    shared: &Arc<Shared>,
+    host: &dyn Host,
+    level: SandboxLevel,
+    strict: bool,
+) -> Result<Sandbox, String> {
     let rules = &shared.settings.rules.sandbox;
     let targets = shared.store.all_targets().await.map_err(|fault| chain(&fault))?;
     let roots = targets.iter().map(|it| PathBuf::from(&it.work_root));
-    let hide = roots.chain([hands.host.work_root().to_owned()]).chain(shared.settings.own_folders.clone());
-    let earlier = (1..it.attempt.0).filter_map(|n| RunLabel::new(&format!("{}-{}", it.session, Attempt(n))).ok());
-    let lent = it.repo.and_then(|repo| hands.checkouts.lends(repo));
+    let hide = roots.chain([host.work_root().to_owned()]).chain(shared.settings.own_folders.clone());
     let home = shared.settings.home.as_deref();
     let said = |all: &[String]| all.iter().filter_map(|it| at_home(it, home)).collect::<Vec<_>>();
     Ok(Sandbox {
         level,
         strict,
-        read_only: it.role.only_looks(),
         write: said(&rules.write),
-        read: earlier.map(|label| hands.host.run_dir(&label)).chain(lent).collect(),
         hide: hide.chain(said(&rules.hide)).collect(),
         ..Sandbox::default()
     })
 }
 
 /// Reads a path of the settings: `~/` is the home folder. Without one there is nothing there.
-pub(crate) fn at_home(path: &str, home: Option<&Path>) -> Option<PathBuf> {
+fn at_home(path: &str, home: Option<&Path>) -> Option<PathBuf> {
     match path.strip_prefix("~/") {
         Some(below) => home.map(|it| it.join(below)),
         None => Some(PathBuf::from(path)),

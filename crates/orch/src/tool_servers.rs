@@ -12,7 +12,7 @@ use orcha_base::{ScopeId, TenantId};
 use orcha_exec::{Grace, Host, RunLabel, RunSpec, RunState, Sandbox, Seen, Stream};
 use orcha_model::text::{self, Text};
 use orcha_model::tool_server::{approved, of_scope, of_session, surface};
-use orcha_model::{Refusal, Role, ToolServer};
+use orcha_model::{Refusal, Role, ToolServer, target};
 use orcha_store::ReadError;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -188,26 +188,17 @@ async fn run_to_look(
     within: Duration,
 ) -> Result<Looked, String> {
     let targets = shared.store.all_targets().await.map_err(|fault| chain(&fault))?;
-    let hands = targets.iter().find_map(|it| shared.hands.target(it.id));
-    let host = hands.as_ref().map(|it| Arc::clone(&it.host)).ok_or("no target is connected")?;
+    // Its secrets are nobody else's: they go where its tenant's sessions go.
+    let mut fit = targets.iter().filter(|it| it.serves(&server.tenant) && it.state != target::State::Disabled);
+    let hands = fit.find_map(|it| shared.hands.target(it.id));
+    let host = hands.as_ref().map(|it| Arc::clone(&it.host)).ok_or("no target of its tenant is connected")?;
     // As a session of the first of its roles would be, where no project says otherwise.
     let role = server.roles.first().copied().unwrap_or(Role::Custom);
     let confine = shared.settings.rules.confine(role, None);
     let level = confine::level(&*host, confine).await?;
     let label = RunLabel::new(&format!("{RUN}{}", Uuid::now_v7())).map_err(|fault| chain(&fault))?;
     let dir = host.run_dir(&label);
-    let rules = &shared.settings.rules.sandbox;
-    let hidden = [host.work_root().to_owned()].into_iter().chain(shared.settings.own_folders.clone());
-    let home = shared.settings.home.as_deref();
-    let at_home = |all: &[String]| all.iter().filter_map(|it| confine::at_home(it, home)).collect::<Vec<_>>();
-    let sandbox = Sandbox {
-        level,
-        strict: confine.strict,
-        run_dir: true,
-        write: at_home(&rules.write),
-        hide: hidden.chain(at_home(&rules.hide)).collect(),
-        ..Sandbox::default()
-    };
+    let sandbox = Sandbox { run_dir: true, ..confine::of_all(shared, &*host, level, confine.strict).await? };
     let mut command = shared.settings.looker.command.iter().cloned();
     let program = command.next().ok_or("there is no program that looks")?;
     let spec = RunSpec {
