@@ -16,7 +16,7 @@ use orcha_base::{ObjectiveId, ProjectId};
 use orcha_model::objective::{Edit, Input, Strategy};
 use orcha_model::session::{AgentChoice, RepoChoice};
 use orcha_model::{Objective, Project, Role};
-use orcha_orch::{Files, NewObjective, SubmitError};
+use orcha_orch::{Actor, Files, NewObjective, SubmitError};
 use orcha_plan::{NewSession, Stimulus};
 use orcha_store::{CommitError, Cursor, Loaded, Page, Unique, Which};
 use orcha_wire::{Cancel, Code, CreateObjective, CreatedObjective, EditObjective, ListObjectives, ObjectiveDetail};
@@ -287,7 +287,7 @@ pub(crate) async fn retry(
         wheel.orch.submit(old.id, Stimulus::Objective(Input::Deescalate)).await?;
         return shown(&api, old.id).await;
     }
-    let mut new = anew(old);
+    let (actor, mut new) = anew(old);
     new.files = Files::again(&world.attachments);
     if let Some(workflow) = world.workflow {
         new.workflow = workflow.wish;
@@ -295,12 +295,13 @@ pub(crate) async fn retry(
     if new.strategy == Strategy::Direct {
         new.sessions = orcha_plan::first_sessions(&world.sessions);
     }
-    let (made, _) = wheel.orch.create_objective(&asker.actor, new).await?;
+    let (made, _) = wheel.orch.create_objective(&actor, new).await?;
     shown(&api, made.id).await
 }
 
-/// The wish of an objective once more.
-pub(super) fn anew(old: Objective) -> NewObjective {
+/// The wish of an objective once more, where it was made: whoever sees several scopes does not take it out of reach of
+/// the texts and the policy of its own.
+pub(super) fn anew(old: Objective) -> (Actor, NewObjective) {
     let mut new = NewObjective::new(old.prompt);
     new.title = Some(old.title);
     new.strategy = old.strategy;
@@ -309,5 +310,5 @@ pub(super) fn anew(old: Objective) -> NewObjective {
     new.agent = Some(old.agent);
     new.priority = old.priority;
     new.limits = Some(old.limits);
-    new
+    (Actor { tenant: old.tenant, scope: old.scope }, new)
 }

@@ -395,11 +395,11 @@ pub(crate) async fn clone(
     OptionalJson(Nothing {}): OptionalJson<Nothing>,
 ) -> Result<(StatusCode, Answer<WorkflowMoved>), ApiError> {
     let (world, workflow) = load(&api, &asker, &id).await?;
-    let mut new = objectives::anew(world.objective);
+    let (actor, mut new) = objectives::anew(world.objective);
     new.files = Files::again(&world.attachments);
     new.title = new.title.filter(|_| workflow.wish.titled);
     new.workflow = workflow.wish;
-    let (made, _) = wheel.orch.create_objective(&asker.actor, new).await?;
+    let (made, _) = wheel.orch.create_objective(&actor, new).await?;
     Ok((StatusCode::CREATED, moved(&api, &asker, made.id).await?))
 }
 

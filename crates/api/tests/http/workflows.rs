@@ -351,6 +351,34 @@ async fn a_clone_is_the_same_wish_under_another_id() {
 }
 
 #[tokio::test]
+async fn what_is_made_once_more_stays_in_its_scope_and_under_its_policy() {
+    let mut stage = Stage::open().await;
+    stage.more = vec![("x-scope-id", "org/web".to_owned())];
+    let policy = json!({"kind": "policy", "name": "run", "body": r#"{"approve_plan": true}"#});
+    stage.call(Method::PUT, "/api/customizations", policy).await.ok(200);
+    let workflow = text(&stage.post("/workflows", json!({"request": "Say goodbye"})).await.ok(201)["id"]);
+    let objective = stage.post("/api/objectives", json!({"prompt": "wait", "strategy": "direct"})).await.ok(201);
+    let objective = text(&objective["objective"]["id"]);
+    for verb in [format!("/workflows/{workflow}/cancel"), format!("/api/objectives/{objective}/cancel")] {
+        stage.verb(&verb).await.ok(200);
+    }
+    // The operator sees every scope, and names none.
+    stage.more.clear();
+    let cloned = text(&stage.verb(&format!("/workflows/{workflow}/clone")).await.ok(201)["id"]);
+    let retried = text(&stage.verb(&format!("/api/objectives/{workflow}/retry")).await.ok(200)["id"]);
+    for id in [&cloned, &retried] {
+        let made = stage.get(&format!("/workflows/{id}")).await.ok(200);
+        assert_eq!((&made["scope_id"], &made["policy"][0]["scope"]), (&json!("org/web"), &json!("org/web")), "{made}");
+    }
+    let again = text(&stage.verb(&format!("/api/objectives/{objective}/retry")).await.ok(200)["id"]);
+    stage.more = vec![("x-scope-id", "org/web".to_owned())];
+    for id in [cloned, retried, again] {
+        stage.get(&format!("/api/objectives/{id}")).await.ok(200);
+        stage.verb(&format!("/api/objectives/{id}/cancel")).await.ok(200);
+    }
+}
+
+#[tokio::test]
 async fn who_can_play_a_role_is_listed_with_the_models_that_its_provider_says_it_has() {
     let stage = Stage::open().await;
     let kinds = stage.get("/providers").await.ok(200);
