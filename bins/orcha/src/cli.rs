@@ -50,7 +50,8 @@ pub struct Connection {
     /// The tenant, among those that the token opens [default: the one of the token].
     #[arg(long, global = true, env = "ORCHA_TENANT", value_name = "NAME")]
     pub tenant: Option<String>,
-    /// The scope, among those that the token opens [default: the first of the token].
+    /// The scope, among those that the token opens [default: the first of the token; without one, `global` for what is
+    /// made and all for what is looked at].
     #[arg(long, global = true, env = "ORCHA_SCOPE", value_name = "NAME")]
     pub scope: Option<String>,
     /// The daemon's data folder [default: `orcha` in the user's data folder].
@@ -162,9 +163,9 @@ pub enum Command {
     Proposals(Proposals),
     /// Show how finished workflows went: health, score, cost, troubles.
     Runs {
-        /// At most so many.
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        limit: u32,
+        /// At most so many; 0 for no end.
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
     },
     /// Give others a token of their own that opens one tenant, and take it away again.
     #[command(subcommand)]
@@ -301,6 +302,7 @@ pub enum Workflow {
     /// Make a workflow, and follow it to its end.
     Run(Box<WorkflowRun>),
     /// List workflows, newest first.
+    #[command(visible_alias = "list")]
     Ls {
         /// Only those that stand there: `pending`, `running`, `paused`, `completed`, `failed` or `cancelled`.
         #[arg(long)]
@@ -541,6 +543,7 @@ pub struct Events {
 #[derive(Debug, Subcommand)]
 pub enum Pr {
     /// List pull requests.
+    #[command(visible_alias = "ls")]
     List {
         /// Also merged and closed ones.
         #[arg(long, short)]
@@ -606,6 +609,7 @@ pub enum Pr {
 #[derive(Debug, Subcommand)]
 pub enum Target {
     /// List targets.
+    #[command(visible_alias = "ls")]
     List,
     /// Register a target.
     Add {
@@ -652,6 +656,7 @@ pub enum Target {
 #[derive(Debug, Subcommand)]
 pub enum Project {
     /// List projects.
+    #[command(visible_alias = "ls")]
     List,
     /// Register a repository.
     Add {
@@ -698,10 +703,14 @@ pub enum Customization {
         about: Option<String>,
     },
     /// List texts.
+    #[command(visible_alias = "list")]
     Ls {
         /// Every version, also those that are out of use.
         #[arg(long, short)]
         all: bool,
+        /// At most so many; 0 for no end.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
     },
     /// Write a version of a text; runs that begin from now on go by it.
     Set {
@@ -737,6 +746,7 @@ pub enum Customization {
 #[derive(Debug, Subcommand)]
 pub enum Mcp {
     /// List tool servers, and whether their tools are offered.
+    #[command(visible_alias = "list")]
     Ls,
     /// Ask a server what it says of its tools now, and show what differs from what was approved of.
     Show { name: String },
@@ -753,10 +763,14 @@ pub enum Mcp {
 #[derive(Debug, Subcommand)]
 pub enum Proposals {
     /// List proposals.
+    #[command(visible_alias = "list")]
     Ls {
         /// Only those that stand here.
         #[arg(long)]
         status: Option<ProposalStatus>,
+        /// At most so many; 0 for no end.
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
     },
     /// Show a proposal with its text and its trial.
     Show { id: IdRef },
@@ -783,6 +797,7 @@ pub enum Proposals {
 #[derive(Debug, Subcommand)]
 pub enum Token {
     /// List the named tokens.
+    #[command(visible_alias = "ls")]
     List,
     /// Make a token, and print it: it is shown this once.
     Add {
@@ -802,6 +817,7 @@ pub enum Token {
 #[derive(Debug, Subcommand)]
 pub enum Workspace {
     /// List workspaces.
+    #[command(visible_alias = "ls")]
     List {
         /// Also those that were let go.
         #[arg(long, short)]

@@ -45,11 +45,17 @@ impl Say {
 }
 
 /// Returns a fault as one line of JSON, for the standard error stream of a program that asked for JSON.
-pub fn fault(text: &str, exit: u8, problem: Option<&Problem>) -> String {
+pub fn fault(text: &str, exit: u8, causes: &[String], problem: Option<&Problem>) -> String {
     let mut fault = serde_json::json!({"error": text, "exit": exit});
+    if !causes.is_empty() {
+        fault["because"] = causes.into();
+    }
     if let Some(problem) = problem {
         fault["code"] = problem.code.clone().into();
         fault["status"] = problem.status.into();
+        if let Some(field) = &problem.field {
+            fault["field"] = field.clone().into();
+        }
     }
     fault.to_string()
 }

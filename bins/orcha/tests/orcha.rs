@@ -91,6 +91,14 @@ async fn a_long_list_is_read_page_by_page() {
     let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(rows.len(), 3);
     assert!(String::from_utf8_lossy(&output.stderr).contains("there is more"));
+
+    let row = json!({"workflow_id": "00000000-0000-0000-0000-0000aaaa0001", "scope": "global", "title": "It", "end": "completed",
+        "score": 1.0, "repairs": 0, "tokens": 0, "micro_usd": 0, "troubles": [], "customizations": {}, "trials": {},
+        "ended_at": sample::at(0)});
+    house.daemon.answers_page("GET /api/runs?limit=1000", &[&row], Some("c1"));
+    house.daemon.answers_page("GET /api/runs?after=c1&limit=1000", &[&row], None);
+    let rows: Vec<Value> = serde_json::from_str(&house.says(&["runs", "--limit", "0", "--json"]).await).unwrap();
+    assert_eq!(rows.len(), 2);
 }
 
 #[tokio::test]
@@ -252,7 +260,10 @@ async fn a_verb_finds_out_what_its_id_names() {
     let (code, text) = house.fails(&["pause", "bbbb0002"]).await;
     assert_eq!(
         (code, text.as_str()),
-        (1, "error: session bbbb0002 has ended (succeeded); ended work is never revived\n")
+        (
+            1,
+            "error: session bbbb0002 has ended (succeeded); ended work is never revived\n  `orcha retry ID` makes it anew\n"
+        )
     );
     let (code, text) = house.fails(&["pause", "bbbb0002", "--json"]).await;
     let fault: Value = serde_json::from_str(&text).unwrap();
@@ -326,6 +337,10 @@ async fn an_error_has_its_own_exit_code_and_a_next_step() {
     assert!(code == 2 && text.contains("eight hexadecimal digits"), "{text}");
     let (code, text) = house.fails(&["show", "12345678"]).await;
     assert!(code == 1 && text.contains("no answer") && text.contains("orcha ls"), "{text}");
+    let missing = Problem::new(Code::NotFound, "there is no tool server `12345678`");
+    house.daemon.answers("POST /api/mcp-servers/12345678/look", 404, &missing);
+    let (code, text) = house.fails(&["mcp", "show", "12345678"]).await;
+    assert!(code == 1 && text.contains("orcha mcp ls") && !text.contains("orcha ls"), "{text}");
     let (code, text) = house.fails(&["--url", "http://127.0.0.1:9", "health"]).await;
     assert!(code == 3 && text.contains("orchad serve"), "{text}");
     let (code, text) = house.fails(&["--url", "ftp://x", "health"]).await;
@@ -344,6 +359,24 @@ async fn an_error_has_its_own_exit_code_and_a_next_step() {
     std::fs::remove_file(house.dir.path().join("daemon.json")).unwrap();
     let (code, text) = house.fails(&["ls"]).await;
     assert!(code == 3 && text.contains("orchad serve"), "{text}");
+}
+
+#[tokio::test]
+async fn with_json_an_error_is_json_whatever_is_wrong_and_names_its_field_and_its_cause() {
+    let house = House::new().await;
+    let fault = async |args: &[&str]| -> Value {
+        let (code, text) = house.fails(args).await;
+        let fault: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        assert_eq!(fault["exit"], code);
+        fault
+    };
+    let misspelt = fault(&["show", "not-an-id", "--json"]).await;
+    assert_eq!((&misspelt["exit"], &misspelt["code"]), (&json!(2), &Value::Null));
+    assert!(misspelt["error"].as_str().unwrap().starts_with("invalid value"), "{misspelt}");
+    house.daemon.answers("POST /workflows", 422, &Problem::new(Code::Invalid, "`mode` is none").at("mode"));
+    assert_eq!(fault(&["--json", "workflow", "run", "x", "--mode", "y"]).await["field"], "mode");
+    let unread = fault(&["--json", "workflow", "edit", "aaaa0001", "charter", "nope"]).await;
+    assert!(unread["because"][0].as_str().unwrap().contains("line 1"), "{unread}");
 }
 
 #[tokio::test]

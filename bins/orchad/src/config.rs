@@ -243,6 +243,9 @@ impl Config {
         config.limits.check()?;
         config.delivery.hosts()?;
         config.secrets.check().map_err(anyhow::Error::msg)?;
+        if let Some(tenant) = config.secrets.tenants().find(|it| !orcha_api::is_name(it.as_str())) {
+            anyhow::bail!("secrets.{tenant}: no tenant can be called so");
+        }
         config.tool_servers(&[])?;
         let refiner = &config.refiner;
         anyhow::ensure!(refiner.search_every_secs > 0, "refiner.search_every_secs must be at least 1");
@@ -389,6 +392,7 @@ mod tests {
             ("[secrets.acme]\nhook = { name = \"other\" }\n", "secrets.acme.hook"),
             ("[secrets.acme]\nhook = { file = \"relative\" }\n", "secrets.acme.hook"),
             ("[secrets.acme]\n\"a b\" = { env = \"X\" }\n", "at most 100"),
+            ("[secrets.Acme]\nhook = { env = \"X\" }\n", "secrets.Acme"),
         ] {
             let refused = format!("{:#}", Config::parse(text).unwrap_err());
             assert!(refused.contains(name), "{refused}");

@@ -9,7 +9,7 @@ use orcha_client::{Client, ClientError};
 use orcha_scripted_model::isolation::skip;
 use orcha_scripted_model::{Options, Scenario, ScriptedModel};
 use orcha_wire::{
-    CreateObjective, CustomizationKind, IdRef, ListCustomizations, ListMessages, McpServerStatus, PinMcpServer,
+    Code, CreateObjective, CustomizationKind, IdRef, ListCustomizations, ListMessages, McpServerStatus, PinMcpServer,
     Session, Strategy, StreamEvents,
 };
 use orchad::demo::daemon::{Daemon, end_runs, last_words};
@@ -191,7 +191,7 @@ async fn c12_tool_servers_are_lent_once_a_person_approved_of_them_and_again_when
     scene.pin("tickets").await;
     assert!(scene.play().await.1.contains("created"));
     let (kind, name) = (Some(CustomizationKind::ToolServer), Some("tickets".to_owned()));
-    let versions = ListCustomizations { kind, name, all: Some(true), limit: None };
+    let versions = ListCustomizations { kind, name, all: Some(true), ..ListCustomizations::default() };
     assert_eq!(scene.client.customizations(&versions).await.unwrap().items.len(), 2);
     scene.client.unpin_mcp_server("tickets").await.unwrap();
     assert_eq!(scene.statuses().await, ["tickets unpinned", "wiki pinned"]);
@@ -213,6 +213,9 @@ async fn what_looks_at_a_server_says_why_it_sees_nothing() {
     assert!(look.tools.is_none() && look.hash.is_none());
     let fault = look.fault.unwrap();
     assert!(fault.contains("cannot go on"), "{fault}");
+    let pin = PinMcpServer { hash: format!("sha256:{}", "0".repeat(64)) };
+    let refused = scene.client.pin_mcp_server("tickets", &pin).await;
+    assert!(matches!(&refused, Err(ClientError::Refused(it)) if it.known() == Some(Code::State)), "{refused:?}");
     let unknown = scene.client.look_at_mcp_server("nothing").await.unwrap_err();
     assert!(unknown.to_string().contains("nothing"), "{unknown}");
     scene.daemon.stop().await.unwrap();

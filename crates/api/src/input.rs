@@ -4,8 +4,10 @@ use crate::problem::ApiError;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::middleware::Next;
+use axum::response::Response;
 use http::request::Parts;
-use http::{HeaderMap, header};
+use http::{HeaderMap, Uri, header};
 use orcha_wire::{Code, IdRef};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -161,8 +163,39 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         match axum::extract::Query::<T>::from_request_parts(parts, state).await {
             Ok(query) => Ok(Self(query.0)),
-            Err(refused) => Err(ApiError::new(Code::Invalid, refused.body_text())),
+            Err(refused) => {
+                let refused = ApiError::new(Code::Invalid, refused.body_text());
+                Err(match wrong_parameter::<T>(parts.uri.query().unwrap_or_default()) {
+                    Some(name) => refused.at(name),
+                    None => refused,
+                })
+            }
         }
+    }
+}
+
+/// Finds the parameter that cannot be read even alone: any of our queries may be left out.
+fn wrong_parameter<T: DeserializeOwned>(query: &str) -> Option<String> {
+    let wrong = |pair: &&str| {
+        let alone = format!("/?{pair}").parse();
+        alone.is_ok_and(|it: Uri| axum::extract::Query::<T>::try_from_uri(&it).is_err())
+    };
+    query.split('&').find(wrong).map(name_of)
+}
+
+/// Returns the name of a parameter, not more of it than a person wants to read.
+fn name_of(pair: &str) -> String {
+    pair.split('=').next().unwrap_or_default().chars().take(80).collect()
+}
+
+/// Refuses a query where none is taken: what is asked for there would silently not be there.
+pub(crate) async fn no_query(request: Request, next: Next) -> Result<Response, ApiError> {
+    match request.uri().query() {
+        None | Some("") => Ok(next.run(request).await),
+        Some(query) => Err(ApiError::invalid(
+            &name_of(query.split('&').next().unwrap_or_default()),
+            "is no parameter of this address, which takes none",
+        )),
     }
 }
 

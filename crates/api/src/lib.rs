@@ -65,6 +65,7 @@ pub fn router_with(orch: Orch, settings: ApiSettings, pages: Router) -> Router {
             error!(route = ?route, "a route has no handler");
             continue;
         };
+        let handler = if route.takes_query() { handler } else { handler.layer(from_fn(input::no_query)) };
         if let Some(path) = routes::published(route) {
             closed = closed.route(&path, handler.clone());
         }

@@ -21,7 +21,7 @@ use board::{Board, Names};
 use maud::Markup;
 use orcha_api::Asker;
 use orcha_base::ObjectiveId;
-use orcha_store::{Cursor, InvalidCursor, ReadError, Store, Viewer};
+use orcha_store::{Cursor, InvalidCursor, Page, ReadError, Store, Viewer};
 use serde::Deserialize;
 
 /// What a page may load, and from where: only from here.
@@ -128,13 +128,13 @@ async fn first(State(store): State<Store>, Extension(viewer): Extension<Viewer>,
     let (questions, board, runs) = tokio::try_join!(
         async { Ok(store.open_questions(&viewer, QUESTIONS).await?) },
         Board::of_all(&store, &viewer, &places),
-        async { Ok(store.runs(&viewer, health::RUNS).await?) }
+        async { Ok(store.runs(&viewer, Page::first(health::RUNS)).await?.items) }
     )?;
     Ok(page::first(&overview, &questions, &board, &runs, &places))
 }
 
 async fn healthy(State(store): State<Store>, Extension(viewer): Extension<Viewer>) -> Shows {
-    Ok(health::chart(&store.runs(&viewer, health::RUNS).await?))
+    Ok(health::chart(&store.runs(&viewer, Page::first(health::RUNS)).await?.items))
 }
 
 async fn one(State(store): State<Store>, Extension(viewer): Extension<Viewer>, Path(id): Path<String>) -> Shows {

@@ -88,6 +88,11 @@ impl NamedSecrets {
         Ok(())
     }
 
+    /// Returns the tenants that have some.
+    pub fn tenants(&self) -> impl Iterator<Item = &TenantId> {
+        self.0.keys()
+    }
+
     fn of(&self, tenant: &TenantId, name: &str) -> Option<&SecretRef> {
         self.0.get(tenant)?.get(name)
     }

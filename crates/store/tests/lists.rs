@@ -3,8 +3,11 @@
 
 mod support;
 
-use orcha_base::{ObjectiveId, SessionId, TargetId, Timestamp};
+use orcha_base::{
+    ObjectiveId, ProposalId, Revision, ScopeId, SessionId, TargetId, TenantId, TextId, Timestamp,
+};
 use orcha_model::session::{State, Waiting};
+use orcha_model::{Proposal, Text};
 use orcha_store::{Page, Paged, Row, SessionFilter, Store, Which};
 use support::*;
 
@@ -162,4 +165,93 @@ async fn a_first_page_asks_once_for_what_belongs_to_each_objective() {
     assert!(store.sessions_of_each(&stranger, wanted.clone(), 3).await.unwrap().is_empty());
     assert!(store.pull_requests_of_each(&stranger, wanted, 3).await.unwrap().is_empty());
     assert_eq!(store.overview(&stranger).await.unwrap().active_objectives, 0);
+}
+
+#[tokio::test]
+async fn texts_proposals_and_finished_runs_have_pages_too() {
+    use orcha_model::finished::{End, Run};
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let mut commit = rows((1..=7).map(|n| Row::Objective(objective(n))));
+    for n in 1..=7 {
+        // Several share an instant, so that the id has to decide.
+        let at = at(i64::try_from(n / 3).unwrap());
+        commit.changes.extend(rows([Row::Text(text(n, at)), Row::Proposal(proposal(n, at))]).changes);
+        let of = objective(n);
+        commit.runs.push(Run {
+            id: of.id,
+            tenant: of.tenant,
+            scope: of.scope,
+            title: of.title,
+            ended_at: at,
+            end: End::Completed,
+            repairs: 0,
+            micro_usd: 0,
+            tokens: 0,
+            health: None,
+            retrospective: None,
+            troubles: Default::default(),
+            texts: Default::default(),
+            tried: Default::default(),
+            providers: Default::default(),
+        });
+    }
+    store.commit(commit).await.unwrap();
+    let all = [7, 6, 5, 4, 3, 2, 1];
+    let found = walk(async |page| store.texts(&viewer(), None, false, page).await.unwrap()).await;
+    assert_eq!(found.iter().map(|it| it.id).collect::<Vec<_>>(), all.map(TextId::fixed));
+    let found = walk(async |page| store.texts(&viewer(), None, true, page).await.unwrap()).await;
+    assert_eq!(found.iter().map(|it| it.id).collect::<Vec<_>>(), [6, 4, 2].map(TextId::fixed));
+    let one = "skill/s-5".parse().unwrap();
+    let found = walk(async |page| store.texts(&viewer(), Some(&one), false, page).await.unwrap()).await;
+    assert_eq!(found.iter().map(|it| it.id).collect::<Vec<_>>(), [TextId::fixed(5)]);
+    let found = walk(async |page| store.proposals(&viewer(), None, page).await.unwrap()).await;
+    assert_eq!(found.iter().map(|it| it.id).collect::<Vec<_>>(), all.map(ProposalId::fixed));
+    let found = walk(async |page| store.proposals(&viewer(), Some("proposed"), page).await.unwrap()).await;
+    assert_eq!(found.iter().map(|it| it.id).collect::<Vec<_>>(), [6, 4, 2].map(ProposalId::fixed));
+    let found = walk(async |page| store.runs(&viewer(), page).await.unwrap()).await;
+    assert_eq!(found.iter().map(|it| it.id).collect::<Vec<_>>(), all.map(ObjectiveId::fixed));
+}
+
+/// A version of a text of its own; every other one is in use.
+fn text(n: u64, at: Timestamp) -> Text {
+    use orcha_model::text::{Author, State};
+    Text {
+        id: TextId::fixed(n),
+        tenant: TenantId::default(),
+        scope: ScopeId::default(),
+        revision: Revision(1),
+        surface: format!("skill/s-{n}").parse().unwrap(),
+        version: 1,
+        body: "words".into(),
+        author: Author::Person { name: "operator".into() },
+        state: if n.is_multiple_of(2) { State::Active } else { State::Retired },
+        created_at: at,
+        updated_at: at,
+    }
+}
+
+/// A proposal; every other one is open.
+fn proposal(n: u64, at: Timestamp) -> Proposal {
+    use orcha_model::proposal::{Change, Priority, Source, State};
+    let declined = State::Declined { reason: "no".into(), figures: None };
+    Proposal {
+        id: ProposalId::fixed(n),
+        tenant: TenantId::default(),
+        scope: ScopeId::default(),
+        revision: Revision(1),
+        cause: format!("text:skill/s-{n}"),
+        surface: format!("skill/s-{n}").parse().unwrap(),
+        change: Change::Update,
+        priority: Priority::Low,
+        problem: "it is long".into(),
+        proposed_fix: "make it short".into(),
+        body: None,
+        source: Source::Retrospective,
+        evidence: Vec::new(),
+        seen: 1,
+        state: if n.is_multiple_of(2) { State::Proposed } else { declined },
+        created_at: at,
+        updated_at: at,
+    }
 }

@@ -296,6 +296,9 @@ queries! {
         name: String,
         /// Those that are out of use as well.
         all: bool,
+        /// The cursor of the page before.
+        #[schemars(regex(pattern = "^-?[0-9]{1,19}~.{1,64}$"))]
+        after: String,
         /// At most so many.
         #[schemars(range(min = 1, max = 1000))]
         limit: u32,
@@ -312,12 +315,18 @@ queries! {
     ListProposals {
         /// Only those that stand here.
         status: ProposalStatus,
+        /// The cursor of the page before.
+        #[schemars(regex(pattern = "^-?[0-9]{1,19}~.{1,64}$"))]
+        after: String,
         /// At most so many.
         #[schemars(range(min = 1, max = 1000))]
         limit: u32,
     }
     /// Which finished runs, newest first.
     ListRuns {
+        /// The cursor of the page before.
+        #[schemars(regex(pattern = "^-?[0-9]{1,19}~.{1,64}$"))]
+        after: String,
         /// At most so many.
         #[schemars(range(min = 1, max = 1000))]
         limit: u32,

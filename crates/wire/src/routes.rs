@@ -46,6 +46,11 @@ impl Route {
     pub fn at(&self, id: &IdRef) -> String {
         self.path.replace("{id}", id.as_str())
     }
+
+    /// Tells whether it takes a query string.
+    pub fn takes_query(&self) -> bool {
+        DESCRIBED.iter().any(|it| it.route == *self && it.query.is_some())
+    }
 }
 
 /// Returns the published path of a route of workflows, their providers or their customizations, which serves as well:

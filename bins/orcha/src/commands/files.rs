@@ -45,7 +45,8 @@ pub async fn show(client: &Client, say: Say, id: IdRef, name: Option<String>, sa
     };
     let Some(found) = all.iter().find(|it| it.filename == name) else {
         let names: Vec<&str> = all.iter().map(|it| it.filename.as_str()).collect();
-        bail!("no file of that name came with it; there are: {}", names.join(", "));
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        bail!("no file of that name came with it; there are: {names}");
     };
     let content = client.attachment(found.id).await?;
     let bytes = BASE64.decode(content.base64.as_bytes()).context("the daemon sent no good base64")?;

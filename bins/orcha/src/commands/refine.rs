@@ -1,11 +1,12 @@
 //! Commands about what roles are told, and about what orcha learns from its runs: customizations, proposals, runs.
 
+use super::look::{collect, note_more};
 use super::text_of;
 use crate::cli::{Customization, Proposals};
 use crate::say::Say;
 use crate::tables;
 use anyhow::{Result, bail};
-use orcha_client::Client;
+use orcha_client::{Client, ClientError};
 use orcha_wire::{
     CustomizationKind, ListCustomizations, ListProposals, ListRuns, ResolveCustomizations, SetCustomization, WhyNot,
 };
@@ -16,10 +17,12 @@ pub async fn customization(client: &Client, say: Say, command: Customization) ->
             let query = ResolveCustomizations { role, about };
             return say.answer(&client.resolve_customizations(&query).await?, tables::resolved);
         }
-        Customization::Ls { all } => {
+        Customization::Ls { all, limit } => {
             let query = ListCustomizations { all: Some(all), ..ListCustomizations::default() };
-            let page = client.customizations(&query).await?;
-            return say.answer(&page.items, |rows, out| tables::customizations(rows, out));
+            let (rows, more) = texts(client, limit, query).await?;
+            say.answer(&rows, |rows, out| tables::customizations(rows, out))?;
+            note_more(more);
+            return Ok(());
         }
         Customization::Set { kind, name, file } => {
             let body = text_of(&if file == "-" { file } else { format!("@{file}") })?;
@@ -38,7 +41,7 @@ pub async fn customization(client: &Client, say: Say, command: Customization) ->
         Customization::Rm { kind, name } => {
             let query =
                 ListCustomizations { kind: Some(kind), name: Some(name.clone()), ..ListCustomizations::default() };
-            match client.customizations(&query).await?.items.as_slice() {
+            match texts(client, 2, query).await?.0.as_slice() {
                 [one] => client.retire_customization(one.id).await?,
                 [] => bail!("no {kind} `{name}` is in use"),
                 _ => bail!("{kind} `{name}` is in use in several scopes; name one with --scope"),
@@ -53,9 +56,21 @@ async fn versions(client: &Client, kind: CustomizationKind, name: &str) -> Resul
         kind: Some(kind),
         name: Some(name.to_owned()),
         all: Some(true),
-        limit: Some(orcha_wire::MAX_LIMIT),
+        ..ListCustomizations::default()
     };
-    Ok(client.customizations(&query).await?.items)
+    Ok(texts(client, 0, query).await?.0)
+}
+
+/// Reads as many texts as are wanted, and whether there are more.
+async fn texts(
+    client: &Client,
+    limit: usize,
+    query: ListCustomizations,
+) -> Result<(Vec<orcha_wire::Customization>, bool), ClientError> {
+    collect(limit, async |after, size| {
+        client.customizations(&ListCustomizations { after, limit: Some(size), ..query.clone() }).await
+    })
+    .await
 }
 
 /// Finds the version with a number. The versions of several scopes are told apart by the scope alone.
@@ -70,9 +85,14 @@ fn find(all: &[orcha_wire::Customization], name: &str, version: u32) -> Result<o
 
 pub async fn proposals(client: &Client, say: Say, command: Proposals) -> Result<()> {
     let moved = match command {
-        Proposals::Ls { status } => {
-            let page = client.proposals(&ListProposals { status, ..ListProposals::default() }).await?;
-            return say.answer(&page.items, |rows, out| tables::proposals(rows, out));
+        Proposals::Ls { status, limit } => {
+            let (rows, more) = collect(limit, async |after, size| {
+                client.proposals(&ListProposals { status, after, limit: Some(size) }).await
+            })
+            .await?;
+            say.answer(&rows, |rows, out| tables::proposals(rows, out))?;
+            note_more(more);
+            return Ok(());
         }
         Proposals::Show { id } => client.proposal(id).await?,
         Proposals::Approve { id } => client.approve_proposal(id).await?,
@@ -86,7 +106,10 @@ pub async fn proposals(client: &Client, say: Say, command: Proposals) -> Result<
     say.answer(&moved, tables::proposal)
 }
 
-pub async fn runs(client: &Client, say: Say, limit: u32) -> Result<()> {
-    let page = client.runs(&ListRuns { limit: Some(limit) }).await?;
-    say.answer(&page.items, |rows, out| tables::runs(rows, out))
+pub async fn runs(client: &Client, say: Say, limit: usize) -> Result<()> {
+    let page = async |after, size| client.runs(&ListRuns { after, limit: Some(size) }).await;
+    let (rows, more) = collect(limit, page).await?;
+    say.answer(&rows, |rows, out| tables::runs(rows, out))?;
+    note_more(more);
+    Ok(())
 }

@@ -129,7 +129,9 @@ impl ToolServerTable {
                 ensure!(self.env.is_empty(), "`env` is for a server with a `command`; one with a `url` has `headers`");
                 let allowed = self.allowed(url).iter().map(|it| it.parse()).collect::<Result<Vec<_>, _>>()?;
                 Outbound::new(allowed).takes(url)?;
-                (Transport::Http, url.clone(), &self.headers)
+                // Some servers want their key in the query: everybody of the tenant is shown the place.
+                let place = url.split(['?', '#']).next().unwrap_or_default().to_owned();
+                (Transport::Http, place, &self.headers)
             }
             _ => anyhow::bail!("either `command` or `url` says how it is reached"),
         };
@@ -200,6 +202,8 @@ mod tests {
         assert_eq!((all[0].server.scope.as_str(), all[0].server.writes, all[0].call_secs), ("org/web", true, 120));
         assert_eq!(all[1].reach, Err("the variable WIKI is not set in the daemon's environment".into()));
         assert!(!format!("{all:?}").contains("hunter2"));
+        let keyed = lent(&HTTP.replace("/mcp", "/mcp?key=hunter2"), &[]);
+        assert_eq!(keyed[0].server.place, "https://wiki.example/mcp");
         let config = Config::parse(&text).unwrap();
         assert_eq!(Config::parse(&config.to_toml().unwrap()).unwrap(), config);
     }

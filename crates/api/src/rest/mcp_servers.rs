@@ -42,7 +42,8 @@ pub(crate) async fn pin(
     asker.operates()?;
     let known = api.orch.tool_server(&asker.actor, &name).await?;
     let seen = api.orch.look_at_tools(&known.server).await?;
-    let seen = seen.map_err(|fault| ApiError::new(Code::Unavailable, format!("`{name}` says nothing: {fault}")))?;
+    // Nothing of ours failed, and nothing that passes by itself.
+    let seen = seen.map_err(|fault| ApiError::new(Code::State, format!("`{name}` says nothing now: {fault}")))?;
     let now = seen.hash();
     if now != body.hash {
         let rule = format!("is not the hash of what `{name}` says now, which is {now}; look at it again");

@@ -4,7 +4,7 @@
 
 use crate::auth::Asker;
 use crate::input::{Id, Json, Nothing, OptionalJson, Query};
-use crate::list::{array, limit};
+use crate::list::{Wanted, answer};
 use crate::problem::ApiError;
 use crate::shared::Api;
 use crate::translate;
@@ -16,6 +16,7 @@ use orcha_model::proposal::{self, Figures, Tally};
 use orcha_model::text::{self, Author, Kind, Surface, front_matter};
 use orcha_model::{Role, Text};
 use orcha_orch::Actor;
+use orcha_store::{Cursor, Page};
 use orcha_wire::refine::*;
 use orcha_wire::{Code, DEFAULT_LIMIT, Persona};
 
@@ -30,10 +31,16 @@ pub(crate) async fn list(
         (Some(_), None) => return Err(ApiError::invalid("kind", "is given together with `name`")),
         (None, Some(_)) => return Err(ApiError::invalid("name", "is given together with `kind`")),
     };
-    let most = limit(query.limit, DEFAULT_LIMIT)?;
     let in_use = !query.all.unwrap_or(false);
-    let found = api.orch.store().texts(&asker.viewer, surface.as_ref(), in_use, most).await?;
-    Ok(array(found.iter().map(|it| shown(it, false)).collect(), None))
+    let store = api.orch.store();
+    let page = Wanted::new(query.after, query.limit)?
+        .pages(
+            |page| store.texts(&asker.viewer, surface.as_ref(), in_use, page),
+            |_| true,
+            |it| Cursor { at: it.created_at, id: it.id.to_string() },
+        )
+        .await?;
+    Ok(answer(page, |it| shown(&it, false)))
 }
 
 pub(crate) async fn show(State(api): State<Api>, asker: Asker, Id(id): Id) -> Result<Answer<Customization>, ApiError> {
@@ -120,10 +127,16 @@ pub(crate) async fn proposals(
     asker: Asker,
     Query(query): Query<ListProposals>,
 ) -> Result<Response, ApiError> {
-    let most = limit(query.limit, DEFAULT_LIMIT)?;
     let state = query.status.map(ProposalStatus::as_str);
-    let found = api.orch.store().proposals(&asker.viewer, state, most).await?;
-    Ok(array(found.iter().map(|it| Proposal { body: None, ..told(it, None) }).collect(), None))
+    let store = api.orch.store();
+    let page = Wanted::new(query.after, query.limit)?
+        .pages(
+            |page| store.proposals(&asker.viewer, state, page),
+            |_| true,
+            |it| Cursor { at: it.created_at, id: it.id.to_string() },
+        )
+        .await?;
+    Ok(answer(page, |it| in_brief(&it)))
 }
 
 pub(crate) async fn proposal(State(api): State<Api>, asker: Asker, Id(id): Id) -> Result<Answer<Proposal>, ApiError> {
@@ -171,8 +184,8 @@ pub(crate) async fn search(
 ) -> Result<Answer<Searched>, ApiError> {
     asker.operates()?;
     api.orch.search_runs().await?;
-    let found = api.orch.store().proposals(&asker.viewer, Some("proposed"), DEFAULT_LIMIT).await?;
-    Ok(Answer(Searched { proposals: found.iter().map(|it| Proposal { body: None, ..told(it, None) }).collect() }))
+    let found = api.orch.store().proposals(&asker.viewer, Some("proposed"), Page::first(DEFAULT_LIMIT)).await?;
+    Ok(Answer(Searched { proposals: found.items.iter().map(in_brief).collect() }))
 }
 
 pub(crate) async fn runs(
@@ -180,9 +193,15 @@ pub(crate) async fn runs(
     asker: Asker,
     Query(query): Query<ListRuns>,
 ) -> Result<Response, ApiError> {
-    let most = limit(query.limit, DEFAULT_LIMIT)?;
-    let found = api.orch.store().runs(&asker.viewer, most).await?;
-    Ok(array(found.iter().map(run).collect(), None))
+    let store = api.orch.store();
+    let page = Wanted::new(query.after, query.limit)?
+        .pages(
+            |page| store.runs(&asker.viewer, page),
+            |_| true,
+            |it| Cursor { at: it.ended_at, id: it.id.to_string() },
+        )
+        .await?;
+    Ok(answer(page, |it| run(&it)))
 }
 
 async fn whole(api: &Api, it: &proposal::Proposal) -> Result<Answer<Proposal>, ApiError> {
@@ -257,6 +276,11 @@ fn shown(it: &Text, whole: bool) -> Customization {
         created_at: it.created_at,
         updated_at: it.updated_at,
     }
+}
+
+/// A proposal as lists show it.
+fn in_brief(it: &proposal::Proposal) -> Proposal {
+    Proposal { body: None, ..told(it, None) }
 }
 
 /// A proposal with the figures that it was settled by, or with those that its trial has until now.

@@ -34,6 +34,8 @@ const LIMITS: (u32, u32) = (20, 100);
 const OFFSET: u32 = 10_000;
 /// How often a result may be repaired at most.
 const REPAIRS: u32 = 20;
+/// How long a request may be.
+const REQUEST: usize = 256 * 1024;
 /// How many commands may check a result besides the project's own.
 const CHECKS: usize = 20;
 /// How many events are listed when nothing is said, and at most.
@@ -86,6 +88,7 @@ pub(crate) async fn create(
     Json(body): Json<CreateWorkflow>,
 ) -> Result<Response, ApiError> {
     let mut body = templates::fill(body)?;
+    body.request = text("request", body.request, REQUEST)?;
     if body.title.as_ref().is_some_and(|it| it.trim().is_empty() || it.len() > 200 || it.contains('\n')) {
         return Err(ApiError::invalid("title", "must be one line of 1 to 200 bytes"));
     }

@@ -251,17 +251,23 @@ async fn c20_a_body_is_json_small_and_known_in_every_field() {
         assert_eq!(problem["field"].as_str(), field, "{problem}");
         assert!(problem["detail"].as_str().unwrap().contains(said), "{problem}");
     }
-    for (query, said) in [
-        ("limit=0", "limit"),
-        ("limit=1001", "limit"),
-        ("limit=x", "limit"),
-        ("state=sleeping", "state"),
-        ("after=x", "cursor"),
-        ("colour=red", "colour"),
+    for (query, field, said) in [
+        ("limit=0", "limit", "limit"),
+        ("limit=1001", "limit", "limit"),
+        ("state=active&limit=x", "limit", "limit"),
+        ("state=sleeping&limit=1", "state", "waiting_user"),
+        ("after=x", "after", "cursor"),
+        ("colour=red", "colour", "colour"),
     ] {
         let reply = stage.get(&format!("/api/objectives?{query}")).await;
         assert_eq!(reply.problem(), (422, "invalid".into()), "{query}");
+        assert_eq!(reply.json()["field"], field, "{query}");
         assert!(reply.text.contains(said), "{query}: {}", reply.text);
+    }
+    // A limit is not silently none where a list has no pages.
+    for path in ["/api/targets?limit=1", "/customizations/resolve?limit", "/api/health?limit=1&x=2"] {
+        let reply = stage.get(path).await;
+        assert_eq!((reply.problem(), &reply.json()["field"]), ((422, "invalid".into()), &json!("limit")), "{path}");
     }
     assert!(stage.get("/api/objectives").await.ok(200).as_array().unwrap().is_empty());
     let reply = stage.post("/api/objectives/nonsense/cancel", json!({"why": 1})).await;

@@ -40,6 +40,8 @@ async fn c28_a_workflow_is_made_rests_goes_on_and_is_ended_and_all_of_it_is_told
     let over = stage.get(&format!("/workflows/{id}")).await.ok(200);
     assert_eq!((&over["status"], &over["error_message"]), (&json!("cancelled"), &json!("enough")));
     assert_eq!(stage.verb(&at("resume")).await.problem(), (409, "over".into()));
+    let edit = json!({"step": "charter", "document": {}});
+    assert_eq!(stage.post(&at("edit"), edit).await.problem(), (409, "over".into()));
 
     let all = stage.get(&at("events")).await.ok(200);
     let events = all["events"].as_array().unwrap().clone();
@@ -243,6 +245,7 @@ async fn c20_what_is_wrong_with_a_wish_is_named() {
     let stage = Stage::open().await;
     for (change, field, said) in [
         (json!({"constitution_override": {}}), "constitution_override", "unknown field"),
+        (json!({"request": " "}), "request", "`request`"),
         (json!({"mode": "knitting"}), "mode", "software"),
         (json!({"delivery": {"action": "carrier-pigeon"}}), "delivery", "pull_request"),
         (json!({"delivery": {"action": "github-pr"}, "repo": null}), "delivery", "repository"),
@@ -323,6 +326,9 @@ async fn what_the_step_does_not_allow_is_refused_and_changes_nothing() {
         let refused = stage.post(&format!("/workflows/{id}/{verb}"), body.clone()).await;
         assert_eq!(refused.problem(), (problem.0, problem.1.to_owned()), "{verb} {body}: {}", refused.text);
     }
+    let edit = json!({"step": "charter", "document": {}});
+    let refused = stage.post(&format!("/workflows/{id}/edit"), edit).await;
+    assert_eq!((refused.problem().0, &refused.json()["field"]), (422, &json!("document")), "{}", refused.text);
     let now = stage.get(&format!("/workflows/{id}")).await.ok(200);
     assert_eq!((&now["status"], &now["step"], &now["tasks"]), (&json!("paused"), &json!("direct"), &json!([])));
 }

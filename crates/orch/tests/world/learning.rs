@@ -10,7 +10,7 @@ use orcha_model::objective::Strategy;
 use orcha_model::proposal::{Change, Priority, Proposal, Source, State};
 use orcha_model::text::{self, Surface, Text};
 use orcha_orch::{Actor, NewObjective, Settings, SubmitError};
-use orcha_store::{Commit, Row, Viewer};
+use orcha_store::{Commit, Page, Row, Viewer};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +39,7 @@ async fn until_proposals(stage: &Stage, fits: impl Fn(&[Proposal]) -> bool) -> V
     let mut journal = stage.orch.journal();
     let waited = async {
         loop {
-            let all = stage.orch.store().proposals(&viewer(), None, 100).await.unwrap();
+            let all = stage.orch.store().proposals(&viewer(), None, Page::first(100)).await.unwrap().items;
             if fits(&all) {
                 return all;
             }
@@ -97,7 +97,7 @@ async fn what_a_refiner_proposes_is_tried_by_new_runs_and_survives_the_daemon() 
         (proposed.state.name(), proposed.surface.clone(), proposed.evidence.clone()),
         ("proposed", overlay(), vec![first])
     );
-    let runs = stage.orch.store().runs(&viewer(), 10).await.unwrap();
+    let runs = stage.orch.store().runs(&viewer(), Page::first(10)).await.unwrap().items;
     assert_eq!((runs[0].id, runs[0].end, runs[0].health), (first, End::Completed, Some(71)));
     let tried = stage.orch.approve_proposal(&TenantId::default(), proposed.id).await.unwrap();
     assert_eq!(tried.state.name(), "on_trial");
@@ -216,7 +216,7 @@ async fn c16_a_trial_in_a_quiet_house_ends_by_the_clock_and_not_before() {
     let passed = async {
         loop {
             let before = stage.orch.now();
-            let it = stage.orch.store().proposals(&viewer(), None, 100).await.unwrap().remove(0);
+            let it = stage.orch.store().proposals(&viewer(), None, Page::first(100)).await.unwrap().items.remove(0);
             if it.state.name() != "on_trial" {
                 assert!(before >= now + most, "it ended too early");
                 return it;
@@ -238,7 +238,7 @@ async fn many_runs_show_what_one_does_not_and_it_is_proposed_once() {
     left_behind(&stage, 100, 9, End::Completed, None, true).await;
     for _ in 0..2 {
         stage.orch.search_runs().await.unwrap();
-        let found = stage.orch.store().proposals(&viewer(), None, 100).await.unwrap();
+        let found = stage.orch.store().proposals(&viewer(), None, Page::first(100)).await.unwrap().items;
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!((found[0].evidence.len(), found[0].seen, found[0].body.clone()), (9, 1, None));
         assert!(found[0].problem.contains("it slept"), "{}", found[0].problem);

@@ -20,7 +20,7 @@ use orcha_orch::{Actor, NewObjective, Settings};
 use orcha_plan::{brief, texts};
 use orcha_refiner::arm;
 use orcha_scripted_model::{Options, Scenario, ScriptedModel};
-use orcha_store::{Change, Commit, Row, Viewer};
+use orcha_store::{Change, Commit, Page, Row, Viewer};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
@@ -152,7 +152,7 @@ fn scope(n: usize) -> ScopeId {
 
 async fn proposals(stage: &Stage) -> Vec<Proposal> {
     let viewer = Viewer { tenant: TenantId::default(), scope: None };
-    stage.orch.store().proposals(&viewer, None, 500).await.unwrap()
+    stage.orch.store().proposals(&viewer, None, Page::first(500)).await.unwrap().items
 }
 
 /// Runs one more workflow, whose Refiner has an advice that nobody had before: when that is proposed, everything that
@@ -172,8 +172,8 @@ async fn learned(stage: &Stage, script: &Script, round: usize) {
     succeeds(stage, id).await;
     let viewer = Viewer { tenant: TenantId::default(), scope: Some(apart.scope) };
     let waited = async {
-        let newest = || stage.orch.store().proposals(&viewer, None, 1);
-        while !newest().await.unwrap().iter().any(|it| it.surface.to_string().ends_with(&name)) {
+        let newest = || stage.orch.store().proposals(&viewer, None, Page::first(1));
+        while !newest().await.unwrap().items.iter().any(|it| it.surface.to_string().ends_with(&name)) {
             drop(journal.recv().await);
         }
     };

@@ -137,14 +137,9 @@ impl Turn<'_, '_, '_> {
     }
 
     fn workflow(&mut self, input: Input) -> Result<(), Refusal> {
-        let objective = &self.world.objective;
-        let by_person = matches!(input, Input::Back { .. } | Input::TaskAdded | Input::Edited { .. });
-        if by_person && objective.is_over() {
-            return Err(Refusal::Over {
-                noun: "workflow",
-                id: objective.id.to_string(),
-                state: objective.state.name(),
-            });
+        if matches!(input, Input::Back { .. } | Input::TaskAdded | Input::Edited { .. }) {
+            // By a person.
+            self.alive()?;
         }
         let now = self.mind.now;
         let none = || unknown("workflow of objective", self.world.objective.id);
@@ -152,6 +147,14 @@ impl Turn<'_, '_, '_> {
         let (id, before) = (NounId::Workflow(it.id), it.revision);
         let decision = workflow::decide(it, input, now)?;
         settle!(self, id, before, decision, |next| self.world.workflow = Some(next));
+        Ok(())
+    }
+
+    fn alive(&self) -> Result<(), Refusal> {
+        let it = &self.world.objective;
+        if it.is_over() {
+            return Err(Refusal::Over { noun: "workflow", id: it.id.to_string(), state: it.state.name() });
+        }
         Ok(())
     }
 
@@ -424,6 +427,7 @@ impl Turn<'_, '_, '_> {
     }
 
     fn edit(&mut self, phase: Phase, output: serde_json::Value) -> Result<(), Refusal> {
+        self.alive()?;
         let paused = self.world.objective.state == orcha_model::objective::State::Paused;
         let workflow = self.the_workflow()?;
         if !paused && !matches!(workflow.phase, Phase::ApprovePlan | Phase::ApproveDelivery) {
@@ -436,12 +440,12 @@ impl Turn<'_, '_, '_> {
             _ => None,
         };
         let contract =
-            contract.ok_or_else(|| Refusal::Invalid { field: "phase", rule: "must be charter or design".into() })?;
+            contract.ok_or_else(|| Refusal::Invalid { field: "step", rule: "must be charter or design".into() })?;
         let read = contract::read(contract, output, &self.surroundings())
-            .map_err(|wrong| Refusal::Invalid { field: "output", rule: format!("was not taken: {wrong}") })?;
+            .map_err(|wrong| Refusal::Invalid { field: "document", rule: format!("was not taken: {wrong}") })?;
         if !read.violations.is_empty() || !read.unknown.is_empty() {
             let names = [read.violations, read.unknown].concat().join(", ");
-            return Err(Refusal::Invalid { field: "output", rule: format!("must not have {names}") });
+            return Err(Refusal::Invalid { field: "document", rule: format!("must not have {names}") });
         }
         let made = self.keep(None, phase, None, read.output, Vec::new())?;
         self.workflow(Input::Edited { phase, hand_in: made })?;

@@ -148,6 +148,8 @@ macro_rules! newest_first {
         )
     };
 }
+pub(super) use newest_first;
+
 macro_rules! oldest_first {
     ($columns:literal, $from:literal) => {
         concat!(
@@ -284,7 +286,7 @@ pub(super) const PLANNED: &[&str] = &[
 
 /// In which direction a list goes: what its first page comes after.
 #[derive(Clone, Copy)]
-enum Order {
+pub(super) enum Order {
     NewestFirst,
     OldestFirst,
 }
@@ -423,7 +425,7 @@ macro_rules! lists_of {
         impl Store {$(
             $(#[$doc])*
             pub async fn $name(&self, viewer: &Viewer, of: $of, page: Page) -> Result<Paged<$noun>, ReadError> {
-                let of = Some(of.to_string());
+                let of = vec![Some(of.to_string())];
                 self.by_age(viewer, $sql, Order::$order, page, of, |it: &$noun| (it.created_at, it.id.to_string())).await
             }
         )*}
@@ -517,7 +519,7 @@ impl Store {
     /// Returns pull requests, newest first.
     pub async fn pull_requests(&self, viewer: &Viewer, page: Page) -> Result<Paged<PullRequest>, ReadError> {
         let key = |it: &PullRequest| (it.created_at, it.id.to_string());
-        self.by_age(viewer, PULL_REQUESTS, Order::NewestFirst, page, None, key).await
+        self.by_age(viewer, PULL_REQUESTS, Order::NewestFirst, page, Vec::new(), key).await
     }
 
     /// Returns the pull request with a number in a repository.
@@ -539,13 +541,13 @@ impl Store {
     /// Returns workspaces, newest first.
     pub async fn workspaces(&self, viewer: &Viewer, page: Page) -> Result<Paged<Workspace>, ReadError> {
         let key = |it: &Workspace| (it.created_at, it.id.to_string());
-        self.by_age(viewer, WORKSPACES, Order::NewestFirst, page, None, key).await
+        self.by_age(viewer, WORKSPACES, Order::NewestFirst, page, Vec::new(), key).await
     }
 
     /// Returns what was said to sessions, newest first.
     pub async fn messages(&self, viewer: &Viewer, page: Page) -> Result<Paged<Message>, ReadError> {
         let key = |it: &Message| (it.created_at, it.id.to_string());
-        self.by_age(viewer, MESSAGES, Order::NewestFirst, page, None, key).await
+        self.by_age(viewer, MESSAGES, Order::NewestFirst, page, Vec::new(), key).await
     }
 
     /// Returns questions that wait for a person: the most urgent first, then the oldest.
@@ -626,18 +628,19 @@ impl Store {
         .await
     }
 
-    async fn by_age<T: DeserializeOwned + Send + 'static>(
+    /// Reads a page of rows whose first column is their body; `more` are the values from `?6` on.
+    pub(super) async fn by_age<T: DeserializeOwned + Send + 'static>(
         &self,
         viewer: &Viewer,
         sql: &'static str,
         order: Order,
         page: Page,
-        of: Option<String>,
+        more: Vec<Option<String>>,
         key: impl Fn(&T) -> (Timestamp, String) + Send + 'static,
     ) -> Result<Paged<T>, ReadError> {
         let viewer = viewer.clone();
         self.read(move |conn| {
-            let more: Vec<Value<'_>> = of.as_deref().map(Value::Text).into_iter().collect();
+            let more: Vec<Value<'_>> = more.iter().map(|it| optional(it.as_deref())).collect();
             let read = |row: &dyn Columns| json("row", row.text(0)?);
             let key = |it: &T| {
                 let (at, id) = key(it);

@@ -1,9 +1,10 @@
 //! Texts that steer roles, proposals to change them, and finished runs.
 
-use super::lists::scope;
-use super::{bodies, body, optional};
+use super::lists::Order::NewestFirst;
+use super::lists::{newest_first, scope};
+use super::{bodies, body};
 use crate::conn::{Value, json, parse, row, rows};
-use crate::{ReadError, Store, Viewer};
+use crate::{Page, Paged, ReadError, Store, Viewer};
 use orcha_base::{HandInId, ProposalId, ScopeId, TenantId, TextId, Timestamp};
 use orcha_model::finished::{Run, Side};
 use orcha_model::text::{MOST_OF_A_SCOPE, Surface};
@@ -19,15 +20,19 @@ const IN_USE: &str = "SELECT body FROM texts \
     WHERE tenant = ?1 AND scope = ?2 AND state IN ('trial', 'active') ORDER BY surface LIMIT ?3";
 pub(super) const TEXT_OF_RUN: &str = "SELECT body FROM texts WHERE id = ?1";
 const TEXT: &str = "SELECT body FROM texts WHERE tenant = ?1 AND (CAST(?2 AS TEXT) IS NULL OR scope = ?2) AND id = ?3";
-const TEXTS: &str = "SELECT body FROM texts WHERE tenant = ?1 AND (CAST(?2 AS TEXT) IS NULL OR scope = ?2) \
-    AND (CAST(?3 AS TEXT) IS NULL OR surface = ?3) AND (?4 = 0 OR state IN ('trial', 'active')) \
-    ORDER BY created_at DESC, id DESC LIMIT ?5";
+const TEXTS: &str =
+    newest_first!("body", "texts WHERE (CAST(?6 AS TEXT) IS NULL OR surface = ?6) AND", "created_at");
+const TEXTS_IN_USE: &str = newest_first!(
+    "body",
+    "texts WHERE (CAST(?6 AS TEXT) IS NULL OR surface = ?6) AND state IN ('trial', 'active') AND",
+    "created_at"
+);
 const ALL_VERSIONS: &str =
     "SELECT body FROM texts WHERE tenant = ?1 AND scope = ?2 AND surface = ?3 ORDER BY version DESC LIMIT ?4";
 const PROPOSAL: &str =
     "SELECT body FROM proposals WHERE tenant = ?1 AND (CAST(?2 AS TEXT) IS NULL OR scope = ?2) AND id = ?3";
-const PROPOSALS: &str = "SELECT body FROM proposals WHERE tenant = ?1 AND (CAST(?2 AS TEXT) IS NULL OR scope = ?2) \
-    AND (CAST(?3 AS TEXT) IS NULL OR state = ?3) ORDER BY created_at DESC, id DESC LIMIT ?4";
+const PROPOSALS: &str =
+    newest_first!("body", "proposals WHERE (CAST(?6 AS TEXT) IS NULL OR state = ?6) AND", "created_at");
 const OPEN_PROPOSALS: &str = "SELECT body FROM proposals \
     WHERE tenant = ?1 AND scope = ?2 AND state IN ('proposed', 'on_trial') ORDER BY cause LIMIT 200";
 /// The index holds what is open and nothing else.
@@ -36,8 +41,7 @@ const ON_TRIAL: &str = "SELECT body FROM proposals INDEXED BY proposals_open \
 const OF_CAUSE: &str = "SELECT body FROM proposals WHERE tenant = ?1 AND scope = ?2 AND cause = ?3 \
     ORDER BY created_at DESC LIMIT 50";
 const NOT_TAKEN_IN: &str = "SELECT body FROM finished_runs WHERE taken_in = 0 ORDER BY created_at, id LIMIT ?1";
-const RUNS: &str = "SELECT body FROM finished_runs WHERE tenant = ?1 AND (CAST(?2 AS TEXT) IS NULL OR scope = ?2) \
-    ORDER BY created_at DESC, id DESC LIMIT ?3";
+const RUNS: &str = newest_first!("body", "finished_runs WHERE", "created_at");
 const RUNS_OF_SCOPE: &str = "SELECT body FROM finished_runs WHERE tenant = ?1 AND scope = ?2 \
     ORDER BY created_at DESC, id DESC LIMIT ?3";
 const TRIED: &str = "SELECT t.side, r.body FROM tried t JOIN finished_runs r ON r.id = t.run_id \
@@ -53,6 +57,7 @@ pub(super) const PLANNED: &[&str] = &[
     TEXT_OF_RUN,
     TEXT,
     TEXTS,
+    TEXTS_IN_USE,
     ALL_VERSIONS,
     PROPOSAL,
     PROPOSALS,
@@ -90,20 +95,11 @@ impl Store {
         viewer: &Viewer,
         surface: Option<&Surface>,
         in_use: bool,
-        limit: u32,
-    ) -> Result<Vec<Text>, ReadError> {
-        let (viewer, surface) = (viewer.clone(), surface.map(ToString::to_string));
-        self.read(move |conn| {
-            let values = [
-                Value::Text(viewer.tenant.as_str()),
-                scope(&viewer),
-                optional(surface.as_deref()),
-                Value::Int(in_use.into()),
-                Value::Int(limit.into()),
-            ];
-            bodies(conn, "text", TEXTS, &values)
-        })
-        .await
+        page: Page,
+    ) -> Result<Paged<Text>, ReadError> {
+        let sql = if in_use { TEXTS_IN_USE } else { TEXTS };
+        let more = vec![surface.map(ToString::to_string)];
+        self.by_age(viewer, sql, NewestFirst, page, more, |it: &Text| (it.created_at, it.id.to_string())).await
     }
 
     /// Returns one version of a text.
@@ -151,19 +147,10 @@ impl Store {
         &self,
         viewer: &Viewer,
         state: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<Proposal>, ReadError> {
-        let (viewer, state) = (viewer.clone(), state.map(ToOwned::to_owned));
-        self.read(move |conn| {
-            let values = [
-                Value::Text(viewer.tenant.as_str()),
-                scope(&viewer),
-                optional(state.as_deref()),
-                Value::Int(limit.into()),
-            ];
-            bodies(conn, "proposal", PROPOSALS, &values)
-        })
-        .await
+        page: Page,
+    ) -> Result<Paged<Proposal>, ReadError> {
+        let key = |it: &Proposal| (it.created_at, it.id.to_string());
+        self.by_age(viewer, PROPOSALS, NewestFirst, page, vec![state.map(ToOwned::to_owned)], key).await
     }
 
     /// Returns the open proposals of one scope.
@@ -202,13 +189,9 @@ impl Store {
     }
 
     /// Returns finished runs, the newest first.
-    pub async fn runs(&self, viewer: &Viewer, limit: u32) -> Result<Vec<Run>, ReadError> {
-        let viewer = viewer.clone();
-        self.read(move |conn| {
-            let values = [Value::Text(viewer.tenant.as_str()), scope(&viewer), Value::Int(limit.into())];
-            bodies(conn, "finished run", RUNS, &values)
-        })
-        .await
+    pub async fn runs(&self, viewer: &Viewer, page: Page) -> Result<Paged<Run>, ReadError> {
+        let key = |it: &Run| (it.ended_at, it.id.to_string());
+        self.by_age(viewer, RUNS, NewestFirst, page, Vec::new(), key).await
     }
 
     /// Returns the finished runs of exactly one scope, the newest first.
