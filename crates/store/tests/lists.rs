@@ -3,9 +3,7 @@
 
 mod support;
 
-use orcha_base::{
-    ObjectiveId, ProposalId, Revision, ScopeId, SessionId, TargetId, TenantId, TextId, Timestamp,
-};
+use orcha_base::{ObjectiveId, ProposalId, Revision, ScopeId, SessionId, TargetId, TenantId, TextId, Timestamp};
 use orcha_model::session::{State, Waiting};
 use orcha_model::{Proposal, Text};
 use orcha_store::{Page, Paged, Row, SessionFilter, Store, Which};

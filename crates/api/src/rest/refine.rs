@@ -195,11 +195,7 @@ pub(crate) async fn runs(
 ) -> Result<Response, ApiError> {
     let store = api.orch.store();
     let page = Wanted::new(query.after, query.limit)?
-        .pages(
-            |page| store.runs(&asker.viewer, page),
-            |_| true,
-            |it| Cursor { at: it.ended_at, id: it.id.to_string() },
-        )
+        .pages(|page| store.runs(&asker.viewer, page), |_| true, |it| Cursor { at: it.ended_at, id: it.id.to_string() })
         .await?;
     Ok(answer(page, |it| run(&it)))
 }

@@ -362,7 +362,7 @@ async fn what_is_made_once_more_stays_in_its_scope_and_under_its_policy() {
     stage.more = vec![("x-scope-id", "org/web".to_owned())];
     let policy = json!({"kind": "policy", "name": "run", "body": r#"{"approve_plan": true}"#});
     stage.call(Method::PUT, "/api/customizations", policy).await.ok(200);
-    let workflow = text(&stage.post("/workflows", json!({"request": "Say goodbye"})).await.ok(201)["id"]);
+    let workflow = text(&stage.post("/workflows", json!({"request": "wait"})).await.ok(201)["id"]);
     let objective = stage.post("/api/objectives", json!({"prompt": "wait", "strategy": "direct"})).await.ok(201);
     let objective = text(&objective["objective"]["id"]);
     for verb in [format!("/workflows/{workflow}/cancel"), format!("/api/objectives/{objective}/cancel")] {
@@ -380,7 +380,6 @@ async fn what_is_made_once_more_stays_in_its_scope_and_under_its_policy() {
     stage.more = vec![("x-scope-id", "org/web".to_owned())];
     for id in [cloned, retried, again] {
         stage.get(&format!("/api/objectives/{id}")).await.ok(200);
-        stage.verb(&format!("/api/objectives/{id}/cancel")).await.ok(200);
     }
 }
 

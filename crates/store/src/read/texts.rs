@@ -20,8 +20,7 @@ const IN_USE: &str = "SELECT body FROM texts \
     WHERE tenant = ?1 AND scope = ?2 AND state IN ('trial', 'active') ORDER BY surface LIMIT ?3";
 pub(super) const TEXT_OF_RUN: &str = "SELECT body FROM texts WHERE id = ?1";
 const TEXT: &str = "SELECT body FROM texts WHERE tenant = ?1 AND (CAST(?2 AS TEXT) IS NULL OR scope = ?2) AND id = ?3";
-const TEXTS: &str =
-    newest_first!("body", "texts WHERE (CAST(?6 AS TEXT) IS NULL OR surface = ?6) AND", "created_at");
+const TEXTS: &str = newest_first!("body", "texts WHERE (CAST(?6 AS TEXT) IS NULL OR surface = ?6) AND", "created_at");
 const TEXTS_IN_USE: &str = newest_first!(
     "body",
     "texts WHERE (CAST(?6 AS TEXT) IS NULL OR surface = ?6) AND state IN ('trial', 'active') AND",
