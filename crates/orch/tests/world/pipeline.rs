@@ -4,7 +4,7 @@
 use crate::stage::{Stage, receipt, repo, workspace_label};
 use futures::future::BoxFuture;
 use orcha_agent::fake::FakeAgent;
-use orcha_agent::{Say, TurnEnd};
+use orcha_agent::{Launch, Say, TurnEnd};
 use orcha_base::{Attempt, BranchName, Effort, ObjectiveId, SessionId, WorkflowId};
 use orcha_delivery::DeliveryError;
 use orcha_exec::ExitStatus;
@@ -89,8 +89,8 @@ pub struct Script {
     acts: Arc<Mutex<HashMap<String, VecDeque<Act>>>>,
     /// What was refused, in order.
     refused: Arc<Mutex<Vec<String>>>,
-    /// With which model each session was launched, and how hard it was to think.
-    launched: Arc<Mutex<HashMap<SessionId, (Option<String>, Option<Effort>)>>>,
+    /// How each session was launched last.
+    launched: Arc<Mutex<HashMap<SessionId, Launch>>>,
     /// What each role was told, in order.
     heard: Arc<Mutex<Vec<(String, String)>>>,
     pub orch: watch::Sender<Option<Orch>>,
@@ -143,8 +143,7 @@ impl Script {
         let label = agent.launch().label.as_str().to_owned();
         let session: SessionId = label[..36].parse().unwrap();
         let attempt = Attempt(label[37..].parse().unwrap());
-        let launch = agent.launch();
-        self.launched.lock().unwrap().insert(session, (launch.model.clone(), launch.effort));
+        self.launched.lock().unwrap().insert(session, agent.launch().clone());
         agent.ready();
         while let Some(say) = agent.hear().await {
             let Say::Prompt { text, .. } = say else { continue };
@@ -994,7 +993,9 @@ async fn a_director_chooses_models_that_there_are_and_what_it_cannot_have_is_rep
     let world = succeeds(&stage, id).await;
     let played = |role| {
         let of = |it: &&session::Session| it.role == role;
-        world.sessions.values().filter(of).map(|it| script.launched.lock().unwrap()[&it.id].clone()).collect::<Vec<_>>()
+        let launched = script.launched.lock().unwrap();
+        let sessions = world.sessions.values().filter(of).map(|it| &launched[&it.id]);
+        sessions.map(|it| (it.model.clone(), it.effort)).collect::<Vec<_>>()
     };
     let usual = || (None, None);
     let with = |model: &str| (Some(model.to_owned()), None);
