@@ -66,6 +66,8 @@ impl Dialect for CodexExec {
             args.push("resume".to_owned());
         }
         args.push("--json".to_owned());
+        // A session without a repository works in an empty folder of its own.
+        args.push("--skip-git-repo-check".to_owned());
         args.extend(settings());
         let (approval, sandbox) = freedom(launch);
         let quoted = |text: &str| json!(text).to_string();
