@@ -233,11 +233,14 @@ fn effort() -> impl TypedValueParser<Value = Effort> {
     PossibleValuesParser::new(Effort::ALL.map(Effort::name)).try_map(|word| word.parse::<Effort>())
 }
 
-/// Adds a deadline to limits.
-pub fn by(deadline: Option<u64>, limits: Option<Limits>) -> Option<Limits> {
-    match deadline {
-        Some(_) => Some(Limits { deadline_secs: deadline, ..limits.unwrap_or_default() }),
-        None => limits,
+/// Puts limits together, with a deadline.
+pub fn limits_by(all: &[Limit], deadline: Option<u64>) -> Result<Option<Limits>, String> {
+    match (limits(all)?, deadline) {
+        (Some(Limits { deadline_secs: Some(_), .. }), Some(_)) => {
+            Err("the deadline is said twice, by --deadline and by --limit deadline_secs".to_owned())
+        }
+        (limits, Some(_)) => Ok(Some(Limits { deadline_secs: deadline, ..limits.unwrap_or_default() })),
+        (limits, None) => Ok(limits),
     }
 }
 
@@ -854,6 +857,15 @@ mod tests {
         let takes_token = |it: &clap::Command| it.get_arguments().any(|arg| arg.get_long() == Some("token"));
         let cli = Cli::command();
         assert!(!takes_token(&cli) && !cli.get_subcommands().any(takes_token));
+    }
+
+    #[test]
+    fn a_deadline_stands_beside_other_limits_and_is_said_once() {
+        let limit = |text: &str| text.parse::<Limit>().unwrap();
+        let both = limits_by(&[limit("same_error=5")], Some(60)).unwrap().unwrap();
+        assert_eq!((both.same_error, both.deadline_secs), (Some(5), Some(60)));
+        assert_eq!(limits_by(&[], None), Ok(None));
+        assert!(limits_by(&[limit("deadline_secs=5")], Some(60)).unwrap_err().contains("said twice"));
     }
 
     #[test]

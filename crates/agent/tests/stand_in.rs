@@ -4,9 +4,9 @@
 
 use expect_test::{Expect, expect};
 use orcha_agent::{
-    Agents, Cursor, Ended, Event, HostedRunner, Launch, Mcp, Permissions, Runner, RunnerError, Said, Say,
+    Agents, Cursor, Ended, Event, HostedRunner, Launch, LaunchError, Mcp, Permissions, Runner, RunnerError, Said, Say,
 };
-use orcha_base::{Redacted, Retry};
+use orcha_base::{Effort, Redacted, Retry};
 use orcha_exec::{ExitStatus, Grace, Host, LocalHost, LocalSettings, RunLabel};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -230,6 +230,18 @@ async fn an_acp_agent_from_a_configuration_is_opened_steered_and_asked() {
         Usage(Usage { input: 0, output: 0, cache_read: 0, cache_write: 0, reasoning: 0, micro_usd: None, model_calls: 1 })
         TurnEnded(Interrupted)"#]];
     converse(&stage, &opened, &steered).await;
+}
+
+#[tokio::test]
+async fn whoever_cannot_be_told_how_hard_to_think_is_not_started_as_if_it_were() {
+    let stage = Stage::new("mine", ACP);
+    let launch = Launch { effort: Some(Effort::High), ..stage.launch() };
+    let refused = stage.runner().launch(&launch).await.unwrap_err();
+    assert!(
+        matches!(&refused, LaunchError::Unsupported { reason } if reason.contains("how hard to think")),
+        "{refused}"
+    );
+    assert!(!stage.runner().alive(&label()).await.unwrap());
 }
 
 #[tokio::test]

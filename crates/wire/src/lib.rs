@@ -88,8 +88,9 @@ pub use transcript::{MessageKind, MessageSource, Steer, Steered, SteeringMessage
 pub use why::Why;
 pub use workflow::{
     AddTask, Approvals, Approve, CreateWorkflow, EditDocument, EventType, ListWorkflowEvents, ListWorkflows, Persona,
-    PersonaChoice, RetryWorkflow, SkipTask, Step, StreamWorkflow, Task, TaskStatus, Workflow, WorkflowEvent,
-    WorkflowEvents, WorkflowList, WorkflowMoved, WorkflowRow, WorkflowStatus, WorkflowTemplate, WorkflowTemplates,
+    PersonaChoice, RetryWorkflow, SkipTask, Step, StreamSource, StreamWorkflow, Task, TaskStatus, Workflow,
+    WorkflowEvent, WorkflowEvents, WorkflowList, WorkflowMoved, WorkflowRow, WorkflowStatus, WorkflowTemplate,
+    WorkflowTemplates,
 };
 pub use workspace::{
     RestoreWorkspace, Restored, Snapshot, Vcs, Workspace, WorkspaceDetail, WorkspaceKind, WorkspaceStatus,

@@ -629,6 +629,17 @@ pub struct StreamWorkflow {
     #[schemars(range(min = 1, max = 86_400))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u64>,
+    /// Where the events come from, for published clients that say so: there is the journal, and nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<StreamSource>,
+}
+
+names! {
+    /// Where the events of a stream come from. All of them mean the journal.
+    StreamSource, "source of a stream":
+    Auto = "auto",
+    Database = "database",
+    Db = "db",
 }
 
 /// The events of a workflow, oldest first.

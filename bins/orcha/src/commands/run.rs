@@ -1,7 +1,7 @@
 //! `orcha run`: make an objective and follow it; and following one that is there.
 
 use super::{files, text_of};
-use crate::cli::{Run, by, limits};
+use crate::cli::{Run, limits_by};
 use crate::say::{Say, aside};
 use crate::tables;
 use anyhow::{Context, Result, bail};
@@ -42,7 +42,7 @@ pub async fn run(client: &Client, say: Say, options: Run) -> Result<ExitCode> {
         repo,
         base_branch: options.base,
         priority: options.priority,
-        limits: by(options.deadline, limits(&options.limit).map_err(anyhow::Error::msg)?),
+        limits: limits_by(&options.limit, options.deadline).map_err(anyhow::Error::msg)?,
         strategy: options.strategy,
         attachments: files::read(&options.attach)?,
     };

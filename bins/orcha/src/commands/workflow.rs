@@ -4,7 +4,7 @@ use super::fetch;
 use super::look::{collect, note_more};
 use super::run::{self, repository};
 use super::{files, text_of};
-use crate::cli::{Workflow, WorkflowRun, by, limits};
+use crate::cli::{Workflow, WorkflowRun, limits_by};
 use crate::say::{Say, aside};
 use crate::tables;
 use anyhow::{Context, Result, bail};
@@ -116,7 +116,7 @@ async fn make(client: &Client, say: Say, options: WorkflowRun) -> Result<ExitCod
         skip_refiner: options.no_refiner,
         template_id: options.template,
         priority: options.priority,
-        limits: by(options.deadline, limits(&options.limit).map_err(anyhow::Error::msg)?),
+        limits: limits_by(&options.limit, options.deadline).map_err(anyhow::Error::msg)?,
         attachments: files::read(&options.attach)?,
     };
     let made = client.create_workflow(&wish).await?;

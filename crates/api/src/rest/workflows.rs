@@ -119,7 +119,8 @@ pub(crate) async fn create(
             ..CreateObjective::default()
         },
     )
-    .await?;
+    .await
+    .map_err(|it| if it.problem().field.as_deref() == Some("agent") { it.at("provider") } else { it })?;
     new.workflow = Wish { titled: new.title.is_some(), ..wish };
     let (objective, _) = wheel.orch.create_objective(&asker.actor, new).await?;
     let (world, workflow) = load(&api, &asker, &objective.id.into()).await?;

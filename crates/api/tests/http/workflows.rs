@@ -147,7 +147,9 @@ async fn a_stream_that_is_asked_for_a_time_ends_by_it() {
     let stage = Stage::open().await;
     let id = make(&stage).await;
     stage.verb(&format!("/workflows/{id}/pause")).await.ok(200);
-    let mut stream = stage.stream(&format!("/workflows/{id}/stream?timeout=1"), None).await;
+    let nowhere = stage.get(&format!("/workflows/{id}/stream?source=kafka")).await;
+    assert_eq!((nowhere.problem().0, &nowhere.json()["field"]), (422, &json!("source")));
+    let mut stream = stage.stream(&format!("/workflows/{id}/stream?timeout=1&source=auto"), None).await;
     loop {
         let sent = stream.next().await.unwrap();
         if sent.data["type"] == "stream.closed" {
@@ -287,6 +289,7 @@ async fn c20_what_is_wrong_with_a_wish_is_named() {
         (json!({"personas": {"qa": {"provider": "nobody"}}}), "personas", "nobody"),
         (json!({"personas": {"qa": {"effort": "turbo"}}}), "personas", "xhigh"),
         (json!({"personas": {"qa": {"effort": "high"}}}), "personas", "is nothing that `claude` can be told"),
+        (json!({"provider": "nobody"}), "provider", "nobody"),
         (json!({"effort": "high"}), "effort", "is nothing that `claude` can be told"),
         (json!({"template_id": "none"}), "template_id", "software-default"),
         (json!({"title": "two\nlines"}), "title", ""),
